@@ -1,0 +1,27 @@
+"""The errors evalkit raises on purpose."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EvalkitError(Exception):
+    """Base of evalkit's own errors."""
+
+
+class UserError(EvalkitError):
+    """Something the user can mend. Shown as one message, without a traceback (exit code 4).
+
+    The message says what is wrong, where, and what to do next.
+    """
+
+
+class InsufficientData(EvalkitError):
+    """An estimate was asked of no data."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the nearest known name, or an empty string."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,5 @@
+"""Tasks: what is asked, as TOML files."""
+
+from evalkit.tasks.task import Field, FieldKind, FieldValue, Input, Task, load_task, task_names
+
+__all__ = ["Field", "FieldKind", "FieldValue", "Input", "Task", "load_task", "task_names"]

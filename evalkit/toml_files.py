@@ -1,0 +1,43 @@
+"""TOML files read into pydantic models, with faults a user can mend."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from evalkit.errors import UserError, did_you_mean
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse_toml(model: type[M], path: Path, **defaults: object) -> M:
+    """Read a TOML file into a pydantic model.
+
+    Raises:
+        UserError: with file, line or field, and what is wrong there.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}") from error
+    try:
+        return model.model_validate({**defaults, **content})
+    except ValidationError as error:
+        raise UserError(f"{path}: {explain(error, model)}") from error
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first few faults of a validation error, each as `field: what is wrong`."""
+    lines = []
+    for fault in error.errors()[:3]:
+        where = ".".join(str(part) for part in fault["loc"]) or "the file"
+        if fault["type"] == "extra_forbidden":
+            last = str(fault["loc"][-1])
+            lines.append(f"unknown key '{where}'.{did_you_mean(last, model.model_fields)}")
+        else:
+            lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}")
+    more = len(error.errors()) - len(lines)
+    return "; ".join(lines) + (f" (and {more} more)" if more else "")
