@@ -1,0 +1,63 @@
+"""What every format offers, and the prompt they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from evalkit.records import Function, Label, Prompt, Reading, Span
+from evalkit.tasks import Task
+
+
+class Format(Protocol):
+    """A way to write a label as text and read it back."""
+
+    @property
+    def name(self) -> str:
+        """What `format =` in a system.toml says."""
+
+    def check(self, task: Task) -> None:
+        """Raise `UserError` where this format cannot write the task's labels."""
+
+    def prompt(self, task: Task, inputs: Mapping[str, str]) -> Prompt:
+        """The question for one input. Everything but the inputs is the same for all of them."""
+
+    def render(self, task: Task, labels: Mapping[str, Label], inputs: Mapping[str, str]) -> str:
+        """The canonical answer: one text for one label (and input, where it is copied)."""
+
+    def parse(self, task: Task, text: str) -> Reading:
+        """Read any text, strictly and leniently. Never raises."""
+
+
+def build_prompt(
+    task: Task, inputs: Mapping[str, str], how_to_answer: str, function: Function | None = None
+) -> Prompt:
+    """Lay out a task's instruction, its values and one input.
+
+    The instructions hold nothing of the input, so that all prompts of a task share them. In
+    the user's turn each input's text is an untrusted span of its own.
+    """
+    parts = [task.instruction]
+    for field in task.fields.values():
+        lines = [f"{field.title}:"]
+        for value in field.values:
+            name = f"{value.value} ({value.name})" if value.name else str(value.value)
+            lines.append(f"- {name}: {value.description}")
+        parts.append("\n".join(lines))
+    parts.append(how_to_answer)
+    user: list[Span] = []
+    for name, spec in task.inputs.items():
+        lead = f"{spec.title}: " if not user else f"\n{spec.title}: "
+        user += [Span(lead, trusted=True), Span(inputs[name], trusted=False)]
+    return Prompt("\n\n".join(parts), tuple(user), function)
+
+
+def longest_labels(task: Task) -> dict[str, Label]:
+    """For each field the label whose text is longest; bounds how long an answer can be."""
+    longest: dict[str, Label] = {}
+    for name, field in task.fields.items():
+        if field.kind == "multi-label":
+            longest[name] = tuple(str(v) for v in field.labels if v not in field.exclusive)
+        else:
+            longest[name] = max(field.labels, key=lambda label: len(str(label)))
+    return longest
