@@ -13,14 +13,11 @@ __all__ = ["FORMATS", "Format", "get_format"]
 
 
 def get_format(name: str, task: Task) -> Format:
-    """Return the format of that name, after checking that it can write the task's labels.
-
-    Raises:
-        UserError: no such format, or it does not fit the task.
-    """
+    """Return the format of that name; raise `UserError` if it does not fit the task."""
     if name not in FORMATS:
         raise UserError(
-            f"There is no format '{name}'.{did_you_mean(name, FORMATS)} Formats: {', '.join(FORMATS)}."
+            f"There is no format '{name}'.{did_you_mean(name, FORMATS)}"
+            f" Formats: {', '.join(FORMATS)}."
         )
     FORMATS[name].check(task)
     return FORMATS[name]

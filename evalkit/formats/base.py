@@ -20,10 +20,10 @@ class Format(Protocol):
         """Raise `UserError` where this format cannot write the task's labels."""
 
     def prompt(self, task: Task, inputs: Mapping[str, str]) -> Prompt:
-        """The question for one input. Everything but the inputs is the same for all of them."""
+        """Ask about one input. Everything but the inputs is the same for all of them."""
 
     def render(self, task: Task, labels: Mapping[str, Label], inputs: Mapping[str, str]) -> str:
-        """The canonical answer: one text for one label (and input, where it is copied)."""
+        """Write the canonical answer: one text for one label (and input, where it is copied)."""
 
     def parse(self, task: Task, text: str) -> Reading:
         """Read any text, strictly and leniently. Never raises."""

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
 
+from evalkit.errors import UserError
 from evalkit.formats.base import build_prompt
-from evalkit.records import Function, Label, Prompt, Reading
-from evalkit.tasks import Task
+from evalkit.formats.reading import ReadError, first_answer, read_both
+from evalkit.formats.values import check_keys, check_listable, check_written, read_fields
+from evalkit.records import FailureReason, Function, Label, Prediction, Prompt, Reading
+from evalkit.tasks import FieldKind, Task
 
 START, END, QUOTE = "<start_function_call>", "<end_function_call>", "<escape>"
 _MARKER = re.compile(r"<(escape|start_function_call|end_function_call)(_*)>")
 _ESCAPED = re.compile(r"<(escape|start_function_call|end_function_call)(_*)_>")
+
+# Pieces of a call, read leniently: white space may stand between them. They are possessive
+# (`*+`) so that none is read twice, however long it is.
+_HEAD = re.compile(rf"{START}\s*+call\s*+:\s*+(\w++)\s*+\{{")
+_NAME = re.compile(r"\s*+(\w++)\s*+:\s*+")
+_QUOTED = re.compile(rf"{QUOTE}(.*?){QUOTE}", re.DOTALL)
+_BARE = re.compile(r"((?:[^,{}<]|,(?!\s*+\w++\s*+:))*+)")
+_NEXT = re.compile(r"\s*+(?:,|(?=\}))")
+_CLOSE = re.compile(r"\s*+\}")
+_CUT_HEAD = re.compile(rf"{START}[\s\w:]*+\Z")
+_CUT = re.compile(r"\s*+\w*+\s*+(?:<\w*+)?+\Z")
 
 
 def escape(text: str) -> str:
@@ -38,7 +54,23 @@ class Call:
     name = "call"
 
     def check(self, task: Task) -> None:
-        """Every task can be written as a call."""
+        """Raise `UserError` where a name or a value would break the syntax of a call."""
+        for name in (task.function, *task.inputs, *task.fields):
+            if not re.fullmatch(r"\w+", name):
+                raise UserError(
+                    f"Format 'call' writes names bare, and {name!r} of task '{task.name}' is not "
+                    "made of letters, digits and underscores. Rename it, or use format 'json'."
+                )
+        for name, field in task.fields.items():
+            for label in map(str, field.labels):
+                if escape(label) != label or label.strip() != label:
+                    raise UserError(
+                        f"Format 'call' cannot quote {label!r}, a value of field '{name}' of task "
+                        f"'{task.name}': it holds a marker of the format, or outer spaces. "
+                        "Change the value, or use format 'json'."
+                    )
+        multi = {n: f for n, f in task.fields.items() if f.kind is FieldKind.MULTI_LABEL}
+        check_listable(self.name, task, multi)
 
     def prompt(self, task: Task, inputs: Mapping[str, str]) -> Prompt:
         """Ask for a call of the task's function."""
@@ -49,14 +81,96 @@ class Call:
         return build_prompt(task, inputs, f"Call {task.function} with your answer.", function)
 
     def render(self, task: Task, labels: Mapping[str, Label], inputs: Mapping[str, str]) -> str:
-        """The call with inputs and labels, in the task's order."""
+        """Write the call with inputs and labels, in the task's order."""
         arguments = {name: escape(inputs[name]) for name in task.inputs}
         for name in task.fields:
             label = labels[name]
             arguments[name] = ", ".join(label) if isinstance(label, tuple) else str(label)
-        body = ",".join(f"{name}:{QUOTE}{text}{QUOTE}" for name, text in arguments.items())
-        return f"{START}call:{task.function}{{{body}}}{END}"
+        return _write(task, arguments)
 
     def parse(self, task: Task, text: str) -> Reading:
-        """Read one call."""
-        raise NotImplementedError
+        """Strictly, the text is what `render` writes; leniently, the first call counts."""
+        return read_both(text, partial(_read_strictly, task), partial(_read_leniently, task))
+
+
+class _Argument(NamedTuple):
+    name: str
+    text: str
+    quoted: bool
+
+
+def _write(task: Task, arguments: Mapping[str, str]) -> str:
+    body = ",".join(f"{name}:{QUOTE}{text}{QUOTE}" for name, text in arguments.items())
+    return f"{START}call:{task.function}{{{body}}}{END}"
+
+
+def _read_strictly(task: Task, text: str) -> Prediction:
+    if not text.startswith(START):
+        raise ReadError(FailureReason.EXTRA_TEXT)
+    arguments, end = _read_call(task, text, 0)
+    rest = text[end:]
+    if rest != END:
+        cut = END.startswith(rest)
+        raise ReadError(FailureReason.TRUNCATED if cut else FailureReason.EXTRA_TEXT, rest)
+    order = [*task.inputs, *task.fields]
+    check_keys([argument.name for argument in arguments], order)
+    for argument in arguments:
+        if not argument.quoted:
+            raise ReadError(FailureReason.WRONG_TYPE, f"{argument.name}:{argument.text}")
+    texts = {argument.name: argument.text for argument in arguments}
+    if text != _write(task, {name: texts[name] for name in order}):
+        raise ReadError(FailureReason.NOT_CANONICAL, text)
+    prediction = _prediction(task, arguments)
+    for name, value in prediction.fields.items():
+        multi = task.fields[name].kind is FieldKind.MULTI_LABEL
+        check_written(texts[name].split(", ") if multi else [texts[name]], value)
+    return prediction
+
+
+def _read_leniently(task: Task, text: str) -> Prediction:
+    def read(start: int) -> Prediction:
+        # What follows the closing brace, the end marker or not, is of no matter.
+        arguments, _ = _read_call(task, text, start)
+        return _prediction(task, arguments)
+
+    return first_answer(text, START, read)
+
+
+def _prediction(task: Task, arguments: list[_Argument]) -> Prediction:
+    fields = read_fields(task, [(argument.name, argument.text) for argument in arguments])
+    # An input may be copied twice; reversed, so that the first copy is the one that stays.
+    texts = {argument.name: argument.text for argument in reversed(arguments)}
+    return Prediction(fields, {n: unescape(texts[n]) for n in task.inputs if n in texts})
+
+
+def _read_call(task: Task, text: str, start: int) -> tuple[list[_Argument], int]:
+    """Return the arguments of the call that starts here, and where its closing brace ends."""
+    head = _HEAD.match(text, start)
+    if head is None:
+        cut = _CUT_HEAD.match(text, start)
+        reason = FailureReason.TRUNCATED if cut else FailureReason.MALFORMED
+        raise ReadError(reason, text[start : start + 200], start)
+    if head[1] != task.function:
+        raise ReadError(FailureReason.NO_ANSWER, head[0], head.end())
+    arguments: list[_Argument] = []
+    position = head.end()
+    while not (close := _CLOSE.match(text, position)):
+        name = _NAME.match(text, position)
+        if name is None:
+            raise _broken(text, position)
+        quoted = text.startswith(QUOTE, name.end())
+        value = (_QUOTED if quoted else _BARE).match(text, name.end())
+        if value is None:
+            raise ReadError(FailureReason.TRUNCATED, text[name.start() :], len(text))
+        arguments.append(_Argument(name[1], value[1], quoted))
+        following = _NEXT.match(text, value.end())
+        if following is None:
+            raise _broken(text, value.end())
+        position = following.end()
+    return arguments, close.end()
+
+
+def _broken(text: str, position: int) -> ReadError:
+    cut = _CUT.match(text, position)
+    reason = FailureReason.TRUNCATED if cut else FailureReason.MALFORMED
+    return ReadError(reason, text[position : position + 200], position)

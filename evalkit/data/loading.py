@@ -1,0 +1,147 @@
+"""From a source to a Dataset: rows read, bad rows stopped at or set aside, labels mapped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from evalkit.data.mappings import AUTO, choose_schemes
+from evalkit.data.rows import RowFault, RowReader, row_reader
+from evalkit.data.sources import RawRow, read_source
+from evalkit.errors import UserError, did_you_mean
+from evalkit.records import Example
+from evalkit.tasks import Task
+
+OnBadRow = Literal["stop", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that is no example of the task, left out on request."""
+
+    where: str
+    """`train.jsonl:278`, or `train.parquet row 278`."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Examples of one task, and what became of the rows they were read from."""
+
+    source: str
+    """As the user gave it."""
+    examples: tuple[Example, ...]
+    skipped: tuple[BadRow, ...]
+    label_mappings: Mapping[str, str]
+    """Field name -> the scheme its labels were mapped from; fields read as they stand are not
+    listed."""
+    sha256: str
+    """Of the examples' ids, inputs and labels, in order; hexadecimal."""
+    notes: tuple[str, ...]
+    """Choices made for the user, each a sentence to be shown."""
+
+
+def load_dataset(
+    source: str,
+    task: Task,
+    *,
+    on_bad_row: OnBadRow = "stop",
+    mapping: str = AUTO,
+    limit: int | None = None,
+    prefer_split: str = "test",
+) -> Dataset:
+    """Read labelled rows of a task.
+
+    Args:
+        source: a .jsonl, .ndjson, .csv or .parquet file, or `hf:owner/name[@revision][:split]`.
+        task: says where a row keeps inputs and labels, and which values there are.
+        on_bad_row: `stop` at the first bad row, or `skip` bad rows and list them.
+        mapping: the labels' scheme: `auto`, `none` or one that the task declares. `auto`
+            decides over the whole source, before `limit`.
+        limit: take the first so many good rows; rows after them are not checked.
+        prefer_split: the split of a hub dataset to take where `source` names none; a dataset
+            with just one split gives that.
+
+    Raises:
+        UserError: the source cannot be read or gives no example, a row is bad (under `stop`),
+            or an option is wrong.
+
+    """
+    _check_options(on_bad_row, limit)
+    raw = read_source(source, prefer_split)
+    if not raw.rows:
+        raise UserError(f"{source} holds no rows. Put at least one labelled row into it.")
+    reader = row_reader(task, is_table=raw.is_table, is_text=raw.is_text)
+    schemes, scheme_notes = choose_schemes(
+        task, mapping, lambda name: reader.count_values(raw.rows, name)
+    )
+    examples, skipped = _read_examples(raw.rows, reader, schemes, on_bad_row, limit)
+    if not examples:
+        raise UserError(
+            f"{source}: all {len(raw.rows):,} rows are bad under task '{task.name}'. "
+            f"The first: {skipped[0].where}: {skipped[0].why}"
+        )
+    notes = [*raw.notes, *scheme_notes]
+    notes += _row_notes(source, len(raw.rows), len(examples), skipped)
+    return Dataset(source, examples, skipped, schemes, hash_examples(examples), notes=tuple(notes))
+
+
+def hash_examples(examples: Iterable[Example]) -> str:
+    """Return the SHA-256 of examples' ids, inputs and labels, in order; hexadecimal."""
+    digest = hashlib.sha256()
+    for example in examples:
+        content = {"id": example.id, "inputs": dict(example.inputs), "labels": dict(example.labels)}
+        digest.update(json.dumps(content, sort_keys=True).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _check_options(on_bad_row: str, limit: int | None) -> None:
+    if on_bad_row not in ("stop", "skip"):
+        near = did_you_mean(on_bad_row, ("stop", "skip"))
+        raise UserError(f"--on-bad-row is stop or skip, not '{on_bad_row}'.{near}")
+    if limit is not None and limit < 1:
+        raise UserError(f"A limit of {limit} leaves no rows. Give 1 or more.")
+
+
+def _read_examples(
+    rows: Iterable[RawRow],
+    reader: RowReader,
+    schemes: Mapping[str, str],
+    on_bad_row: OnBadRow,
+    limit: int | None,
+) -> tuple[tuple[Example, ...], tuple[BadRow, ...]]:
+    examples: list[Example] = []
+    skipped: list[BadRow] = []
+    seen: dict[str, str] = {}
+    for row in rows:
+        if len(examples) == limit:
+            break
+        try:
+            example = reader.example(row, schemes)
+            if example.id in seen:
+                raise RowFault(f"id {example.id!r} already stands at {seen[example.id]}.")
+        except RowFault as fault:
+            if on_bad_row == "stop":
+                raise UserError(
+                    f"{row.where}: {fault} Mend the row, or pass --on-bad-row skip to leave out "
+                    "rows like it."
+                ) from None
+            skipped.append(BadRow(row.where, str(fault)))
+        else:
+            seen[example.id] = row.where
+            examples.append(example)
+    return tuple(examples), tuple(skipped)
+
+
+def _row_notes(source: str, total: int, used: int, skipped: tuple[BadRow, ...]) -> list[str]:
+    notes = []
+    if skipped:
+        first = f"{skipped[0].where}: {skipped[0].why}"
+        notes.append(f"{source}: {len(skipped):,} of {total:,} rows left out as bad; first {first}")
+    if used + len(skipped) < total:
+        notes.append(f"{source}: only the first {used:,} of {total:,} rows used, as asked")
+    return notes

@@ -1,0 +1,257 @@
+"""Where rows come from: JSON lines, CSV, Parquet and the Hugging Face hub.
+
+A source gives raw rows and knows nothing of tasks. pyarrow and datasets are imported where
+they are needed, so that reading JSON lines or CSV starts at once.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalkit.data.quoting import shown, shown_error, type_of
+from evalkit.errors import UserError, did_you_mean
+
+_HUB = re.compile(
+    r"hf:(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[^:\s]+))?(?::(?P<split>.+))?"
+)
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One row as its source has it."""
+
+    number: int
+    """Counted from 1: the line in JSON lines and CSV, the position elsewhere."""
+    where: str
+    """How to find the row again, such as `train.jsonl:278`."""
+    content: Mapping[str, object] | None
+    """None where the row could not be read."""
+    fault: str = ""
+    """Why it could not be read, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawRows:
+    """All rows of a source, and how the source writes them."""
+
+    rows: tuple[RawRow, ...]
+    is_table: bool = False
+    """Whether rows are flat, so that a column may be named by a path's last part."""
+    is_text: bool = False
+    """Whether every cell is text: numbers are digits, and an empty cell may mean null."""
+    notes: tuple[str, ...] = ()
+    """Choices made for the user, to be shown."""
+
+
+def read_source(source: str, prefer_split: str) -> RawRows:
+    """Read every row of a local file or of a hub dataset `hf:owner/name[@revision][:split]`.
+
+    Raises `UserError` where the source cannot be found, reached or read at all; a single row
+    that cannot be read becomes a `RawRow` with a fault.
+    """
+    if source.startswith("hf:"):
+        return _read_hub(source, prefer_split)
+    path = Path(source)
+    readers = {".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".csv": _read_csv}
+    readers[".parquet"] = _read_parquet
+    _check_file(path, source, readers)
+    try:
+        return readers[path.suffix.lower()](path, source)
+    except OSError as error:
+        raise UserError(f"{source} cannot be read: {shown_error(error)}") from error
+
+
+def _check_file(path: Path, source: str, endings: Iterable[str]) -> None:
+    known = f"evalkit reads {', '.join(endings)} and hf:owner/name[:split]."
+    if path.is_dir():
+        raise UserError(f"{source} is a folder. Give a file in it; {known}")
+    if not path.is_file():
+        if not path.parent.is_dir():
+            raise UserError(f"There is no file {source}: its folder {path.parent} does not exist.")
+        near = did_you_mean(path.name, (p.name for p in path.parent.iterdir() if p.is_file()))
+        raise UserError(f"There is no file {source}.{near}")
+    if path.suffix.lower() not in endings:
+        raise UserError(f"{source}: no reader for files ending in '{path.suffix}'; {known}")
+
+
+# --- JSON lines ---------------------------------------------------------------------------
+
+
+def _read_jsonl(path: Path, source: str) -> RawRows:
+    # Bytes split at \n alone; str.splitlines would also split at U+2028 inside a string.
+    with path.open("rb") as file:
+        return RawRows(tuple(_jsonl_rows(file, source)))
+
+
+def _jsonl_rows(lines: Iterable[bytes], source: str) -> Iterator[RawRow]:
+    for number, line in enumerate(lines, start=1):
+        if number == 1:
+            _refuse_utf16(line, source)
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if not line.strip():
+            continue
+        content, fault = _parse_line(line)
+        yield RawRow(number, f"{source}:{number}", content, fault)
+
+
+def _refuse_utf16(start: bytes, source: str) -> None:
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError(f"{source} is UTF-16. Save it as UTF-8.")
+
+
+def _parse_line(line: bytes) -> tuple[dict[str, object] | None, str]:
+    """Return a line's object, or None and what is wrong with it."""
+    try:
+        text = line.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        return None, f"not valid UTF-8 at byte {error.start + 1}. Save the file as UTF-8."
+    try:
+        content = json.loads(text, object_pairs_hook=_refuse_repeated_keys)
+    except json.JSONDecodeError as error:
+        return None, f"not valid JSON ({error.msg} at column {error.colno}).{_json_hint(text)}"
+    except (ValueError, RecursionError) as error:
+        return None, f"not valid JSON ({error})."
+    if not isinstance(content, dict):
+        return None, f"{type_of(content)}, not an object. Write one JSON object per line."
+    return content, ""
+
+
+def _refuse_repeated_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    # json would keep the last one, and nobody would know that a row says two things.
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"key {shown(key)} stands twice")
+    return content
+
+
+def _json_hint(text: str) -> str:
+    opened, closed = text.count("{"), text.count("}")
+    if text.startswith("["):
+        return " Write one JSON object per line, not one list."
+    if opened != closed:
+        missing = "}" if opened > closed else "{"
+        return f" The line has {opened} '{{' and {closed} '}}': a '{missing}' seems to be missing."
+    return ""
+
+
+# --- CSV ----------------------------------------------------------------------------------
+
+
+def _read_csv(path: Path, source: str) -> RawRows:
+    raw = path.read_bytes()
+    _refuse_utf16(raw, source)
+    # Bytes that are not UTF-8 become lone surrogates, so that only their own row is bad.
+    text = raw.decode("utf-8-sig", errors="surrogateescape")
+    records = _csv_records(text)
+    line, header = next(records, (0, []))
+    if isinstance(header, str):
+        raise UserError(f"{source}:{line}: the header cannot be read: {header}")
+    columns = [name.strip() for name in header]
+    if len(columns) == 1 and re.search(r"[;\t|]", columns[0]):
+        raise UserError(
+            f"{source}:{line}: one column, {shown(columns[0])}. Separate columns with commas."
+        )
+    _check_columns(columns, f"{source}:{line}")
+    rows = [_csv_row(line, f"{source}:{line}", columns, cells) for line, cells in records]
+    return RawRows(tuple(rows), is_table=True, is_text=True)
+
+
+def _csv_records(text: str) -> Iterator[tuple[int, list[str] | str]]:
+    """Yield each record's first line and its cells, or what is wrong; blank lines left out."""
+    # Not strict, csv would take everything after a forgotten quote for one cell, silently.
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            lines = f"lines {line}-{reader.line_num}" if reader.line_num > line else f"line {line}"
+            yield line, f"not valid CSV in {lines} ({error}). Check the quotes that open there."
+            continue
+        if len(cells) > 1 or "".join(cells).strip():
+            yield line, cells
+
+
+def _csv_row(line: int, where: str, columns: Sequence[str], cells: list[str] | str) -> RawRow:
+    if isinstance(cells, str):
+        return RawRow(line, where, None, cells)
+    if any(_ESCAPED_BYTE.search(cell) for cell in cells):
+        return RawRow(line, where, None, "not valid UTF-8. Save the file as UTF-8.")
+    if len(cells) != len(columns):
+        fault = f"{len(cells)} cells under {len(columns)} columns. Quote cells that hold commas."
+        return RawRow(line, where, None, fault)
+    # A column without a name is an index that some tool wrote; no path can lead to it.
+    named = {name: cell for name, cell in zip(columns, cells, strict=True) if name}
+    return RawRow(line, where, named)
+
+
+def _check_columns(columns: Sequence[str], where: str) -> None:
+    twice = [name for name, count in Counter(columns).items() if name and count > 1]
+    if twice:
+        raise UserError(f"{where}: column {shown(twice[0])} stands twice. Rename one of the two.")
+
+
+# --- Parquet and the hub ------------------------------------------------------------------
+
+
+def _read_parquet(path: Path, source: str) -> RawRows:
+    import pyarrow as pa  # type: ignore[import-untyped]  # ships no types
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]  # ships no types
+
+    try:
+        table = pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{source} cannot be read as Parquet: {error}") from error
+    _check_columns(table.column_names, source)
+    return RawRows(_numbered(table.to_pylist(), source), is_table=True)
+
+
+def _read_hub(source: str, prefer_split: str) -> RawRows:
+    match = _HUB.fullmatch(source)
+    if match is None:
+        raise UserError(f"{source}: write hub datasets as hf:owner/name[@revision][:split].")
+    name, revision, split = match["name"], match["revision"], match["split"]
+    # The hub client wraps several network libraries, each with errors of its own; whatever
+    # went wrong, the user's way out is the same.
+    try:
+        import datasets  # type: ignore[import-untyped]  # ships no types
+
+        splits = [] if split else datasets.get_dataset_split_names(name, revision=revision)
+        taken = split or _choose_split(source, splits, prefer_split)
+        rows = datasets.load_dataset(name, split=taken, revision=revision).to_list()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{source} could not be loaded: {shown_error(error)} Check the name and the network, "
+            "or download the file and give its path."
+        ) from error
+    where = f"hf:{name}{f'@{revision}' if revision else ''}:{taken}"
+    notes = () if split else (f"{source}: split '{taken}' taken of {', '.join(splits)}",)
+    return RawRows(_numbered(rows, where), is_table=True, notes=notes)
+
+
+def _choose_split(source: str, splits: Sequence[str], preferred: str) -> str:
+    if preferred in splits:
+        return preferred
+    if len(splits) == 1:
+        return splits[0]
+    raise UserError(f"{source} has splits {', '.join(splits)}: choose one, as in {source}:NAME.")
+
+
+def _numbered(rows: Iterable[Mapping[str, object]], source: str) -> tuple[RawRow, ...]:
+    return tuple(
+        RawRow(number, f"{source} row {number}", row) for number, row in enumerate(rows, start=1)
+    )

@@ -1,0 +1,21 @@
+"""What every engine offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from evalkit.records import Completion, Request
+
+
+class Engine(Protocol):
+    """Requests in, completions out."""
+
+    def complete(self, requests: Sequence[Request]) -> Iterator[tuple[str, Completion]]:
+        """Yield (request id, completion) as they are done, in any order, each id once.
+
+        An engine raises where it breaks down; it never turns its own trouble into an answer.
+        """
+
+    def describe(self) -> Mapping[str, str | int]:
+        """How the engine runs (device, precision, batch size), for the record."""

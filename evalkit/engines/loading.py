@@ -1,0 +1,132 @@
+"""Base weights and adapters, from files into memory."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from evalkit.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "fp32", "bf16"]
+Quantization = Literal["none", "nf4"]
+
+
+def choose_device(wanted: Device) -> torch.device:
+    """The device asked for, or the best one there is.
+
+    Raises:
+        UserError: the device is not on this machine.
+    """
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
+    if not there[wanted]:
+        raise UserError(f"There is no {wanted} device on this machine. Use --device auto or cpu.")
+    return torch.device(wanted)
+
+
+def choose_dtype(wanted: Precision, device: torch.device) -> torch.dtype:
+    """bf16 where the device computes it fast, fp32 elsewhere."""
+    import torch
+
+    if wanted != "auto":
+        return {"fp32": torch.float32, "bf16": torch.bfloat16}[wanted]
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        # torch has no public question for this; where the private one is gone, fp32 is safe.
+        ask = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        fast = device.type == "cpu" and ask()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer in a folder of weights."""
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    return tokenizer
+
+
+def load_base(
+    folder: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    quantization: Quantization = "none",
+    attention: str = "sdpa",
+) -> PreTrainedModel:
+    """A causal language model from a local folder of safetensors, in evaluation mode."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers.utils import logging as transformers_logging
+
+    options: dict[str, object] = {}
+    if quantization == "nf4":
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            # The default, fp32, has no 4-bit kernels and is slow.
+            bnb_4bit_compute_dtype=dtype,
+        )
+        options["device_map"] = {"": device}
+    transformers_logging.disable_progress_bar()
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        attn_implementation=attention,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        **options,
+    )
+    if quantization == "none":
+        model.to(device)  # type: ignore[arg-type]
+    else:
+        keep_nf4_trainable(model)
+    return model.eval()
+
+
+def keep_nf4_trainable(model: PreTrainedModel) -> None:
+    """Stop bitsandbytes from repacking 4-bit weights on AVX512-BF16 processors.
+
+    After one forward in evaluation mode, bitsandbytes 0.50 trains on through kernels without
+    gradients; the gradient is then wrong by 65% and nothing says so.
+    """
+    import bitsandbytes
+
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """Put a LoRA adapter on a base model.
+
+    Raises:
+        UserError: the adapter's weights do not fit the base.
+    """
+    from peft import PeftModel
+
+    logging.getLogger("peft").setLevel(logging.ERROR)
+    try:
+        adapted = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
+    except (RuntimeError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"The adapter in {folder} does not fit its base weights: {first}. "
+            "Train it again, or correct `base` in its system.toml."
+        ) from error
+    adapted.eval()
+    return adapted  # type: ignore[return-value]

@@ -1,0 +1,245 @@
+"""The shelf: one folder per system under test, `adapters/<name>/system.toml`."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from evalkit.errors import UserError, did_you_mean
+from evalkit.formats import Format, get_format
+from evalkit.tasks import Task, load_task, task_names
+from evalkit.toml_files import parse_toml
+from evalkit.weights import WeightsSource, parse_source
+
+FILE = "system.toml"
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+class SystemConfig(BaseModel):
+    """What a system.toml says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    task: str
+    """A built-in task's name, or the path of a task's .toml file beside this one."""
+    format: str
+    """How answers are written: `json`, `call` or `labels`."""
+    base: str | None = None
+    """Where the base weights come from; absent for baselines."""
+    adapter: bool = True
+    """Whether a trained adapter belongs to the system; false for a base model as it is."""
+    engine: Literal["transformers", "keyword"] = "transformers"
+    """What writes the answers."""
+    quantization: Literal["none", "nf4"] = "none"
+    """How the base weights are held while answering."""
+    decoding: Literal["free"] = "free"
+    """`free`: the model's own choice at every token."""
+    recipe: dict[str, Any] = {}
+    """How the adapter is made; read by `evalkit.training`."""
+    summary: str = ""
+    """One line for tables."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.engine == "transformers" and not self.base:
+            raise ValueError("engine 'transformers' needs base = \"hf:OWNER/NAME\" or another")
+        if self.engine != "transformers" and self.base:
+            raise ValueError(f"engine '{self.engine}' reads no weights; leave out `base`")
+        if self.recipe and not self.wants_adapter:
+            raise ValueError("a [recipe] makes an adapter, and this system has none")
+        if not self.summary.isprintable():
+            raise ValueError("summary must be one line of printable text")
+        return self
+
+    @property
+    def wants_adapter(self) -> bool:
+        """Whether the system needs an adapter to answer."""
+        return self.adapter and self.base is not None
+
+
+@dataclass(frozen=True)
+class System:
+    """A thing under test, described and not yet loaded."""
+
+    name: str
+    folder: Path
+    config: SystemConfig
+    task: Task
+    format: Format
+    source: WeightsSource | None
+    """Where its base weights come from; None for baselines."""
+    adapter_folder: Path | None
+    """Where its adapter is or will be; None where it has none."""
+
+    @property
+    def has_adapter_files(self) -> bool:
+        """Whether the adapter it wants has been trained."""
+        return self.adapter_folder is not None and not _lacking(self.adapter_folder)
+
+    @property
+    def argument(self) -> str:
+        """What `--model` takes for this system: its name, or its path off the shelf."""
+        on_shelf = self.folder.absolute().parent == _default_shelf()
+        return self.name if on_shelf else _shown(self.folder)
+
+
+@dataclass(frozen=True)
+class BrokenSystem:
+    """A folder on the shelf that cannot be used, and why."""
+
+    name: str
+    folder: Path
+    problem: str
+
+
+def find_shelf() -> Path:
+    """Find the shelf: `$EVALKIT_SHELF`, or the nearest `adapters/` that holds systems.
+
+    Looked for in the working directory and then upwards, as there may be folders of that name
+    that have nothing to do with evalkit.
+
+    Raises:
+        UserError: there is none.
+
+    """
+    shelf = _default_shelf()
+    if shelf is None:
+        raise UserError(
+            "There is no adapters/ folder here or above. Change to the project's folder, set "
+            "EVALKIT_SHELF, or give the path of a system's folder."
+        )
+    if not shelf.is_dir():
+        raise UserError(f"EVALKIT_SHELF names {shelf}, which is not a folder.")
+    return shelf
+
+
+def load_system(name_or_path: str | Path, shelf: Path | None = None) -> System:
+    """Load a system by its name on the shelf, or by the path of its folder.
+
+    Args:
+        name_or_path: a name; a path is what holds a separator or is a system's folder.
+        shelf: the folder of systems; `find_shelf()` by default.
+
+    Raises:
+        UserError: there is no such system, or its system.toml has a fault.
+
+    """
+    text = os.fspath(name_or_path)
+    if isinstance(name_or_path, Path) or "/" in text or os.sep in text or text in (".", ".."):
+        path = Path(text).expanduser()
+        return _load(path.parent if path.name == FILE else path)
+    for place in (shelf or _default_shelf(), Path()):
+        if text and place and (place / text / FILE).is_file():
+            return _load(place / text)
+    shelf = shelf or find_shelf()
+    if text in _names(shelf):  # an adapter without a system.toml
+        return _load(shelf / text)
+    raise UserError(
+        f"There is no system '{text}' in {_shown(shelf)}/.{did_you_mean(text, _names(shelf))} "
+        "`evalkit systems` lists them."
+    )
+
+
+def list_systems(shelf: Path | None = None) -> list[System | BrokenSystem]:
+    """Load every system on the shelf, by name; a broken one does not hide the others."""
+    shelf = shelf or find_shelf()
+    found: list[System | BrokenSystem] = []
+    for name in _names(shelf):
+        try:
+            found.append(_load(shelf / name))
+        except UserError as error:
+            found.append(BrokenSystem(name, shelf / name, str(error)))
+    return found
+
+
+def missing_parts(system: System) -> list[str]:
+    """Say what has to be fetched or trained before the system can answer, and how."""
+    parts = []
+    if system.source and not system.source.locate():
+        parts.append(system.source.absence(f"evalkit fetch {system.argument}"))
+    folder = system.adapter_folder
+    if folder and (lacking := _lacking(folder)):
+        parts.append(
+            f"The adapter has not been trained ({_shown(folder)}/ lacks {' and '.join(lacking)}): "
+            f"`evalkit train {system.argument} --data PATH` makes it."
+        )
+    return parts
+
+
+def _load(folder: Path) -> System:
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}. Give a system's name or its folder.")
+    if not (folder / FILE).is_file():
+        raise UserError(_no_file(folder))
+    try:
+        config = parse_toml(SystemConfig, folder / FILE)
+    except OSError as error:
+        raise UserError(f"{folder / FILE} cannot be read: {error.strerror}.") from error
+    try:
+        task = load_task(config.task, beside=folder)
+        answer_format = get_format(config.format, task)
+        source = parse_source(config.base, beside=folder) if config.base else None
+    except UserError as error:
+        raise UserError(f"{folder / FILE}: {error}") from error
+    return System(
+        name=folder.absolute().name,
+        folder=folder,
+        config=config,
+        task=task,
+        format=answer_format,
+        source=source,
+        adapter_folder=folder if config.wants_adapter else None,
+    )
+
+
+def _no_file(folder: Path) -> str:
+    if not (folder / ADAPTER_FILES[0]).is_file():
+        return f"{folder} holds no {FILE}, so it is not a system."
+    return (
+        f"{folder} holds an adapter and no {FILE}. Write one with these lines "
+        f"(tasks: {', '.join(task_names())}; or a .toml file of your own):\n"
+        '  task = "notifications-3level"\n'
+        '  format = "json"\n'
+        f"  base = {json.dumps(_trained_on(folder))}"
+    )
+
+
+def _trained_on(folder: Path) -> str:
+    """Read the base that peft noted in an adapter's config, as `base =` would name it."""
+    try:
+        config = json.loads((folder / ADAPTER_FILES[0]).read_text(encoding="utf-8"))
+        base = str(config["base_model_name_or_path"] or "")
+    except (OSError, ValueError, KeyError, TypeError):
+        base = ""
+    if not base:
+        return "hf:OWNER/NAME"
+    return base if base[0] in ".~" or Path(base).is_absolute() else f"hf:{base}"
+
+
+def _default_shelf() -> Path | None:
+    if named := os.environ.get("EVALKIT_SHELF"):
+        return Path(named).expanduser().absolute()
+    here = Path.cwd()
+    shelves = [p / "adapters" for p in (here, *here.parents) if (p / "adapters").is_dir()]
+    used = [shelf for shelf in shelves if any(shelf.glob(f"*/{FILE}"))]
+    return next(iter(used or shelves), None)
+
+
+def _names(shelf: Path) -> list[str]:
+    marks = (FILE, ADAPTER_FILES[0])
+    return sorted({path.parent.name for mark in marks for path in shelf.glob(f"*/{mark}")})
+
+
+def _lacking(folder: Path) -> list[str]:
+    return [name for name in ADAPTER_FILES if not (folder / name).is_file()]
+
+
+def _shown(path: Path) -> str:
+    """Write a path as the user would: relative where it lies below the working directory."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

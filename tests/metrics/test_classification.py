@@ -1,0 +1,219 @@
+"""Accuracy, recall, precision, F1 and confusion, by hand and against scikit-learn."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn_metrics
+from sklearn.preprocessing import MultiLabelBinarizer
+
+from evalkit.errors import InsufficientData
+from evalkit.metrics import (
+    accuracy,
+    all_fields_accuracy,
+    confusion,
+    f1,
+    macro_f1,
+    precision,
+    recall,
+)
+from evalkit.records import Missing, OutOfEnum
+
+FOLDERS = ("Work", "Personal", "Promotions", "Alerts")
+FAILURES = (None, Missing(), OutOfEnum("Spam"))
+INTENTS = ("order", "payment", "auth")
+
+single = st.tuples(st.sampled_from(FOLDERS), st.sampled_from(FOLDERS + FAILURES))
+sets = st.sets(st.sampled_from(INTENTS), min_size=1).map(
+    lambda chosen: tuple(intent for intent in INTENTS if intent in chosen)
+)
+multi = st.tuples(sets, st.one_of(sets, st.sampled_from(FAILURES)))
+rows = st.lists(single, min_size=1, max_size=40)
+multi_rows = st.lists(multi, min_size=1, max_size=40)
+
+
+def unzip(pairs):
+    truth, said = zip(*pairs, strict=True)
+    return truth, said
+
+
+def as_text(said):
+    """Give readings as scikit-learn takes them: every failure is a class of its own."""
+    return ["(failure)" if not isinstance(reading, str) else reading for reading in said]
+
+
+def as_sets(said):
+    return [reading if isinstance(reading, tuple) else () for reading in said]
+
+
+def test_failures_stay_in_the_denominator():
+    truth = ("Work", "Work", "Work", "Work")
+    estimate = accuracy(truth, ("Work", None, Missing(), OutOfEnum("Wrok")))
+    assert (estimate.successes, estimate.n) == (1, 4)
+
+
+def test_recall_and_precision_by_hand():
+    truth = (1, 1, 2, 2, 2, 3)
+    said = (1, 2, 2, 2, None, 2)
+    assert (recall(truth, said, 2).successes, recall(truth, said, 2).n) == (2, 3)
+    assert (precision(truth, said, 2).successes, precision(truth, said, 2).n) == (2, 4)
+    assert f1(truth, said, 2).value == pytest.approx(2 * 2 / (3 + 4))
+
+
+def test_multi_label_by_hand():
+    truth = (("order", "payment"), ("auth",), ("payment",))
+    said = (("order", "payment"), ("payment", "auth"), None)
+    assert accuracy(truth, said).successes == 1
+    assert (recall(truth, said, "payment").successes, recall(truth, said, "payment").n) == (1, 2)
+    assert precision(truth, said, "payment").successes == 1
+    assert precision(truth, said, "payment").n == 2
+
+
+def test_a_string_is_not_a_set_of_its_letters():
+    assert recall(("Work", "W"), ("Work", None), "W").n == 1
+
+
+def test_numbers_that_cannot_be_counted():
+    truth, said = ("Work", "Work"), ("Work", "Personal")
+    with pytest.raises(InsufficientData, match=r"precision of 'Alerts' \(never predicted\)"):
+        precision(truth, said, "Alerts")
+    with pytest.raises(InsufficientData, match="recall of 'Personal'"):
+        recall(truth, said, "Personal")
+    with pytest.raises(InsufficientData, match="F1 of 'Alerts'"):
+        f1(truth, said, "Alerts")
+    for metric in (accuracy, macro_f1, all_fields_accuracy):
+        with pytest.raises(InsufficientData):
+            metric((), ())
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        accuracy,
+        all_fields_accuracy,
+        macro_f1,
+        lambda t, s: recall(t, s, 1),
+        lambda t, s: precision(t, s, 1),
+        lambda t, s: f1(t, s, 1),
+        lambda t, s: confusion(t, s, (1,)),
+    ],
+)
+def test_truth_and_said_have_to_be_of_one_length(metric):
+    # None is a reading that both kinds of metric take.
+    truth = ({"a": 1}, {"a": 1}) if metric is all_fields_accuracy else (1, 1)
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        metric(truth, (None,))
+
+
+def test_all_fields_have_to_be_right():
+    truth = [{"folder": "Work", "priority": 1}] * 5
+    said = [
+        {"folder": "Work", "priority": 1},
+        {"folder": "Work", "priority": 2},
+        {"folder": OutOfEnum("Wrok"), "priority": 1},
+        {"folder": "Work", "priority": Missing()},
+        None,
+    ]
+    assert all_fields_accuracy(truth, said).successes == 1
+
+
+def test_a_reading_without_one_of_the_fields_is_a_fault_of_the_caller():
+    with pytest.raises(KeyError, match="priority"):
+        all_fields_accuracy([{"folder": "Work", "priority": 1}], [{"folder": "Alerts"}])
+
+
+def test_confusion_by_hand():
+    truth = (1, 1, 1, 2, 2, 2)
+    said = (1, 2, None, 2, OutOfEnum("9"), Missing())
+    table = confusion(truth, said, (1, 2, 3))
+    assert table.counts == ((1, 1, 0), (0, 1, 0), (0, 0, 0))
+    assert table.unreadable == (1, 0, 0)
+    assert table.out_of_enum == (0, 1, 0)
+    assert table.missing == (0, 1, 0)
+
+
+@pytest.mark.parametrize(("truth", "said"), [((4,), (1,)), ((1,), (4,))])
+def test_confusion_refuses_labels_it_has_no_place_for(truth, said):
+    with pytest.raises(ValueError, match="4 is not among the values"):
+        confusion(truth, said, (1, 2, 3))
+
+
+@given(rows)
+def test_confusion_counts_every_row_once(pairs):
+    truth, said = unzip(pairs)
+    table = confusion(truth, said, FOLDERS)
+    for i, folder in enumerate(FOLDERS):
+        counted = sum(table.counts[i]) + table.unreadable[i] + table.out_of_enum[i]
+        assert counted + table.missing[i] == truth.count(folder)
+    labels = [*FOLDERS, "(failure)"]
+    expected = sklearn_metrics.confusion_matrix(truth, as_text(said), labels=labels)
+    assert [list(row) for row in table.counts] == expected[:4, :4].tolist()
+
+
+@settings(deadline=None, max_examples=50)
+@given(rows)
+def test_single_label_numbers_equal_scikit_learns(pairs):
+    truth, said = unzip(pairs)
+    text, present = as_text(said), sorted(set(truth))
+    assert accuracy(truth, said).value == sklearn_metrics.accuracy_score(truth, text)
+    options = {"labels": present, "zero_division": 0}
+    expected = sklearn_metrics.f1_score(truth, text, average="macro", **options)
+    assert macro_f1(truth, said).value == pytest.approx(expected)
+    each = sklearn_metrics.precision_recall_fscore_support(truth, text, **options)
+    for value, want_precision, want_recall, want_f1, _ in zip(present, *each, strict=True):
+        assert recall(truth, said, value).value == pytest.approx(want_recall)
+        assert f1(truth, said, value).value == pytest.approx(want_f1)
+        if value in said:
+            assert precision(truth, said, value).value == pytest.approx(want_precision)
+
+
+@settings(deadline=None, max_examples=50)
+@given(multi_rows)
+def test_multi_label_numbers_equal_scikit_learns(pairs):
+    truth, said = unzip(pairs)
+    binary = MultiLabelBinarizer(classes=INTENTS)
+    true, given_ = binary.fit_transform(truth), binary.transform(as_sets(said))
+    assert accuracy(truth, said).value == sklearn_metrics.accuracy_score(true, given_)
+    present = [i for i in range(len(INTENTS)) if true[:, i].any()]
+    expected = sklearn_metrics.f1_score(
+        true, given_, labels=present, average="macro", zero_division=0
+    )
+    assert macro_f1(truth, said).value == pytest.approx(expected)
+    for i in present:
+        want = sklearn_metrics.recall_score(true[:, i], given_[:, i])
+        assert recall(truth, said, INTENTS[i]).value == pytest.approx(want)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.one_of(rows, multi_rows), st.integers(0, 3))
+def test_estimates_lie_in_0_to_1_and_hold_their_value(pairs, seed):
+    truth, said = unzip(pairs)
+    for estimate in (accuracy(truth, said), macro_f1(truth, said, seed=seed)):
+        assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+        assert estimate.n == len(pairs)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.one_of(rows, multi_rows), st.randoms())
+def test_the_order_of_rows_does_not_matter(pairs, rng: random.Random):
+    shuffled = rng.sample(pairs, len(pairs))
+    for metric in (accuracy, macro_f1):
+        assert metric(*unzip(pairs)) == metric(*unzip(shuffled))
+
+
+@given(st.one_of(rows, multi_rows), st.sampled_from(FAILURES), st.data())
+def test_a_failure_never_raises_accuracy_or_recall(pairs, failure, data):
+    truth, said = unzip(pairs)
+    broken = list(said)
+    broken[data.draw(st.integers(0, len(said) - 1))] = failure
+    assert accuracy(truth, broken).value <= accuracy(truth, said).value
+    value = truth[0][0] if isinstance(truth[0], tuple) else truth[0]
+    assert recall(truth, broken, value).value <= recall(truth, said, value).value
+
+
+def test_macro_f1_is_repeatable():
+    truth = FOLDERS * 25
+    said = FOLDERS * 10 + ("Work",) * 60
+    assert macro_f1(truth, said, seed=5) == macro_f1(truth, said, seed=5)
+    assert macro_f1(truth, said, seed=5) != macro_f1(truth, said, seed=6)

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evalkit.errors import UserError
+from evalkit.systems import (
+    BrokenSystem,
+    System,
+    find_shelf,
+    list_systems,
+    load_system,
+    missing_parts,
+)
+from evalkit.training.recipe import read_recipe
+
+ROOT = Path(__file__).parents[1]
+PLAIN = 'task = "notifications-3level"\nformat = "json"\nbase = "hf:Tiny/Model"\n'
+
+
+@pytest.fixture(autouse=True)
+def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, with caches of its own and no way to the hub."""
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("EVALKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("EVALKIT_SHELF", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.chdir(tmp_path)
+
+
+def put(folder: Path, text: str = PLAIN) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "system.toml").write_text(text)
+    return folder
+
+
+def put_adapter(folder: Path, base: str = "Tiny/Model") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+    (folder / "adapter_model.safetensors").touch()
+
+
+# The shelf that comes with the project
+
+
+@pytest.fixture(scope="module")
+def shelf() -> dict[str, System]:
+    systems = list_systems(ROOT / "adapters")
+    assert [s.problem for s in systems if isinstance(s, BrokenSystem)] == []
+    return {s.name: s for s in systems if isinstance(s, System)}
+
+
+def test_every_system_of_the_seeds_is_on_the_shelf(shelf: dict[str, System]) -> None:
+    seeds = {
+        "qwen3-3level": ("notifications-3level", "json"),
+        "qwen3-3level-base": ("notifications-3level", "json"),
+        "functiongemma-5level": ("notifications-5level", "call"),
+        "functiongemma-3level": ("notifications-3level", "call"),
+        "functiongemma-base": ("notifications-5level", "call"),
+        "qwen3-intents": ("intents", "labels"),
+        "qwen3-intents-base": ("intents", "labels"),
+        "keyword-intents": ("intents", "labels"),
+        "smollm2-3level": ("notifications-3level", "json"),
+        "smollm2-3level-base": ("notifications-3level", "json"),
+        "smollm2-call-5level": ("notifications-5level", "call"),
+        "smollm2-call-3level": ("notifications-3level", "call"),
+        "smollm2-call-base": ("notifications-5level", "call"),
+        "smollm2-intents": ("intents", "labels"),
+        "smollm2-intents-base": ("intents", "labels"),
+    }
+    there = {name: (shelf[name].task.name, shelf[name].format.name) for name in seeds}
+    assert there == seeds
+
+
+def test_every_file_fits_its_tables(shelf: dict[str, System]) -> None:
+    for name, system in shelf.items():
+        first = (system.folder / "system.toml").read_text().partition("\n")[0]
+        assert first.startswith("# "), name
+        assert 0 < len(system.config.summary) <= 60, name
+        assert bool(system.config.recipe) == (system.adapter_folder is not None), name
+        if system.config.recipe:
+            read_recipe(system.config.recipe, name)
+
+
+def test_base_systems_differ_from_the_trained_ones_by_the_adapter_alone(
+    shelf: dict[str, System],
+) -> None:
+    pairs = [(n.removesuffix("-base"), n) for n in shelf if n.endswith("-base")]
+    renamed = {"functiongemma": "functiongemma-5level", "smollm2-call": "smollm2-call-5level"}
+    own = {"adapter", "recipe", "summary"}
+    assert len(pairs) == 6
+    for trained, base in pairs:
+        one = shelf[renamed.get(trained, trained)].config.model_dump(exclude=own)
+        assert one == shelf[base].config.model_dump(exclude=own), base
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [("qwen3-3level", 2250), ("functiongemma-3level", 2250), ("functiongemma-5level", 1125)],
+)
+def test_recipes_take_as_many_steps_as_published(
+    shelf: dict[str, System], name: str, steps: int
+) -> None:
+    recipe = read_recipe(shelf[name].config.recipe, name)
+    assert recipe.rows
+    per_step = recipe.batch_size * recipe.gradient_accumulation
+    assert recipe.rows / per_step * recipe.epochs == steps
+
+
+# Finding a system
+
+
+def test_by_name_from_the_shelf_above(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = put(tmp_path / "adapters" / "mine")
+    below = tmp_path / "src" / "deep"
+    # A folder of that name that has nothing to do with evalkit is passed over.
+    (below / "adapters" / "http").mkdir(parents=True)
+    monkeypatch.chdir(below)
+    system = load_system("mine")
+    assert (system.name, system.folder, system.argument) == ("mine", folder, "mine")
+
+
+def test_the_environment_names_another_shelf(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    put(tmp_path / "adapters" / "mine")
+    other = put(tmp_path / "other" / "theirs")
+    monkeypatch.setenv("EVALKIT_SHELF", "other")
+    assert find_shelf() == tmp_path / "other"
+    assert load_system("theirs").folder == other
+    monkeypatch.setenv("EVALKIT_SHELF", "nowhere")
+    with pytest.raises(UserError, match=r"EVALKIT_SHELF names .*nowhere"):
+        load_system("theirs")
+
+
+@pytest.mark.parametrize("path", ["lab/mine", "lab/mine/", "./lab/mine", "lab/mine/system.toml"])
+def test_by_path_without_a_shelf(tmp_path: Path, path: str) -> None:
+    put(tmp_path / "lab" / "mine")
+    system = load_system(path)
+    assert (system.name, system.argument) == ("mine", "lab/mine")
+    assert load_system(Path(path)).name == "mine"
+
+
+def test_a_folder_here_needs_no_separator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "mine")
+    assert load_system("mine").argument == str(Path("mine"))
+    monkeypatch.chdir(tmp_path / "mine")
+    assert load_system(".").name == "mine"
+
+
+def test_a_name_on_the_shelf_comes_before_a_folder_here(tmp_path: Path) -> None:
+    put(tmp_path / "mine")
+    assert load_system("mine").folder == Path("mine")
+    on_shelf = put(tmp_path / "adapters" / "mine")
+    assert load_system("mine").folder == on_shelf
+
+
+def test_a_wrong_name_is_answered_with_a_near_one(tmp_path: Path) -> None:
+    put(tmp_path / "adapters" / "smollm2-3level")
+    with pytest.raises(UserError) as caught:
+        load_system("smolm2-3levl")
+    assert str(caught.value) == (
+        "There is no system 'smolm2-3levl' in adapters/. Did you mean 'smollm2-3level'? "
+        "`evalkit systems` lists them."
+    )
+
+
+@pytest.mark.parametrize("name", ["", "..", "no/such", "nothing"])
+def test_what_is_no_system_is_a_user_error(name: str) -> None:
+    with pytest.raises(UserError):
+        load_system(name)
+
+
+def test_no_shelf_at_all() -> None:
+    with pytest.raises(UserError, match="no adapters/ folder here or above"):
+        list_systems()
+
+
+def test_an_adapter_without_a_file_is_shown_what_to_write(tmp_path: Path) -> None:
+    put_adapter(tmp_path / "adapters" / "bare", "Qwen/Qwen3-0.6B")
+    with pytest.raises(UserError) as caught:
+        load_system("bare")
+    said = str(caught.value).splitlines()
+    assert "holds an adapter and no system.toml" in said[0]
+    # The lines are what they say they are.
+    (tmp_path / "adapters" / "bare" / "system.toml").write_text("\n".join(said[1:]))
+    system = load_system("bare")
+    assert system.config.base == "hf:Qwen/Qwen3-0.6B"
+    assert system.has_adapter_files
+
+
+# What a file may say
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("task = ", "is not valid TOML"),
+        (PLAIN.replace("base", "bass"), "unknown key 'bass'. Did you mean 'base'"),
+        (PLAIN.replace("3level", "4level"), "There is no task 'notifications-4level'"),
+        (PLAIN.replace("json", "xml"), "There is no format 'xml'"),
+        (PLAIN.replace("json", "labels"), "writes one multi-label field"),
+        (PLAIN.replace("hf:", "ftp:"), "of no known kind"),
+        (PLAIN + 'quantization = "int3"\n', "quantization: Input should be"),
+        (PLAIN + 'decoding = "forced"\n', "decoding: Input should be"),
+        (PLAIN + 'engine = "keyword"\n', "reads no weights; leave out `base`"),
+        (PLAIN + "adapter = false\n[recipe]\nseed = 1\n", "this system has none"),
+        (PLAIN + 'summary = "a\\u001b[2J"\n', "one line of printable text"),
+        ('task = "intents"\nformat = "labels"\n', "needs base ="),
+    ],
+)
+def test_faults_are_named_with_their_file(tmp_path: Path, text: str, said: str) -> None:
+    folder = put(tmp_path / "mine", text)
+    with pytest.raises(UserError) as caught:
+        load_system(folder)
+    assert str(caught.value).startswith(f"{folder / 'system.toml'}")
+    assert said in str(caught.value)
+
+
+def test_a_task_and_a_base_may_lie_beside_the_file(tmp_path: Path) -> None:
+    text = PLAIN.replace("notifications-3level", "mine.toml").replace("hf:Tiny/Model", "../model")
+    folder = put(tmp_path / "lab" / "mine", text)
+    task = ROOT / "evalkit" / "tasks" / "notifications-3level.toml"
+    (folder / "mine.toml").write_bytes(task.read_bytes())
+    system = load_system(folder)
+    assert system.task.name == "mine"
+    assert str(tmp_path / "lab") in missing_parts(system)[0]
+
+
+def test_a_broken_file_does_not_hide_the_others(tmp_path: Path) -> None:
+    put(tmp_path / "adapters" / "a")
+    put(tmp_path / "adapters" / "b", "task = ")
+    put(tmp_path / "adapters" / "c")
+    put_adapter(tmp_path / "adapters" / "d")
+    (tmp_path / "adapters" / "e").mkdir()
+    (tmp_path / "adapters" / "README.md").touch()
+    found = list_systems()
+    assert [(s.name, isinstance(s, System)) for s in found] == [
+        ("a", True),
+        ("b", False),
+        ("c", True),
+        ("d", False),
+    ]
+    assert isinstance(found[1], BrokenSystem)
+    assert "not valid TOML" in found[1].problem
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_an_unreadable_file_is_a_user_error(tmp_path: Path) -> None:
+    folder = put(tmp_path / "mine")
+    (folder / "system.toml").chmod(0)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_system(folder)
+
+
+# What is missing
+
+
+def test_all_that_is_missing_is_said_with_its_command(tmp_path: Path) -> None:
+    folder = put(tmp_path / "adapters" / "mine")
+    system = load_system("mine")
+    weights, adapter = missing_parts(system)
+    assert "`evalkit fetch mine`" in weights
+    assert "point `base`" in weights
+    assert "`evalkit train mine --data PATH`" in adapter
+    assert system.adapter_folder == folder
+
+    put_adapter(folder)
+    assert missing_parts(system) == [weights]
+    (folder / "adapter_model.safetensors").unlink()
+    assert "lacks adapter_model.safetensors" in missing_parts(system)[1]
+
+
+def test_commands_name_a_system_off_the_shelf_by_its_path(tmp_path: Path) -> None:
+    put(tmp_path / "lab" / "mine")
+    weights, adapter = missing_parts(load_system("lab/mine"))
+    assert "`evalkit fetch lab/mine`" in weights
+    assert "`evalkit train lab/mine --data PATH`" in adapter
+
+
+def test_a_base_system_lacks_no_adapter_and_a_baseline_nothing(tmp_path: Path) -> None:
+    base = load_system(put(tmp_path / "base", PLAIN + "adapter = false\n"))
+    assert (base.adapter_folder, len(missing_parts(base))) == (None, 1)
+    text = 'task = "intents"\nformat = "labels"\nengine = "keyword"\n'
+    keyword = load_system(put(tmp_path / "keyword", text))
+    assert (keyword.source, keyword.adapter_folder, missing_parts(keyword)) == (None, None, [])
+
+
+def test_nothing_heavy_is_imported() -> None:
+    script = (
+        "import sys, evalkit.systems, evalkit.weights\n"
+        "from pathlib import Path\n"
+        f"evalkit.systems.list_systems(Path({str(ROOT / 'adapters')!r}))\n"
+        "heavy = {'torch', 'transformers', 'peft', 'gguf', 'datasets', 'numpy', 'rich'}\n"
+        "print(sorted((heavy | {'huggingface_hub', 'filelock'}) & set(sys.modules)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "[]\n"
