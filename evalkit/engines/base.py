@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from evalkit.records import Completion, Request
+from evalkit.records import Completion, Prompt, Request
 
 
 class Engine(Protocol):
@@ -19,3 +19,6 @@ class Engine(Protocol):
 
     def describe(self) -> Mapping[str, str | int]:
         """How the engine runs (device, precision, batch size), for the record."""
+
+    def prompt_sha256(self, prompt: Prompt) -> str:
+        """SHA-256 of the full text the engine reads for a prompt; hexadecimal."""

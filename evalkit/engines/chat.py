@@ -6,6 +6,7 @@ prompt cannot differ between them.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,6 +49,14 @@ class Chat:
             instructions += f"\n\n{_describe(prompt.function)}"
         before, after = _apply_template(self.tokenizer, instructions, _USER).split(_USER)
         return [Span(before, trusted=True), *prompt.user, Span(after, trusted=True)]
+
+    def prompt_sha256(self, prompt: Prompt) -> str:
+        """SHA-256 of the laid-out text; hexadecimal.
+
+        For an empty input it stands with each adapter and each run: where they differ, the
+        adapter is asked in another way than it was taught.
+        """
+        return text_sha256(self.layout(prompt))
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:
         """Token ids of a prompt. No untrusted character is part of a control token."""
@@ -138,6 +147,11 @@ def encode_spans(
         if not found - cuts:
             return ids
         cuts |= found
+
+
+def text_sha256(spans: Iterable[Span]) -> str:
+    """SHA-256 of the spans' text; hexadecimal."""
+    return hashlib.sha256("".join(span.text for span in spans).encode()).hexdigest()
 
 
 def common_prefix(sequences: Sequence[Sequence[int]]) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from evalkit.records import Completion, FinishReason, Request
+from evalkit.engines.chat import text_sha256
+from evalkit.records import Completion, FinishReason, Prompt, Request, Span
 
 
 class ScriptedEngine:
@@ -21,3 +22,7 @@ class ScriptedEngine:
     def describe(self) -> Mapping[str, str | int]:
         """Name the kind."""
         return {"engine": "scripted"}
+
+    def prompt_sha256(self, prompt: Prompt) -> str:
+        """Hash the prompt before any template; there is none here."""
+        return text_sha256([Span(prompt.instructions, trusted=True), *prompt.user])

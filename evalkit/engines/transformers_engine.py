@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.engines.chat import Chat
 from evalkit.engines.generation import Job, PrefixCache, continue_greedily
-from evalkit.records import Completion, FinishReason, Request
+from evalkit.records import Completion, FinishReason, Prompt, Request
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -63,3 +63,7 @@ class TransformersEngine:
             "batch_size": self.batch_size,
             "decoding": "free",
         }
+
+    def prompt_sha256(self, prompt: Prompt) -> str:
+        """Hash the prompt as the chat template lays it out."""
+        return self.chat.prompt_sha256(prompt)

@@ -61,3 +61,8 @@ def longest_labels(task: Task) -> dict[str, Label]:
         else:
             longest[name] = max(field.labels, key=lambda label: len(str(label)))
     return longest
+
+
+def empty_prompt(task: Task, fmt: Format) -> Prompt:
+    """Ask about an input of empty strings; the hash of it identifies how a task is asked."""
+    return fmt.prompt(task, dict.fromkeys(task.inputs, ""))

@@ -20,7 +20,7 @@ from evalkit.tasks import Field, FieldKind, Task
 
 SEPARATORS = re.compile("[,;，；、]")  # noqa: RUF001 (models write Chinese punctuation too)
 
-_WHOLE = re.compile(r"(-?)0*(\d+)(?:\.0*)?", re.ASCII)
+_WHOLE = re.compile(r"(-?)(\d++)(?:\.0*+)?", re.ASCII)
 
 
 class Number(str):
@@ -97,7 +97,7 @@ def _read_one(field: Field, raw: Raw) -> str | int | None:
         return None
     if field.kind is FieldKind.ORDINAL:
         whole = _WHOLE.fullmatch(raw.strip())
-        written = "".join(whole.groups()) if whole else raw
+        written = whole[1] + (whole[2].lstrip("0") or "0") if whole else raw
         return next((label for label in field.labels if str(label) == written), None)
     if isinstance(raw, Number):
         return None

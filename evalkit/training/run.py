@@ -14,10 +14,11 @@ from rich.console import Console
 
 from evalkit.data import Dataset, deduplicate, split_off_dev
 from evalkit.data.loading import hash_examples
-from evalkit.engines.chat import Chat, build_chat
+from evalkit.engines.chat import build_chat
 from evalkit.engines.loading import Device, choose_device, load_base, load_tokenizer
 from evalkit.environment import commit, machine, package_versions
 from evalkit.formats import Format
+from evalkit.formats.base import empty_prompt
 from evalkit.tasks import Task
 from evalkit.training.recipe import Recipe
 from evalkit.training.trainer import TrainedAdapter, encode_rows, save_adapter, train_adapter
@@ -40,7 +41,7 @@ class Training:
     """`base` as system.toml gives it; stands in the adapter's config."""
     base_folder: Path
     """Local folder of the base weights."""
-    base_sha256: str
+    weights_sha256: str
     """Fingerprint of the base weights."""
     dataset: Dataset
     """The training rows, mapped to the task's labels."""
@@ -87,7 +88,7 @@ def run_training(
         # flash attention for CPUs is slow backwards.
         attention="eager" if where.type == "cpu" else "sdpa",
     )
-    prompt_sha256 = prompt_fingerprint(training.task, training.format, chat)
+    prompt_sha256 = chat.prompt_sha256(empty_prompt(training.task, training.format))
     identity = _identity(training, prompt_sha256)
     checkpoints = training.folder / "checkpoints" / identity[:16]
     if restart:
@@ -109,20 +110,10 @@ def run_training(
     return training.folder
 
 
-def prompt_fingerprint(task: Task, fmt: Format, chat: Chat) -> str:
-    """SHA-256 of the full text a model reads for an empty input; hexadecimal.
-
-    Kept with the adapter and with each run: where they differ, the adapter is being asked in
-    another way than it was taught.
-    """
-    spans = chat.layout(fmt.prompt(task, dict.fromkeys(task.inputs, "")))
-    return hashlib.sha256("".join(span.text for span in spans).encode()).hexdigest()
-
-
 def _identity(training: Training, prompt_sha256: str) -> str:
     parts = {
         "recipe": training.recipe.model_dump(mode="json"),
-        "base": training.base_sha256,
+        "base": training.weights_sha256,
         "data": training.dataset.sha256,
         "prompt": prompt_sha256,
         "format": training.format.name,
@@ -143,7 +134,7 @@ def _provenance(
         "format": training.format.name,
         "prompt_sha256": prompt_sha256,
         "base": training.base_name,
-        "base_sha256": training.base_sha256,
+        "weights_sha256": training.weights_sha256,
         # A local path says nothing elsewhere; the hash below identifies the data.
         "data": source if source.startswith("hf:") else Path(source).name,
         "data_sha256": training.dataset.sha256,

@@ -53,7 +53,7 @@ def test_there_are_cases():
 def test_case(format_name: str, case: dict[str, Any]):
     task = load_task(case["task"])
     piece, times = case.get("repeat", ("", 0))
-    text = case.get("text", "") + piece * times
+    text = case.get("text", "") + piece * times + case.get("end", "")
     format_ = get_format(format_name, task)
 
     start = time.process_time()

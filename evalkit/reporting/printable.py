@@ -1,0 +1,23 @@
+"""Untrusted text made fit to be shown on a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_HARMFUL = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+"""Control, format (bidi marks among them), surrogate, private-use, line and paragraph breaks."""
+
+
+def printable(text: str, width: int = 100) -> str:
+    """One line that a terminal shows as it stands, of at most `width` characters.
+
+    Characters that steer a terminal or reorder text are written as escapes.
+
+    >>> printable("safe" + chr(27) + "[2J")
+    'safe\\\\x1b[2J'
+    """
+    shown = text if len(text) <= width else text[: width - 1] + "…"
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in _HARMFUL else c
+        for c in shown
+    )
