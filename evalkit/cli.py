@@ -45,8 +45,9 @@ def systems(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("system", "task", "format", "base", "weights", "adapter"):
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("system", no_wrap=True)
+    for heading in ("task", "format", "base", "weights", "adapter"):
         table.add_column(heading, overflow="fold")
     broken = []
     for system in found:
@@ -176,7 +177,7 @@ def _describe(system: System | BrokenSystem) -> dict[str, str | bool | None]:
         "name": system.name,
         "task": system.task.name,
         "format": system.format.name,
-        "base": system.source.describe() if system.source else "-",
+        "base": (system.config.base or "-").partition("#")[0],
         "weights": system.source.locate() is not None if system.source else None,
         "adapter": system.has_adapter_files if system.adapter_folder else None,
         "summary": system.config.summary,

@@ -17,7 +17,7 @@ class UserError(EvalkitError):
     """
 
 
-class InsufficientData(EvalkitError):
+class InsufficientData(EvalkitError):  # noqa: N818 (names what there is, not a fault)
     """An estimate was asked of no data."""
 
 

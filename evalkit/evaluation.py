@@ -120,7 +120,9 @@ class Evaluation:
 
     def parse_failure_rate(self) -> Measurement:
         """Share of answers that could not be read at all."""
-        return self._rate("parse failure rate", lambda row: isinstance(row.reading.lenient, ParseFailure))
+        return self._rate(
+            "parse failure rate", lambda row: isinstance(row.reading.lenient, ParseFailure)
+        )
 
     def format_violation_rate(self) -> Measurement:
         """Share of answers that are not exactly one well-formed answer and nothing else."""
@@ -157,7 +159,7 @@ class Evaluation:
     def _field(self, field: str) -> Field:
         if field not in self.task.fields:
             raise ValueError(
-                f"task {self.task.name} has no field {field!r}; it has {', '.join(self.task.fields)}"
+                f"task {self.task.name} has no field {field!r}, but {', '.join(self.task.fields)}"
             )
         return self.task.fields[field]
 
@@ -223,7 +225,9 @@ def evaluate(
         keep(name, completion)
     unanswered = [e.id for e in dataset.examples if e.id not in completions]
     if unanswered:
-        raise RuntimeError(f"the engine left {len(unanswered)} requests unanswered: {unanswered[:3]}")
+        raise RuntimeError(
+            f"the engine left {len(unanswered)} requests unanswered: {unanswered[:3]}"
+        )
     rows = tuple(
         EvaluatedRow(e, completions[e.id], fmt.parse(task, completions[e.id].text))
         for e in dataset.examples

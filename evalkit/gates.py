@@ -98,7 +98,7 @@ def load_policies(path: Path) -> dict[str, Policy]:
     if not path.is_file():
         raise UserError(
             f"There is no {path}. It holds the release criteria, such as\n"
-            "  [priority_accuracy]\n  min_value = 0.80\n  why = \"...\""
+            '  [priority_accuracy]\n  min_value = 0.80\n  why = "..."'
         )
     return parse_toml(_GatesFile, path).root
 

@@ -82,7 +82,7 @@ def read_run(folder: Path) -> Evaluation:
         raise UserError(f"{folder} is not a run: {error}") from error
     if record.get("schema") != SCHEMA:
         raise UserError(
-            f"{folder} has schema {record.get('schema')}; this evalkit reads {SCHEMA}. Run it again."
+            f"{folder} has schema {record.get('schema')}; evalkit reads {SCHEMA}. Run it again."
         )
     if hashlib.sha256(lines.encode()).hexdigest() != record["predictions_sha256"]:
         raise UserError(f"{folder / PREDICTIONS} is not what the run wrote. Run it again.")

@@ -33,8 +33,10 @@ class SystemConfig(BaseModel):
     """Where the base weights come from; absent for baselines."""
     adapter: bool = True
     """Whether a trained adapter belongs to the system; false for a base model as it is."""
-    engine: Literal["transformers", "keyword"] = "transformers"
+    engine: Literal["transformers", "keyword", "replay"] = "transformers"
     """What writes the answers."""
+    answers: str | None = None
+    """For engine `replay`: the file of recorded answers, beside this one."""
     quantization: Literal["none", "nf4"] = "none"
     """How the base weights are held while answering."""
     decoding: Literal["free"] = "free"
@@ -50,6 +52,8 @@ class SystemConfig(BaseModel):
             raise ValueError("engine 'transformers' needs base = \"hf:OWNER/NAME\" or another")
         if self.engine != "transformers" and self.base:
             raise ValueError(f"engine '{self.engine}' reads no weights; leave out `base`")
+        if (self.engine == "replay") != (self.answers is not None):
+            raise ValueError("engine 'replay' and `answers` go together")
         if self.recipe and not self.wants_adapter:
             raise ValueError("a [recipe] makes an adapter, and this system has none")
         if not self.summary.isprintable():

@@ -31,6 +31,10 @@ def build_engine(system: System, options: EngineOptions) -> Engine:
         from evalkit.engines.keyword import KeywordEngine
 
         return KeywordEngine(system.task, system.format)
+    if system.config.answers is not None:
+        from evalkit.engines.replay import ReplayEngine, load_answers
+
+        return ReplayEngine(load_answers(system.folder / system.config.answers))
     from evalkit.engines.chat import build_chat
     from evalkit.engines.loading import (
         attach_adapter,

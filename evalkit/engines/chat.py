@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from evalkit.errors import UserError
@@ -136,7 +137,7 @@ def encode_spans(
         ids: list[int] = []
         found: set[int] = set()
         edges = [0, *sorted(cuts), len(text)]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             piece = tokenizer(
                 text[start:end], add_special_tokens=False, return_offsets_mapping=True
             )

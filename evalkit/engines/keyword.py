@@ -4,18 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from evalkit.engines.chat import text_sha256
 from evalkit.errors import UserError
 from evalkit.formats import Format
-from evalkit.engines.chat import text_sha256
 from evalkit.records import Completion, FinishReason, Prompt, Request, Span
 from evalkit.tasks import Task
 
 KEYWORDS: Mapping[str, tuple[str, ...]] = {
     "order_management": ("订单", "下单", "退货", "发货", "order", "return", "cancel", "shipping"),
     "payment": ("支付", "付款", "充值", "退款", "账单", "结算", "pay", "refund", "invoice", "bill"),
-    "user_auth": ("登录", "注册", "密码", "账号", "用户名", "身份", "log in", "login", "sign", "password"),
+    "user_auth": (
+        "登录",
+        "注册",
+        "密码",
+        "账号",
+        "用户名",
+        "身份",
+        "log in",
+        "login",
+        "sign",
+        "password",
+    ),
     "inventory": ("库存", "有货", "缺货", "补货", "数量", "stock", "available", "inventory"),
-    "notification": ("通知", "提醒", "消息", "短信", "推送", "notify", "remind", "message", "alert"),
+    "notification": (
+        "通知",
+        "提醒",
+        "消息",
+        "短信",
+        "推送",
+        "notify",
+        "remind",
+        "message",
+        "alert",
+    ),
 }
 
 

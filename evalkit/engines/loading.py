@@ -25,7 +25,11 @@ def choose_device(wanted: Device) -> torch.device:
     """
     import torch
 
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if wanted == "auto":
         return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
     if not there[wanted]:
@@ -67,7 +71,6 @@ def load_base(
     attention: str = "sdpa",
 ) -> PreTrainedModel:
     """A causal language model from a local folder of safetensors, in evaluation mode."""
-    import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging as transformers_logging
 

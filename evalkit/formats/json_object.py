@@ -61,7 +61,7 @@ class JsonObject:
         self,
         task: Task,
         labels: Mapping[str, Label],
-        inputs: Mapping[str, str],  # noqa: ARG002 (other formats copy the inputs)
+        inputs: Mapping[str, str],
     ) -> str:
         """Write the object on one line, fields in the task's order."""
         return json.dumps({name: labels[name] for name in task.fields}, ensure_ascii=False)

@@ -48,7 +48,7 @@ class LabelList:
         self,
         task: Task,
         labels: Mapping[str, Label],
-        inputs: Mapping[str, str],  # noqa: ARG002 (other formats copy the inputs)
+        inputs: Mapping[str, str],
     ) -> str:
         """Write the names, separated by a comma and a space."""
         (name,) = task.fields

@@ -9,12 +9,12 @@ _HARMFUL = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 def printable(text: str, width: int = 100) -> str:
-    """One line that a terminal shows as it stands, of at most `width` characters.
+    r"""One line that a terminal shows as it stands, of at most `width` characters.
 
     Characters that steer a terminal or reorder text are written as escapes.
 
     >>> printable("safe" + chr(27) + "[2J")
-    'safe\\\\x1b[2J'
+    'safe\\x1b[2J'
     """
     shown = text if len(text) <= width else text[: width - 1] + "…"
     return "".join(

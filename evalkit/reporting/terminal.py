@@ -35,8 +35,8 @@ def needed(policy: Policy) -> str:
     bound = policy.threshold
     shown = f"{100 * bound:.4g}%"
     if policy.min_value is not None:
-        return f"at least {shown}"
-    return f"at most {shown}" if bound else "0"
+        return f">= {shown}"
+    return f"<= {shown}" if bound else "0"
 
 
 def verdict_line(verdict: Verdict) -> str:
@@ -44,7 +44,11 @@ def verdict_line(verdict: Verdict) -> str:
     estimate = verdict.estimate
     if estimate is None:
         return f"{verdict.label}: {verdict.outcome.upper()} ({verdict.note})"
-    count = f"{estimate.successes}/{estimate.n}" if estimate.successes is not None else f"n={estimate.n}"
+    count = (
+        f"{estimate.successes}/{estimate.n}"
+        if estimate.successes is not None
+        else f"n={estimate.n}"
+    )
     line = (
         f"{verdict.label}  {percent(estimate.value)}  ({count}, 95% {interval(estimate)})  "
         f"needs {needed(verdict.policy)}  {verdict.outcome.upper()}"
@@ -79,7 +83,7 @@ def wrong_case(row: EvaluatedRow, task: Task) -> str:
 def release_table(release: Release) -> Table:
     """Every gate of one system."""
     table = Table(box=box.SIMPLE_HEAD, title=printable(release.system), title_justify="left")
-    table.add_column("gate", overflow="fold")
+    table.add_column("gate", no_wrap=True)
     table.add_column("value", justify="right")
     table.add_column("n", justify="right")
     table.add_column("95%", justify="right")
@@ -105,7 +109,9 @@ def closing_line(release: Release) -> Text:
     """The one line a release is about."""
     name = printable(release.system)
     if release.may_ship:
-        return Text(f"{name} may ship: all {len(release.verdicts)} gates passed.", style="bold green")
+        return Text(
+            f"{name} may ship: all {len(release.verdicts)} gates passed.", style="bold green"
+        )
     if release.partial:
         passed = len(release.of(Outcome.PASS))
         return Text(

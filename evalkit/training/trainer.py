@@ -50,9 +50,7 @@ class TrainedAdapter:
     seconds: float
 
 
-def encode_rows(
-    task: Task, fmt: Format, chat: Chat, examples: Sequence[Example]
-) -> list[Row]:
+def encode_rows(task: Task, fmt: Format, chat: Chat, examples: Sequence[Example]) -> list[Row]:
     """Examples -> token ids, with the renderer and chat template that inference uses."""
     rows = []
     for example in examples:
@@ -141,7 +139,9 @@ def train_adapter(
     done = trainer.train(resume_from_checkpoint=None if last is None else str(last))
     dev_loss = None
     if dev:
-        dev_loss = next(e["eval_loss"] for e in reversed(trainer.state.log_history) if "eval_loss" in e)
+        dev_loss = next(
+            e["eval_loss"] for e in reversed(trainer.state.log_history) if "eval_loss" in e
+        )
     return TrainedAdapter(
         model=model,
         steps=done.global_step,
@@ -164,7 +164,10 @@ def save_adapter(
     try:
         weights = get_peft_model_state_dict(trained, save_embedding_layers=False)
         save_file(
-            {name: w.detach().to("cpu", torch.bfloat16).contiguous() for name, w in weights.items()},
+            {
+                name: w.detach().to("cpu", torch.bfloat16).contiguous()
+                for name, w in weights.items()
+            },
             making / "adapter_model.safetensors",
             metadata={"format": "pt"},
         )

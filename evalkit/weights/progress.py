@@ -23,7 +23,7 @@ class Progress(Protocol):
 class Lines:
     """One line per stage, for logs."""
 
-    def stage(self, text: str, *, bars: bool = False) -> None:  # noqa: ARG002 (the protocol's)
+    def stage(self, text: str, *, bars: bool = False) -> None:
         """Write the stage to stderr."""
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()

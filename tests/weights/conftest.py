@@ -15,7 +15,7 @@ class Recorder:
     def __init__(self) -> None:
         self.stages: list[str] = []
 
-    def stage(self, text: str, *, bars: bool = False) -> None:  # noqa: ARG002
+    def stage(self, text: str, *, bars: bool = False) -> None:
         self.stages.append(text)
 
 

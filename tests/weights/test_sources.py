@@ -116,7 +116,7 @@ def fake_convert(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Stand in for the conversion; what was converted is listed."""
     converted: list[bytes] = []
 
-    def convert(gguf: Path, content: Path, name: str) -> None:  # noqa: ARG001
+    def convert(gguf: Path, content: Path, name: str) -> None:
         converted.append(gguf.read_bytes())
         fill_with_model(content)
 
