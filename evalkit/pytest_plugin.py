@@ -164,7 +164,8 @@ class _Session:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out suites and values that are not for the task of a system."""
-        fits, misfits = [], []
+        fits: list[pytest.Item] = []
+        misfits: list[pytest.Item] = []
         for item in items:
             (fits if self._fits(item) else misfits).append(item)
         if misfits:

@@ -159,7 +159,9 @@ def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
     """Length of the longest prefix that all sequences share; 0 for none."""
     if not sequences:
         return 0
-    first, last = min(sequences), max(sequences)
+    # What the smallest and the largest share, all those between them share too.
+    rows = [list(sequence) for sequence in sequences]
+    first, last = min(rows), max(rows)
     for index, (a, b) in enumerate(zip(first, last, strict=False)):
         if a != b:
             return index

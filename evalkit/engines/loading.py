@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from evalkit.errors import UserError
 
@@ -56,10 +56,10 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The tokenizer in a folder of weights."""
     from transformers import AutoTokenizer
 
-    tokenizer: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(
+    tokenizer = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
-    return tokenizer
+    return cast("PreTrainedTokenizerFast", tokenizer)
 
 
 def load_base(
@@ -98,7 +98,8 @@ def load_base(
         model.to(device)  # type: ignore[arg-type]
     else:
         keep_nf4_trainable(model)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def keep_nf4_trainable(model: PreTrainedModel) -> None:
@@ -107,10 +108,10 @@ def keep_nf4_trainable(model: PreTrainedModel) -> None:
     After one forward in evaluation mode, bitsandbytes 0.50 trains on through kernels without
     gradients; the gradient is then wrong by 65% and nothing says so.
     """
-    import bitsandbytes
+    from bitsandbytes.nn.modules import Linear4bit
 
     for module in model.modules():
-        if isinstance(module, bitsandbytes.nn.Linear4bit):
+        if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
 
 

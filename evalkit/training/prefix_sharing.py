@@ -95,7 +95,7 @@ def share_prefix(model: PreTrainedModel) -> None:
         loss = shared_prefix_loss(model, prefix_ids, input_ids, labels, num_items_in_batch)
         return CausalLMOutputWithPast(loss=loss)
 
-    model.forward = forward  # type: ignore[method-assign]
+    model.forward = forward
 
 
 def shared_prefix_loss(

@@ -127,9 +127,9 @@ def train_adapter(
     trainer = Trainer(
         model=model,
         args=arguments,
-        train_dataset=list(train),  # type: ignore[arg-type]
-        eval_dataset=list(dev) or None,  # type: ignore[arg-type]
-        data_collator=SharedPrefixCollator(pad_id),  # type: ignore[arg-type]
+        train_dataset=list(train),
+        eval_dataset=list(dev) or None,
+        data_collator=SharedPrefixCollator(pad_id),
         callbacks=[_ShowProgress(console or Console(stderr=True))],
     )
     # Trainer prints every log line as a dict; ours are shown by _ShowProgress.
