@@ -94,8 +94,11 @@ def _windows_matter(model: PreTrainedModel, jobs: Sequence[Job]) -> bool:
     """
     config = model.config.get_text_config()
     window = getattr(config, "sliding_window", None)
-    slides = "sliding_attention" in (getattr(config, "layer_types", None) or ())
-    longest = max((len(job.prompt) + job.max_new_tokens for job in jobs), default=0)
+    # Models without layer types (Mistral) slide in every layer.
+    slides = "sliding_attention" in (getattr(config, "layer_types", None) or ["sliding_attention"])
+    # Padded to the longest prompt, every row takes part in as many steps as the longest answer.
+    longest = max((len(job.prompt) for job in jobs), default=0)
+    longest += max((job.max_new_tokens for job in jobs), default=0)
     return bool(slides and window and longest >= window)
 
 

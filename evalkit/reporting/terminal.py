@@ -166,7 +166,8 @@ def to_text(shown: Sequence[RenderableType], width: int, *, colour: bool) -> str
         file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False
     )
     for part in shown:
-        console.print(part, markup=False)
+        # Lines of text stay whole, so that they can be searched for in a log.
+        console.print(part, markup=False, soft_wrap=isinstance(part, Text))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert isinstance(text, str)
     return text

@@ -1,0 +1,183 @@
+"""Batches with a shared prefix say what `model.generate` says of one prompt at a time.
+
+Equal ids show something only where the next token is never a near-tie, rows differ, and some
+stop early: all three are asserted of the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from evalkit.engines.generation import Continuation, Job, PrefixCache, continue_greedily
+from tiny_models import SHAPES, VOCABULARY, WINDOW, model
+
+STOPS = frozenset(range(0, VOCABULARY, 9))
+CLEAR = 1e-4
+"""Least distance of the two likeliest tokens, in standard deviations of the logits; fp32 rounding
+moves them by some 1e-6."""
+
+
+class Reference(NamedTuple):
+    said: tuple[Continuation, ...]
+    margin: float
+
+
+tiny = cache(model)
+
+
+def ids(count: int, seed: int) -> list[int]:
+    return torch.randint(0, VOCABULARY, (count,), generator=torch.manual_seed(seed)).tolist()
+
+
+def jobs_of(shared: int, lengths: Sequence[int], limits: Sequence[int]) -> list[Job]:
+    """Prompts with `shared` tokens in common and then one of each length."""
+    return [
+        Job(ids(shared, 1) + ids(length, 100 + row), limit)
+        for row, (length, limit) in enumerate(zip(lengths, limits, strict=True))
+    ]
+
+
+LENGTHS = [5, 1, 9, 5, 2, 14, 5, 9]
+LIMITS = [20, 3, 20, 12, 20, 8, 1, 16]
+CASES = {
+    "common prefix": jobs_of(12, LENGTHS, LIMITS),
+    "no common prefix": jobs_of(0, LENGTHS, LIMITS),
+    "prefix beyond the window": jobs_of(3 * WINDOW, LENGTHS, LIMITS),
+    "prefix ends at the window": jobs_of(WINDOW - 1, LENGTHS, LIMITS),
+    # One short enough that no window matters, so that Gemma's rows are padded too.
+    "within the window": jobs_of(2, [4, 1, 2, 6, 3, 6, 5, 1], [6, 7, 3, 7, 2, 1, 7, 7]),
+    "very different lengths": jobs_of(4, [1, 90, 2, 40, 3, 88, 1, 11], [20] * 8),
+    "one prompt": jobs_of(7, [6], [20]),
+}
+
+
+def generate(shape: str, jobs: Sequence[Job]) -> Reference:
+    said, margins = [], []
+    for job in jobs:
+        prompt = torch.tensor([list(job.prompt)])
+        with torch.inference_mode():
+            out = tiny(shape).generate(
+                prompt,
+                attention_mask=torch.ones_like(prompt),
+                max_new_tokens=job.max_new_tokens,
+                do_sample=False,
+                eos_token_id=sorted(STOPS),
+                pad_token_id=0,
+            )
+            logits = tiny(shape)(out).logits[0, prompt.shape[1] - 1 : -1]
+        best, second = logits.topk(2).values.unbind(-1)
+        margins.append(float(((best - second) / logits.std(-1)).min()))
+        new = out[0, prompt.shape[1] :].tolist()
+        stopped = new[-1] in STOPS
+        said.append(Continuation(tuple(new[:-1] if stopped else new), stopped))
+    return Reference(tuple(said), min(margins))
+
+
+@cache
+def reference(shape: str, case: str) -> Reference:
+    return generate(shape, CASES[case])
+
+
+def continued(
+    shape: str, jobs: Sequence[Job], batch_size: int, prefixes: PrefixCache | None = None
+) -> tuple[Continuation, ...]:
+    prefixes = prefixes or PrefixCache(tiny(shape))
+    said: dict[int, Continuation] = {}
+    for batch in continue_greedily(tiny(shape), jobs, STOPS, batch_size, prefixes):
+        assert 0 < len(batch) <= batch_size
+        assert not said.keys() & dict(batch).keys()
+        said |= batch
+    assert sorted(said) == list(range(len(jobs)))
+    return tuple(said[row] for row in range(len(jobs)))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_same_ids_as_generate(shape: str, case: str, batch_size: int):
+    assert continued(shape, CASES[case], batch_size) == reference(shape, case).said
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_reference_is_worth_comparing_with(shape: str, case: str):
+    expected = reference(shape, case)
+    assert expected.margin > CLEAR
+    if case == "one prompt":
+        return
+    long = [said.ids for said in expected.said if len(said.ids) > 2]
+    assert len(set(long)) == len(long) > 2
+    stopped_after = {len(said.ids) for said in expected.said if said.stopped}
+    assert len(stopped_after) > 1, "rows stop at different steps"
+    limits = {len(said.ids) for said in expected.said if not said.stopped}
+    assert len(limits) > 1 or case == "very different lengths", "rows reach different limits"
+    assert limits
+
+
+@pytest.mark.parametrize("shape", ["gemma3", "mistral"])
+def test_padding_never_pushes_a_token_out_of_the_window(shape: str):
+    # Each row fits the window by itself; padded to the longest prompt, the third one would not.
+    jobs = [Job(ids(2, 1) + ids(9, 2), 2), Job(ids(2, 1) + ids(10, 3), 1)]
+    jobs += [Job(ids(2, 1) + ids(1, seed), WINDOW - 4) for seed in (5, 7, 9, 13)]
+    assert all(len(job.prompt) + job.max_new_tokens < WINDOW for job in jobs)
+    expected = generate(shape, jobs)
+    assert expected.margin > CLEAR
+    assert max(len(said.ids) for said in expected.said) > WINDOW - 8
+    assert continued(shape, jobs, 16) == expected.said
+
+
+def test_a_window_without_layer_types_counts_as_well():
+    expected = generate("mistral", CASES["prefix beyond the window"])
+    assert expected.margin > CLEAR
+    assert continued("mistral", CASES["prefix beyond the window"], 16) == expected.said
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_jobs(shape: str):
+    assert continued(shape, [], 16) == ()
+
+
+def test_longest_prompts_come_first():
+    jobs = CASES["very different lengths"]
+    batches = list(continue_greedily(tiny("llama"), jobs, STOPS, 3, PrefixCache(tiny("llama"))))
+    lengths = [len(jobs[row].prompt) for batch in batches for row, _ in batch]
+    assert lengths == sorted(lengths, reverse=True)
+    assert [len(batch) for batch in batches] == [3, 3, 2]
+
+
+class Counting:
+    """A model that counts its calls."""
+
+    def __init__(self, counted: PreTrainedModel) -> None:
+        self.counted = counted
+        self.device = counted.device
+        self.calls = 0
+
+    def __call__(self, **inputs: Any) -> Any:
+        self.calls += 1
+        return self.counted(**inputs)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_prefix_is_run_once_and_stays_as_it_is(shape: str):
+    counting = Counting(tiny(shape))
+    prefixes = PrefixCache(counting)  # type: ignore[arg-type]
+    case = "prefix beyond the window"
+    for batch_size in (3, 1, 16):
+        assert continued(shape, CASES[case], batch_size, prefixes) == reference(shape, case).said
+    assert counting.calls == 1
+    other = "common prefix"
+    assert continued(shape, CASES[other], 16, prefixes) == reference(shape, other).said
+    assert counting.calls == 2
+
+
+def test_no_prefix_needs_no_cache():
+    counting = Counting(tiny("llama"))
+    assert PrefixCache(counting).rows([], 3) is None  # type: ignore[arg-type]
+    assert counting.calls == 0
