@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -143,22 +144,21 @@ def train(
 
 def main() -> None:
     """Run the command line; a mistake of the user's gets one message and exit code 4."""
-    from click.exceptions import Abort, ClickException
-
+    code = 0
     try:
-        code = app(standalone_mode=False)
+        app()
     except UserError as error:
-        _fail(f"error: {error}", 4)
-    except ClickException as error:
-        error.show()
-        sys.exit(4)
-    except (KeyboardInterrupt, Abort):
-        _fail("interrupted", 2)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _fail(message: str, code: int) -> None:
-    typer.echo(message, err=True)
+        typer.echo(f"error: {error}", err=True)
+        code = 4
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        code = 2
+    except SystemExit as stop:
+        # Typer ends with 2 on wrong arguments, and with 1 or 130 when interrupted.
+        code = {None: 0, 0: 0, 2: 4, 1: 2, 130: 2}.get(stop.code, 3)  # type: ignore[call-overload]
+    except Exception:
+        traceback.print_exc()
+        code = 3
     sys.exit(code)
 
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 # pytester unloads what a run imports, and numpy cannot be loaded twice.
 import scipy.stats  # noqa: F401
 
@@ -111,14 +112,18 @@ def test_unreadable_answers_stay_in_the_denominator(project: Project) -> None:
     project.write_system(**{f"r{i}": "I cannot say." for i in range(60)})
     result = project.run("suites", "--model", "mine")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["priority_accuracy  75.0%  (180/240,*", "*parse_failure_rate*25.0%*"])
+    result.stdout.fnmatch_lines(
+        ["priority_accuracy  75.0%  (180/240,*", "*parse_failure_rate*25.0%*"]
+    )
 
 
 def test_too_few_cases_are_inconclusive_and_do_not_ship(project: Project) -> None:
     project.write_system()
     result = project.run("suites", "--model", "mine", "--limit", "24")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*priority_accuracy*INCONCLUSIVE*", "*24 cases, and this gate needs 100"])
+    result.stdout.fnmatch_lines(
+        ["*priority_accuracy*INCONCLUSIVE*", "*24 cases, and this gate needs 100"]
+    )
     assert project.verdicts()["may_ship"] is False
 
 

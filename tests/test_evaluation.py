@@ -1,0 +1,175 @@
+"""What can be asked of a system's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from evalkit.data.loading import Dataset
+from evalkit.engines.replay import ReplayEngine
+from evalkit.errors import InsufficientData
+from evalkit.evaluation import Evaluation, build_requests, evaluate
+from evalkit.formats import get_format
+from evalkit.records import Completion, Example, FinishReason, Request
+from evalkit.tasks import load_task
+
+TASK = load_task("notifications-3level")
+JSON = get_format("json", TASK)
+INTENTS = load_task("intents")
+LABELS = get_format("labels", INTENTS)
+
+
+def run(answers: list[tuple[str, int, str]]) -> Evaluation:
+    """Rows as (right folder, right priority, answer)."""
+    examples = tuple(
+        Example(str(i), dict.fromkeys(TASK.inputs, "x"), {"folder": f, "priority": p})
+        for i, (f, p, _) in enumerate(answers)
+    )
+    dataset = Dataset("d", examples, (), {}, "0", ())
+    engine = ReplayEngine({str(i): text for i, (_, _, text) in enumerate(answers)})
+    return evaluate("s", TASK, JSON, engine, dataset, done={}, keep=lambda *_: None, record={})
+
+
+ROWS = run(
+    [
+        ("Work", 1, '{"folder": "Work", "priority": 1}'),
+        ("Work", 2, '{"folder": "Work", "priority": 1}'),
+        ("Work", 2, 'Sure! {"folder": "Personal", "priority": 2}'),
+        ("Alerts", 3, '{"folder": "Spam", "priority": 3}'),
+        ("Alerts", 3, '{"folder": "Alerts"}'),
+        ("Alerts", 3, "no idea"),
+    ]
+)
+
+
+def test_failures_stay_in_the_denominator() -> None:
+    accuracy = ROWS.accuracy("priority")
+    assert (accuracy.estimate.successes, accuracy.estimate.n) == (3, 6)
+    assert [row.example.id for row in accuracy.counted_against] == ["1", "4", "5"]
+    assert ROWS.accuracy("folder").estimate.successes == 3
+    assert ROWS.all_correct().estimate.successes == 1
+
+
+def test_rates_of_unfit_answers() -> None:
+    assert ROWS.parse_failure_rate().estimate.successes == 1
+    assert ROWS.out_of_enum_rate().estimate.successes == 1
+    assert ROWS.out_of_enum_rate("priority").estimate.successes == 0
+    assert ROWS.missing_field_rate().estimate.successes == 1
+    # Prose around an answer, a field left out, and no answer at all.
+    assert ROWS.format_violation_rate().estimate.successes == 3
+
+
+def test_values() -> None:
+    recall = ROWS.recall("priority", 3)
+    assert (recall.estimate.successes, recall.estimate.n) == (1, 3)
+    assert [row.example.id for row in recall.counted_against] == ["4", "5"]
+    precision = ROWS.precision("priority", 1)
+    assert (precision.estimate.successes, precision.estimate.n) == (1, 2)
+    assert [row.example.id for row in precision.counted_against] == ["1"]
+    with pytest.raises(InsufficientData):
+        ROWS.recall("folder", "Promotions")
+    with pytest.raises(ValueError, match="no value 4"):
+        ROWS.recall("priority", 4)
+    with pytest.raises(ValueError, match="no field 'level'"):
+        ROWS.accuracy("level")
+
+
+def test_the_weakest_value_is_named_with_its_commonest_mistake() -> None:
+    assert ROWS.accuracy("folder").weakest == (
+        "Alerts 33.3% (1/3); most often Alerts read as out of enum: Spam (1)"
+    )
+
+
+def test_confusion_and_macro_f1() -> None:
+    table = ROWS.confusion("priority")
+    assert table.counts == ((1, 0, 0), (1, 1, 0), (0, 0, 1))
+    assert (table.missing[2], table.unreadable[2]) == (1, 1)
+    assert 0 < ROWS.macro_f1("priority").estimate.value < 1
+
+
+def test_sets_are_judged_as_sets() -> None:
+    examples = tuple(
+        Example(str(i), {"prompt": "x"}, {"intents": labels})
+        for i, labels in enumerate([("payment",), ("order_management", "payment"), ("none",)])
+    )
+    engine = ReplayEngine({"0": "payment", "1": "payment", "2": "none, payment"})
+    found = evaluate(
+        "s",
+        INTENTS,
+        LABELS,
+        engine,
+        Dataset("d", examples, (), {}, "0", ()),
+        done={},
+        keep=lambda *_: None,
+        record={},
+    )
+    assert found.accuracy("intents").estimate.successes == 1
+    assert found.recall("intents", "payment").estimate.successes == 2
+    assert found.out_of_enum_rate().estimate.successes == 1
+    assert len(found.confusion("intents").values) == 3
+
+
+def test_no_rows_give_no_estimate() -> None:
+    with pytest.raises(InsufficientData):
+        run([]).accuracy("priority")
+
+
+def test_what_was_answered_before_is_not_asked_again() -> None:
+    asked: list[str] = []
+
+    class Engine(ReplayEngine):
+        def complete(self, requests: Sequence[Request]) -> Iterator[tuple[str, Completion]]:
+            asked.extend(request.id for request in requests)
+            return super().complete(requests)
+
+    examples = tuple(
+        Example(name, dict.fromkeys(TASK.inputs, "x"), {"folder": "Work", "priority": 1})
+        for name in "ab"
+    )
+    answer = Completion('{"folder": "Work", "priority": 1}', FinishReason.STOP)
+    kept: list[str] = []
+    found = evaluate(
+        "s",
+        TASK,
+        JSON,
+        Engine({"b": answer.text}),
+        Dataset("d", examples, (), {}, "0", ()),
+        done={"a": answer},
+        keep=lambda name, _: kept.append(name),
+        record={},
+    )
+    assert asked == kept == ["b"]
+    assert found.accuracy("priority").estimate.successes == 2
+
+
+@pytest.mark.parametrize("said", [["a"], ["a", "b", "b"]])
+def test_an_engine_that_miscounts_is_a_breakdown(said: list[str]) -> None:
+    class Engine(ReplayEngine):
+        def complete(self, requests: Sequence[Request]) -> Iterator[tuple[str, Completion]]:
+            for name in said:
+                yield name, Completion("x", FinishReason.STOP)
+
+    examples = tuple(
+        Example(name, dict.fromkeys(TASK.inputs, "x"), {"folder": "Work", "priority": 1})
+        for name in "ab"
+    )
+    with pytest.raises(RuntimeError, match=r"unanswered|twice"):
+        evaluate(
+            "s",
+            TASK,
+            JSON,
+            Engine({}),
+            Dataset("d", examples, (), {}, "0", ()),
+            done={},
+            keep=lambda *_: None,
+            record={},
+        )
+
+
+def test_the_longest_answer_bounds_every_canonical_one() -> None:
+    example = Example("a", dict.fromkeys(TASK.inputs, "x"), {"folder": "Work", "priority": 1})
+    (request,) = build_requests(TASK, JSON, [example])
+    for folder in TASK.fields["folder"].labels:
+        answer = JSON.render(TASK, {"folder": folder, "priority": 2}, example.inputs)
+        assert len(answer) <= len(request.longest_answer)

@@ -1,0 +1,159 @@
+"""Runs on disk: read back as written, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit.errors import UserError
+from evalkit.evaluation import EvaluatedRow, Evaluation
+from evalkit.formats import get_format
+from evalkit.records import Completion, Example, FinishReason
+from evalkit.store import Journal, read_run, write_run, write_verdicts
+from evalkit.tasks import load_task
+
+TASKS = {"json": load_task("notifications-3level"), "labels": load_task("intents")}
+
+
+def evaluation(format_name: str, texts: list[str]) -> Evaluation:
+    task = TASKS[format_name]
+    fmt = get_format(format_name, task)
+    inputs = dict.fromkeys(task.inputs, "an input with\u2028a line break")
+    labels = {"json": {"folder": "Work", "priority": 3}, "labels": {"intents": ("payment",)}}
+    rows = tuple(
+        EvaluatedRow(
+            Example(str(i), inputs, labels[format_name]),
+            Completion(text, FinishReason.STOP, (1, 2), 7, 0.25),
+            fmt.parse(task, text),
+        )
+        for i, text in enumerate(texts)
+    )
+    return Evaluation("mine", task, rows, {"note": "x"})
+
+
+texts = st.lists(
+    st.one_of(
+        st.text(st.characters(exclude_categories=[])),
+        st.sampled_from(
+            ['{"folder": "Work", "priority": 3}', "payment, none", '{"folder": "X"}', ""]
+        ),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(texts, st.sampled_from(["json", "labels"]))
+def test_a_run_reads_back_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, said: list[str], format_name: str
+) -> None:
+    runs = tmp_path_factory.mktemp("runs")
+    written = evaluation(format_name, said)
+    read = read_run(write_run(written, runs))
+    assert read.rows == written.rows
+    assert read.task == written.task
+    assert read.system == written.system
+    assert read.record["note"] == "x"
+
+
+def test_two_runs_in_one_second_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    first, second = (write_run(evaluation("json", ["x"]), tmp_path) for _ in range(2))
+    assert first != second
+    assert sorted(tmp_path.iterdir()) == sorted([first, second])
+
+
+def test_a_changed_run_is_refused(tmp_path: Path) -> None:
+    folder = write_run(evaluation("json", ["x", "y"]), tmp_path)
+    path = folder / "predictions.jsonl"
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    with pytest.raises(UserError, match="not what the run wrote"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]x", None])
+def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "record.json").write_text(content)
+    with pytest.raises(UserError, match="is not a run"):
+        read_run(tmp_path)
+
+
+def test_another_schema_is_refused(tmp_path: Path) -> None:
+    folder = write_run(evaluation("json", ["x"]), tmp_path)
+    path = folder / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
+    with pytest.raises(UserError, match="schema 99"):
+        read_run(folder)
+
+
+def test_verdicts_replace_each_other_whole(tmp_path: Path) -> None:
+    write_verdicts(tmp_path, {"may_ship": True})
+    write_verdicts(tmp_path, {"may_ship": False})
+    assert [path.name for path in tmp_path.iterdir()] == ["verdicts.json"]
+    assert json.loads((tmp_path / "verdicts.json").read_text()) == {"may_ship": False}
+
+
+def completion(text: str) -> Completion:
+    return Completion(text, FinishReason.LENGTH, (3,), 5, 0.5)
+
+
+def test_a_journal_gives_back_what_was_kept(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, {"weights": "a"})
+    assert journal.read() == {}
+    with journal.writing({}) as writer:
+        writer.keep("1", completion("one\ud800\n"))
+        writer.keep("2", completion("two"))
+    assert journal.read() == {"1": completion("one\ud800\n"), "2": completion("two")}
+    assert Journal(tmp_path, {"weights": "b"}).read() == {}
+    journal.discard()
+    assert journal.read() == {}
+
+
+def test_a_half_written_line_is_not_believed(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, {})
+    with journal.writing({}) as writer:
+        writer.keep("1", completion("one"))
+        writer.keep("2", completion("two"))
+    whole = journal.path.read_bytes()
+    for cut in range(len(whole)):
+        journal.path.write_bytes(whole[:cut])
+        found = journal.read()
+        assert found in (
+            {},
+            {"1": completion("one")},
+            {"1": completion("one"), "2": completion("two")},
+        )
+        with journal.writing(found) as writer:
+            writer.keep("3", completion("three"))
+        assert journal.read() == {**found, "3": completion("three")}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_killed_while_answering_leaves_what_was_answered(tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        """
+        import os, signal, sys
+        from pathlib import Path
+        from evalkit.records import Completion, FinishReason
+        from evalkit.store import Journal
+
+        with Journal(Path(sys.argv[1]), {}).writing({}) as writer:
+            for i in range(10):
+                writer.keep(str(i), Completion("x", FinishReason.STOP))
+                if i == 6:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert list(Journal(tmp_path, {}).read()) == [str(i) for i in range(7)]
+    assert os.listdir(tmp_path) == [".journal"]
