@@ -155,7 +155,7 @@ def main() -> None:
         code = 2
     except SystemExit as stop:
         # Typer ends with 2 on wrong arguments, and with 1 or 130 when interrupted.
-        code = {None: 0, 0: 0, 2: 4, 1: 2, 130: 2}.get(stop.code, 3)  # type: ignore[call-overload]
+        code = {"None": 0, "0": 0, "2": 4, "1": 2, "130": 2}.get(str(stop.code), 3)
     except Exception:
         traceback.print_exc()
         code = 3
