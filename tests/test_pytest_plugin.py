@@ -351,8 +351,8 @@ def test_collecting_needs_neither_weights_nor_torch(project: Project) -> None:
         import sys
 
         def pytest_unconfigure():
-            heavy = {"torch", "transformers", "peft", "datasets", "scipy", "numpy"} & set(sys.modules)
-            print("HEAVY", sorted(heavy))
+            heavy = {"torch", "transformers", "peft", "datasets", "scipy", "numpy"}
+            print("HEAVY", sorted(heavy & set(sys.modules)))
         """
     )
     result = project.pytester.runpytest_subprocess(

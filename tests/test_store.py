@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -156,4 +155,4 @@ def test_killed_while_answering_leaves_what_was_answered(tmp_path: Path) -> None
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert list(Journal(tmp_path, {}).read()) == [str(i) for i in range(7)]
-    assert os.listdir(tmp_path) == [".journal"]
+    assert [path.name for path in tmp_path.iterdir()] == [".journal"]

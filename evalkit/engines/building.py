@@ -56,9 +56,8 @@ def build_engine(system: System, options: EngineOptions) -> Engine:
         quantization=system.config.quantization,
     )
     eos = model.generation_config.eos_token_id if model.generation_config else None
-    chat = build_chat(
-        load_tokenizer(folder), eos if isinstance(eos, list) else [eos] if eos is not None else []
-    )
+    ends = [] if eos is None else eos if isinstance(eos, list) else [eos]
+    chat = build_chat(load_tokenizer(folder), ends)
     if system.adapter_folder is not None:
         model = attach_adapter(model, system.adapter_folder)
     return TransformersEngine(model, chat, options.batch_size)

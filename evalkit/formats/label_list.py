@@ -20,8 +20,8 @@ _MOST_LINES = 1_000
 _IDENTIFIER = re.compile(r"[^\W\d][\w-]{0,63}")
 _BULLET = re.compile(r"\s*(?:[-*•]|\d{1,3}[.)])\s+")
 _FENCE = re.compile(r"\s*```\w*\s*")
-_PREFIX = re.compile("([^,;:，；、：]{1,40})[:：]")  # noqa: RUF001 (Chinese punctuation)
-_DECORATION = " \t\u3000\"'`*.[](){}“”‘’「」。"  # noqa: RUF001 (Chinese punctuation)
+_PREFIX = re.compile("([^,;:，；、：]{1,40})[:：]")
+_DECORATION = " \t\u3000\"'`*.[](){}“”‘’「」。"
 
 
 class LabelList:

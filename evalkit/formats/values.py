@@ -18,7 +18,7 @@ from evalkit.formats.reading import LONGEST_SHOWN, ReadError, clip
 from evalkit.records import FailureReason, Label, Missing, OutOfEnum
 from evalkit.tasks import Field, FieldKind, Task
 
-SEPARATORS = re.compile("[,;，；、]")  # noqa: RUF001 (models write Chinese punctuation too)
+SEPARATORS = re.compile("[,;，；、]")
 
 _WHOLE = re.compile(r"(-?)(\d++)(?:\.0*+)?", re.ASCII)
 

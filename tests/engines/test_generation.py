@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from tiny_models import SHAPES, VOCABULARY, WINDOW, model
 from transformers import PreTrainedModel
 
 from evalkit.engines.generation import Continuation, Job, PrefixCache, continue_greedily
+from tiny_models import SHAPES, VOCABULARY, WINDOW, model
 
 STOPS = frozenset(range(0, VOCABULARY, 9))
 CLEAR = 1e-4
