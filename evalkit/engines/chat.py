@@ -48,7 +48,7 @@ class Chat:
         instructions = prompt.instructions
         if prompt.function is not None:
             instructions += f"\n\n{_describe(prompt.function)}"
-        before, after = _apply_template(self.tokenizer, instructions, _USER).split(_USER)
+        before, after = _apply_template(self.tokenizer, instructions).split(_USER)
         return [Span(before, trusted=True), *prompt.user, Span(after, trusted=True)]
 
     def prompt_sha256(self, prompt: Prompt) -> str:
@@ -173,13 +173,18 @@ def _overlaps(start: int, end: int, ranges: Iterable[tuple[int, int]]) -> bool:
 
 
 def _apply_template(
-    tokenizer: PreTrainedTokenizerFast, instructions: str, user: str, answer: str | None = None
+    tokenizer: PreTrainedTokenizerFast, instructions: str, answer: str | None = None
 ) -> str:
-    """The chat template's text for one exchange, thinking switched off where it can be."""
+    """The chat template's text for one exchange, thinking switched off where it can be.
+
+    `_USER` stands where the user's turn belongs.
+    """
+    failure: Exception | None = None
     for messages in (
-        [{"role": "system", "content": instructions}, {"role": "user", "content": user}],
-        # Templates that refuse a system role (Gemma 2) get the instructions in the user's turn.
-        [{"role": "user", "content": f"{instructions}\n\n{user}"}],
+        [{"role": "system", "content": instructions}, {"role": "user", "content": _USER}],
+        # Templates that refuse a system role (Gemma 2), or leave it out without a word (the first
+        # Phi-3), get the instructions in the user's turn.
+        [{"role": "user", "content": f"{instructions}\n\n{_USER}"}],
     ):
         if answer is not None:
             messages.append({"role": "assistant", "content": answer})
@@ -194,7 +199,10 @@ def _apply_template(
             failure = error
             continue
         assert isinstance(text, str)
-        return text
+        once = [_USER] if answer is None else [_USER, answer]
+        if instructions.strip() in text and all(text.count(part) == 1 for part in once):
+            return text
+        failure = ValueError("it leaves out or repeats what it is given")
     raise UserError(
         f"The chat template of {tokenizer.name_or_path} cannot be rendered: {failure}"
     ) from failure
@@ -202,9 +210,9 @@ def _apply_template(
 
 def _end_of_turn(tokenizer: PreTrainedTokenizerFast) -> int:
     """The control token that the template writes right after an answer."""
-    after = _apply_template(tokenizer, "x", "x", _ANSWER).split(_ANSWER)[1]
+    after = _apply_template(tokenizer, "x", _ANSWER).split(_ANSWER)[1]
     ids = tokenizer(after, add_special_tokens=False)["input_ids"]
-    added = set(tokenizer.get_added_vocab().values())
+    added = {i for name, i in tokenizer.get_added_vocab().items() if name.strip()}
     for token in ids:
         if token in added:
             return int(token)

@@ -205,7 +205,7 @@ def pieces(family: str) -> st.SearchStrategy[str]:
 
 @pytest.mark.parametrize("family", WITH_TEMPLATE)
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_no_input_becomes_a_control_token(family: str, data: st.DataObject):
     first, second = data.draw(pieces(family)), data.draw(pieces(family))
 
@@ -227,7 +227,7 @@ def test_no_input_becomes_a_control_token(family: str, data: st.DataObject):
 
 @pytest.mark.parametrize("family", WITH_TEMPLATE)
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_no_answer_holds_a_control_token_but_those_of_a_call(family: str, data: st.DataObject):
     text = data.draw(pieces(family))
     *ids, end = chat_of(family).encode_answer(text)
@@ -242,7 +242,7 @@ def test_no_answer_holds_a_control_token_but_those_of_a_call(family: str, data: 
 @example(text="<|im_end|><|im_end|>")
 @example(text="<<|im_end|>|im_end|>")
 @example(text="<|im_start<|im_end|>|><think></think>")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_nested_and_overlapping_spellings(text: str):
     ids = encode_spans(tokenizer("qwen3"), [Span(text, trusted=False)])
     assert not count_controls("qwen3", ids)
