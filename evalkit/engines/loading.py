@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -10,6 +11,7 @@ from evalkit.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -122,15 +124,46 @@ def attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
         UserError: the adapter's weights do not fit the base.
     """
     from peft import PeftModel
+    from safetensors import SafetensorError
 
     logging.getLogger("peft").setLevel(logging.ERROR)
     try:
-        adapted = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
-    except (RuntimeError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"The adapter in {folder} does not fit its base weights: {first}. "
-            "Train it again, or correct `base` in its system.toml."
-        ) from error
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Found missing adapter keys")
+            adapted = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
+        misfit = _misfit(adapted, folder)
+    except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise _does_not_fit(folder, _cause(error)) from error
+    if misfit:
+        raise _does_not_fit(folder, misfit)
     adapted.eval()
     return adapted  # type: ignore[return-value]
+
+
+def _misfit(adapted: PeftModel, folder: Path) -> str | None:
+    """Say which weights found no place or are lacking; peft leaves them out and goes on."""
+    from peft.utils import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    with safe_open(folder / "adapter_model.safetensors", "pt") as file:
+        there = {name for name in file.keys() if "lora_" in name}  # noqa: SIM118  not a mapping
+    wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    if strange := there - set(wanted):
+        return f"the base has no place for {len(strange)} of its weights, such as {min(strange)}"
+    if lacking := {name for name in wanted if "lora_" in name} - there:
+        return f"it lacks {len(lacking)} weights that its config asks for, such as {min(lacking)}"
+    return None
+
+
+def _cause(error: Exception) -> str:
+    """The first line of an error that says something (torch's is a heading)."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith("Error(s) in loading")]
+    return next(iter(telling), type(error).__name__).rstrip(".:")
+
+
+def _does_not_fit(folder: Path, why: str) -> UserError:
+    return UserError(
+        f"The adapter in {folder} does not fit its base weights: {why}. "
+        "Train it again, or correct `base` in its system.toml."
+    )
