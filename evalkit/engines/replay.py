@@ -54,7 +54,8 @@ def load_answers(path: Path) -> dict[str, str]:
         UserError: no such file, or a line that is not an id and a text, or stands twice.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: JSON allows U+2028 and its like within a text.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The recorded answers {path} cannot be read: {error}") from error
     answers: dict[str, str] = {}

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from evalkit.engines.chat import build_chat
+from evalkit.engines.transformers_engine import SLACK_TOKENS, TransformersEngine
+from evalkit.records import FinishReason, Prompt, Request, Span
+from tiny_models import model, tokenizer
+
+
+def request(name: str, text: str, longest: str) -> Request:
+    return Request(name, Prompt("Sort it.", (Span(text, trusted=False),)), {}, longest)
+
+
+REQUESTS = [
+    request("a", "The build is red.", "Work"),
+    request("b", "x", '{"folder": "Promotions", "priority": 3}'),
+    request("c", "Your parcel arrives today between 10:00 and 12:00.", "Work"),
+]
+
+
+def engine(batch_size: int, *stops: int) -> TransformersEngine:
+    return TransformersEngine(model("llama"), build_chat(tokenizer(), stops), batch_size)
+
+
+def test_every_request_is_answered_once_under_its_own_id():
+    one_by_one = dict(engine(1).complete(REQUESTS))
+    together = list(engine(16).complete(REQUESTS))
+    assert sorted(name for name, _ in together) == ["a", "b", "c"]
+    for name, answer in together:
+        alone = one_by_one[name]
+        assert (answer.text, answer.token_ids) == (alone.text, alone.token_ids)
+        assert answer.prompt_tokens == alone.prompt_tokens
+        assert answer.text == tokenizer().decode(answer.token_ids)
+    assert len({answer.text for answer in one_by_one.values()}) == 3
+
+
+def test_an_answer_ends_a_little_after_the_longest_one():
+    """A random model never stops by itself here."""
+    made = engine(16)
+    for name, answer in made.complete(REQUESTS):
+        (asked,) = (r for r in REQUESTS if r.id == name)
+        assert answer.finish_reason is FinishReason.LENGTH
+        longest = len(made.chat.encode_answer(asked.longest_answer))
+        assert len(answer.token_ids) == longest + SLACK_TOKENS
+
+
+def test_a_stop_token_ends_an_answer_and_is_no_part_of_it():
+    whole = dict(engine(16).complete(REQUESTS))["a"].token_ids
+    stop = whole[3]
+    answer = dict(engine(16, stop).complete(REQUESTS))["a"]
+    assert answer.finish_reason is FinishReason.STOP
+    assert answer.token_ids == whole[: whole.index(stop)]
+
+
+def test_no_requests():
+    assert list(engine(4).complete([])) == []
+
+
+def test_the_prompt_is_fingerprinted_as_the_template_lays_it_out():
+    prompt = REQUESTS[0].prompt
+    made = engine(4)
+    assert made.prompt_sha256(prompt) == made.chat.prompt_sha256(prompt)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_time_is_counted_per_row(batch_size: int):
+    answers = dict(engine(batch_size).complete(REQUESTS)).values()
+    assert all(0 < answer.seconds < 60 for answer in answers)

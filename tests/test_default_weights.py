@@ -1,0 +1,118 @@
+"""The whole way on real weights: `evalkit fetch smollm2-3level` has to have been run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from evalkit.data import load_dataset
+from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.engines.transformers_engine import TransformersEngine
+from evalkit.evaluation import build_requests
+from evalkit.systems import load_system, missing_parts
+
+pytestmark = pytest.mark.weights
+
+ROOT = Path(__file__).parents[1]
+SHELF = ROOT / "adapters"
+DATA = ROOT / "fixtures" / "notifications" / "test.jsonl"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _weights_are_here() -> None:
+    missing = missing_parts(load_system("smollm2-3level", SHELF))
+    if missing:
+        pytest.fail("\n".join(missing))
+
+
+def gate(runs: Path, *arguments: str) -> list[str]:
+    command = [sys.executable, "-m", "pytest", "suites", "-p", "no:cacheprovider"]
+    return [*command, "--runs", str(runs), *arguments]
+
+
+def test_the_engine_writes_what_generate_writes() -> None:
+    import torch
+
+    system = load_system("smollm2-3level", SHELF)
+    engine = build_engine(system, EngineOptions("cpu", "fp32", 4))
+    assert isinstance(engine, TransformersEngine)
+    rows = load_dataset(str(DATA), system.task, limit=8).examples
+    requests = build_requests(system.task, system.format, rows)
+    ours = dict(engine.complete(requests))
+    assert len({ours[r.id].text for r in requests}) > 1
+    for request in requests:
+        prompt = engine.chat.encode_prompt(request.prompt)
+        out = engine.model.generate(  # type: ignore[operator]
+            input_ids=torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            do_sample=False,
+            max_new_tokens=40,
+            eos_token_id=sorted(engine.chat.stop_ids),
+        )[0, len(prompt) :].tolist()
+        stop = next(i for i, token in enumerate(out) if token in engine.chat.stop_ids)
+        assert tuple(out[:stop]) == ours[request.id].token_ids
+
+
+def test_a_run_on_real_weights_is_stored_with_all_that_identifies_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        gate(tmp_path, "--model", "smollm2-3level", "--limit", "12"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # Twelve rows are too few for any gate, so it may not ship.
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "smollm2-3level may NOT ship" in done.stdout
+    (run,) = tmp_path.glob("*-smollm2-3level")
+    record = json.loads((run / "record.json").read_text())
+    provenance = json.loads((SHELF / "smollm2-3level" / "provenance.json").read_text())
+    for key in ("weights_sha256", "prompt_sha256", "task_sha256", "format", "base"):
+        assert record[key] == provenance[key], key
+    assert record["adapter_sha256"]
+    assert record["engine"]["engine"] == "transformers"
+    assert record["data"]["rows"] == len((run / "predictions.jsonl").read_text().splitlines()) == 12
+    assert str(ROOT) not in (run / "record.json").read_text()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_killed_while_answering_the_next_run_goes_on(tmp_path: Path) -> None:
+    command = gate(tmp_path, "--model", "smollm2-3level", "--limit", "24", "--batch-size", "2")
+    running = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(600):
+            lines = [p.read_text().count("\n") for p in tmp_path.glob(".journal/*.jsonl")]
+            if any(lines) or running.poll() is not None:
+                break
+            time.sleep(0.1)
+    finally:
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+    assert not list(tmp_path.glob("[!.]*"))
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    (run,) = tmp_path.glob("*-smollm2-3level")
+    assert json.loads((run / "record.json").read_text())["resumed_rows"] >= 2
+    assert len((run / "predictions.jsonl").read_text().splitlines()) == 24
+
+
+def test_the_base_without_adapter_answers_too(tmp_path: Path) -> None:
+    done = subprocess.run(
+        gate(tmp_path, "--model", "smollm2-3level-base", "--limit", "4"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "smollm2-3level-base may NOT ship" in done.stdout
+    (run,) = tmp_path.glob("*-smollm2-3level-base")
+    assert json.loads((run / "record.json").read_text())["adapter_sha256"] is None
