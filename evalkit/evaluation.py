@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from evalkit import metrics
@@ -146,6 +147,20 @@ class Evaluation:
             "missing-field rate",
             lambda row: any(isinstance(row.said(name), Missing) for name in self.task.fields),
         )
+
+    def overview(self) -> dict[str, Estimate]:
+        """The usual numbers, gated or not, by name. Those there is no data for are left out."""
+        found: dict[str, Callable[[], Measurement]] = {}
+        if len(self.task.fields) > 1:
+            found["all fields right"] = self.all_correct
+        for name in self.task.fields:
+            found[f"{name} accuracy"] = partial(self.accuracy, name)
+            found[f"{name} macro-F1"] = partial(self.macro_f1, name)
+        found["format violations"] = self.format_violation_rate
+        found["parse failures"] = self.parse_failure_rate
+        found["out of enum"] = self.out_of_enum_rate
+        found["missing fields"] = self.missing_field_rate
+        return {name: measure().estimate for name, measure in found.items()} if self.rows else {}
 
     def _rate(self, asked: str, is_case: Callable[[EvaluatedRow], bool]) -> Measurement:
         cases = tuple(row for row in self.rows if is_case(row))

@@ -152,6 +152,12 @@ class _Session:
     def find_systems(self) -> None:
         """Read the system.toml of every `--model`."""
         models = self.config.getoption("model") or []
+        if models and (
+            self.config.getoption("numprocesses", None) or self.config.getoption("tx", None)
+        ):
+            raise UserError(
+                "Suites judge one evaluation in one process. Run them without pytest-xdist's -n."
+            )
         if models:
             from evalkit.systems import load_system
 
@@ -352,7 +358,8 @@ class _Session:
         from evalkit.store import write_verdicts
 
         for release in self.releases():
-            write_verdicts(self.runs[release.system], verdicts_to_json(release))
+            content = verdicts_to_json(release, self.evaluations[release.system])
+            write_verdicts(self.runs[release.system], content)
             if exitstatus == 0 and not release.may_ship and not release.partial:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -380,3 +380,23 @@ def test_the_record_names_what_decides_the_answers(project: Project) -> None:
     assert before["data"]["sha256"] != after["data"]["sha256"]
     assert before["predictions_sha256"] != after["predictions_sha256"]
     assert before["prompt_sha256"] == after["prompt_sha256"]
+
+
+def test_the_usual_numbers_are_stored_beside_the_verdicts(project: Project) -> None:
+    project.write_system(wrong=24)
+    result = project.run("suites", "--model", "mine")
+    result.stdout.fnmatch_lines(["measured: all fields right 90.0% *"])
+    measured = project.verdicts()["measured"]
+    assert measured["all fields right"]["successes"] == 216
+    assert measured["format violations"]["value"] == 0
+    assert 0.8 < measured["priority macro-F1"]["value"] < 1
+
+
+def test_worker_processes_are_refused(project: Project) -> None:
+    project.write_system()
+    project.pytester.makeconftest(
+        "def pytest_addoption(parser):\n    parser.addoption('--numprocesses', type=int)\n"
+    )
+    result = project.run("suites", "--model", "mine", "--numprocesses", "2")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*without pytest-xdist's -n*"])

@@ -155,6 +155,12 @@ def release_report(release: Release, evaluation: Evaluation, run: str) -> list[R
             f"{seconds['load']:.0f} s to load, {seconds['answer']:.0f} s to answer; {run}"
         )
     )
+    overview = evaluation.overview()
+    also = [name for name in overview if name not in ("parse failures", "out of enum")]
+    measured = [
+        f"{name} {percent(overview[name].value)} ({interval(overview[name])})" for name in also
+    ]
+    shown.append(Text(f"measured: {', '.join(measured)}"))
     shown += [Text(f"note: {printable(note, 200)}") for note in (*data["notes"], *record["notes"])]
     shown.append(closing_line(release))
     return shown

@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from evalkit.evaluation import Evaluation
 from evalkit.gates import Release
 
 SCHEMA = 1
 
 
-def verdicts_to_json(release: Release) -> dict[str, Any]:
-    """Every gate with its number, bound and reason; rows are given by their ids."""
+def verdicts_to_json(release: Release, evaluation: Evaluation) -> dict[str, Any]:
+    """Every gate with its number, bound and reason, and the usual numbers; rows by their ids."""
     return {
         "schema": SCHEMA,
         "system": release.system,
         "may_ship": release.may_ship,
         "partial": release.partial,
         "not_judged": list(release.not_judged),
+        "measured": {name: asdict(found) for name, found in evaluation.overview().items()},
         "gates": [
             {
                 "gate": verdict.gate,
