@@ -46,10 +46,9 @@ def systems(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("system", no_wrap=True)
-    for heading in ("task", "format", "base", "weights", "adapter"):
-        table.add_column(heading, overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("system", "task", "format", "base", "weights", "adapter"):
+        table.add_column(heading, no_wrap=heading in ("system", "task"), overflow="fold")
     broken = []
     for system in found:
         if isinstance(system, BrokenSystem):
@@ -57,7 +56,8 @@ def systems(
             continue
         row = _describe(system)
         table.add_row(
-            *(Text(str(row[key])) for key in ("name", "task", "format", "base")),
+            *(Text(str(row[key])) for key in ("name", "task", "format")),
+            Text(_short_base(str(row["base"]))),
             _mark(row["weights"]),
             _mark(row["adapter"]),
         )
@@ -183,6 +183,11 @@ def _describe(system: System | BrokenSystem) -> dict[str, str | bool | None]:
         "summary": system.config.summary,
         "folder": _shown(system.folder),
     }
+
+
+def _short_base(base: str) -> str:
+    """`hf:Qwen/Qwen3-0.6B` -> `Qwen3-0.6B`: the table has to fit 80 columns."""
+    return base.rpartition("/")[2].removeprefix("pypi:").partition("==")[0].partition("@")[0]
 
 
 def _mark(here: object) -> str:

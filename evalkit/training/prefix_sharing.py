@@ -68,12 +68,7 @@ def share_prefix(model: PreTrainedModel) -> None:
     Raises:
         UserError: activation checkpointing is on; it drops the prefix's keys silently.
     """
-    if getattr(model, "is_gradient_checkpointing", False):
-        raise UserError(
-            "Prefix sharing and activation (gradient) checkpointing exclude each other: "
-            "checkpointed layers drop the shared keys and the loss is silently wrong. "
-            "Switch checkpointing off."
-        )
+    _refuse_checkpointing(model)
     ordinary = model.forward
 
     def forward(
@@ -114,7 +109,12 @@ def shared_prefix_loss(
         labels: (rows, suffix) target ids, -100 where nothing is learned.
         divisor: tokens the sum is divided by; those of this batch by default. Trainer gives
             the count over all micro-batches of an accumulation step.
+
+    Raises:
+        UserError: activation checkpointing is on.
     """
+    # Again at each call: it can be switched on at any time.
+    _refuse_checkpointing(model)
     rows, shared = len(input_ids), len(prefix_ids)
     trunk = model.base_model
     cache = None
@@ -142,3 +142,13 @@ def _head(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
     # Gemma caps its logits in the model's forward, which is not called here.
     cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
     return logits if cap is None else torch.tanh(logits / cap) * cap
+
+
+def _refuse_checkpointing(model: PreTrainedModel) -> None:
+    # The layers' own flags: the property that sums them up is renamed between versions.
+    if any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
+        raise UserError(
+            "Prefix sharing and activation (gradient) checkpointing exclude each other: "
+            "checkpointed layers drop the shared keys and the loss is silently wrong. "
+            "Switch checkpointing off."
+        )
