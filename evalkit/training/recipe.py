@@ -13,6 +13,7 @@ from evalkit.toml_files import explain
 SEVEN_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Model(BaseModel):
@@ -27,7 +28,7 @@ class LoraRecipe(_Model):
     alpha: Count = 16
     """Scale; updates are multiplied by alpha / r."""
     dropout: Share = 0.0
-    targets: tuple[str, ...] = SEVEN_LINEARS
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = SEVEN_LINEARS
     """Names of the linear layers that are adapted."""
 
 
@@ -42,16 +43,16 @@ class Recipe(_Model):
     """Drop rows whose inputs stand verbatim in an earlier row."""
     dev_rows: Annotated[int, Field(ge=0)] = 0
     """Rows held out of training to watch the loss on."""
-    seed: int = 0
-    epochs: Annotated[float, Field(gt=0)] = 3
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    epochs: Size = 3
     batch_size: Count = 16
     """Rows per step on one device."""
     gradient_accumulation: Count = 1
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    learning_rate: Size = 2e-4
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: Share = 0.1
     """Share of the steps over which the learning rate rises."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     precision: Literal["bf16", "fp32"] = "bf16"
     quantization: Literal["none", "nf4"] = "none"
     """`nf4` trains over 4-bit base weights with double quantisation."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import os
 import shutil
@@ -26,8 +28,10 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from evalkit.engines.chat import Chat
+from evalkit.errors import UserError, did_you_mean
 from evalkit.formats import Format
 from evalkit.records import Example
 from evalkit.tasks import Task
@@ -35,6 +39,8 @@ from evalkit.training.prefix_sharing import Row, SharedPrefixCollator, share_pre
 from evalkit.training.recipe import Recipe
 
 LOG_STEPS = 10
+SAVE_STEPS = 100
+"""Between checkpoints; a multiple of LOG_STEPS, so that no loss is lost between two logs."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class TrainedAdapter:
     dev_loss: float | None
     """After the last step; None without dev rows."""
     seconds: float
+    """Wall-clock, from the start or the last interruption."""
 
 
 def encode_rows(task: Task, fmt: Format, chat: Chat, examples: Sequence[Example]) -> list[Row]:
@@ -79,10 +86,14 @@ def train_adapter(
         train: rows to learn from.
         dev: rows to watch the loss on, once an epoch; may be empty.
         recipe: how.
-        checkpoints: folder for Trainer's checkpoints, one an epoch and every 100 steps.
+        checkpoints: folder for Trainer's checkpoints, one every 100 steps and after the last.
         resume: go on from the last checkpoint there, if there is one.
         console: where progress is shown.
+
+    Raises:
+        UserError: the recipe adapts a layer that the base does not have.
     """
+    _check_targets(base, recipe.lora.targets)
     set_seed(recipe.seed)
     share_prefix(base)
     if recipe.quantization == "nf4":
@@ -115,37 +126,40 @@ def train_adapter(
         use_cpu=device.type == "cpu",
         eval_strategy="epoch" if dev else "no",
         save_strategy="steps",
-        save_steps=100,
+        save_steps=SAVE_STEPS,
         save_total_limit=1,
         logging_steps=LOG_STEPS,
         disable_tqdm=True,
         report_to="none",
         remove_unused_columns=False,
         dataloader_pin_memory=device.type == "cuda",
-        train_sampling_strategy="group_by_length",
     )
-    trainer = Trainer(
+    # Trainer would spread a micro-batch over several devices with DataParallel, which cuts
+    # `prefix_ids` to pieces as if they were rows.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    progress = _ShowProgress(console or Console(stderr=True))
+    trainer = _Trainer(
         model=model,
         args=arguments,
         train_dataset=list(train),
         eval_dataset=list(dev) or None,
         data_collator=SharedPrefixCollator(pad_id),
-        callbacks=[_ShowProgress(console or Console(stderr=True))],
+        callbacks=[progress],
     )
     # Trainer prints every log line as a dict; ours are shown by _ShowProgress.
     trainer.remove_callback(_printer())
     last = _last_checkpoint(checkpoints) if resume else None
     started = time.monotonic()
-    done = trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    dev_loss = None
-    if dev:
-        dev_loss = next(
-            e["eval_loss"] for e in reversed(trainer.state.log_history) if "eval_loss" in e
-        )
+    try:
+        done = trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        dev_loss = _dev_loss(trainer) if dev else None
+    finally:
+        # A bar that is left running hides the terminal's cursor.
+        progress.bar.stop()
     return TrainedAdapter(
         model=model,
         steps=done.global_step,
-        train_loss=done.training_loss,
+        train_loss=_mean_loss(trainer.state),
         dev_loss=dev_loss,
         seconds=time.monotonic() - started,
     )
@@ -160,6 +174,8 @@ def save_adapter(
     adapter counts as here only when its weights are.
     """
     making = folder / f".making-{os.getpid()}"
+    # A killed process may have left it, and process ids come again.
+    shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     try:
         weights = get_peft_model_state_dict(trained, save_embedding_layers=False)
@@ -171,7 +187,7 @@ def save_adapter(
             making / "adapter_model.safetensors",
             metadata={"format": "pt"},
         )
-        config = trained.peft_config["default"]
+        config = copy.copy(trained.peft_config["default"])
         config.inference_mode = True
         # peft writes the local path of the base here; a shelf's folder must mean the same
         # everywhere.
@@ -186,6 +202,40 @@ def save_adapter(
         shutil.rmtree(making)
 
 
+def _check_targets(base: PreTrainedModel, targets: Sequence[str]) -> None:
+    """Refuse names that peft would leave out without a word where others are found."""
+    layers = [name for name, _ in base.named_modules()]
+    for target in targets:
+        if not any(f".{layer}".endswith(f".{target}") for layer in layers):
+            raise UserError(
+                f"[recipe.lora] targets: the base has no layer '{target}'."
+                + did_you_mean(target, {layer.rpartition(".")[2] for layer in layers})
+            )
+
+
+class _ByLength(LengthGroupedSampler):
+    """Rows of similar length together, in an order that the seed and the epoch alone decide.
+
+    Trainer's own order is drawn anew in the middle of an epoch that is resumed, which then goes
+    through some rows twice and through others not at all.
+    """
+
+    def __init__(self, rows: Sequence[Row], batch_size: int, seed: int) -> None:
+        super().__init__(batch_size, lengths=[len(row["input_ids"]) for row in rows])
+        self.seed = seed
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Trainer before each epoch."""
+        self.generator = torch.Generator().manual_seed(self.seed + epoch)
+
+
+class _Trainer(Trainer):
+    def _get_train_sampler(self, train_dataset: Any = None) -> _ByLength:
+        rows: Any = self.train_dataset if train_dataset is None else train_dataset
+        step = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return _ByLength(rows, step, self.args.seed)
+
+
 def _with_warmup(schedule: str) -> str:
     return "constant_with_warmup" if schedule == "constant" else schedule
 
@@ -197,10 +247,34 @@ def _printer() -> type[TrainerCallback]:
 
 
 def _last_checkpoint(folder: Path) -> Path | None:
-    from transformers.trainer_utils import get_last_checkpoint
+    """The newest whole checkpoint.
 
-    found = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-    return None if found is None else Path(found)
+    Trainer writes the state last. From a checkpoint without one it would silently start again
+    at step 0, with weights that are already trained.
+    """
+    whole: dict[int, Path] = {}
+    for state in folder.glob("checkpoint-*/trainer_state.json"):
+        with contextlib.suppress(ValueError):
+            whole[json.loads(state.read_text(encoding="utf-8"))["global_step"]] = state.parent
+    return whole[max(whole)] if whole else None
+
+
+def _dev_loss(trainer: Trainer) -> float:
+    """The last evaluation, made up for where an interruption came between training and it."""
+    logged = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
+    if not logged or logged[-1]["step"] < trainer.state.global_step:
+        return float(trainer.evaluate()["eval_loss"])
+    return float(logged[-1]["eval_loss"])
+
+
+def _mean_loss(state: TrainerState) -> float:
+    """The mean over all steps; Trainer's own counts those since the last interruption."""
+    total, before = 0.0, 0
+    for entry in state.log_history:
+        if "loss" in entry:
+            total += entry["loss"] * (entry["step"] - before)
+            before = int(entry["step"])
+    return total / before
 
 
 class _ShowProgress(TrainerCallback):
@@ -224,6 +298,13 @@ class _ShowProgress(TrainerCallback):
         )
         self.bar.start()
 
+    def on_step_end(
+        self, args: Any, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        """Log the last step too, so that the losses logged are those of all steps."""
+        control.should_log |= state.global_step >= state.max_steps
+        return control
+
     def on_log(
         self,
         args: TrainingArguments,
@@ -243,7 +324,3 @@ class _ShowProgress(TrainerCallback):
                 )
         if "eval_loss" in logs:
             self.console.print(f"epoch {state.epoch:.2f}: dev loss {logs['eval_loss']:.4f}")
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Stop the bar."""
-        self.bar.stop()

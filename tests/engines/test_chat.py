@@ -129,7 +129,7 @@ def test_a_template_that_leaves_out_the_system_turn_is_not_believed():
     "template", ["{{ raise_exception('no') }}", "{{ messages[5].content }}", "{{", "nothing"]
 )
 def test_a_template_that_cannot_be_used_is_a_user_error(template: str):
-    with pytest.raises(UserError, match="chat template of .* cannot be rendered"):
+    with pytest.raises(UserError, match=r"chat template of .* cannot be rendered"):
         build_chat(_with_template(template)).layout(plain("x"))
 
 
@@ -191,7 +191,9 @@ def pieces(family: str) -> st.SearchStrategy[str]:
     names = list(controls(family).values())
     halves = [name[:cut] for name in names for cut in (1, len(name) // 2, len(name) - 1)]
     halves += [name[cut:] for name in names for cut in (1, len(name) // 2)]
-    nested = [name[:cut] + other + name[cut:] for name in names for other in names for cut in (2, 5)]
+    nested = [
+        name[:cut] + other + name[cut:] for name in names for other in names for cut in (2, 5)
+    ]
     spaces = [" ", "  ", "   ", "\n", "\n\n", "\t", "\r\n", "\u3000", "\u200b", "\ufeff"]
     some = st.one_of(
         st.sampled_from(names),
@@ -219,9 +221,7 @@ def test_no_input_becomes_a_control_token(family: str, data: st.DataObject):
 
     chat = chat_of(family)
     ids = chat.encode_prompt(prompt(first, second))
-    assert count_controls(family, ids) == count_controls(
-        family, chat.encode_prompt(prompt("", ""))
-    )
+    assert count_controls(family, ids) == count_controls(family, chat.encode_prompt(prompt("", "")))
     assert chat.decode(ids) == "".join(span.text for span in chat.layout(prompt(first, second)))
 
 

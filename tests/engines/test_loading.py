@@ -180,9 +180,7 @@ def nothing(folder: Path) -> None:
         ({}, config_says("[]"), "list indices"),
         (
             {},
-            config_says(
-                json.dumps({"peft_type": "LORA", "target_modules": ["c_attn"], "r": 4})
-            ),
+            config_says(json.dumps({"peft_type": "LORA", "target_modules": ["c_attn"], "r": 4})),
             "c_attn.* not found",
         ),
     ],
@@ -235,8 +233,6 @@ def test_a_system_answers(base: Path, tmp_path: Path, quantization: str):
 
 
 def test_what_is_missing_is_said_before_anything_is_loaded(base: Path, tmp_path: Path):
-    (tmp_path / "system.toml").write_text(
-        f'task = "intents"\nformat = "labels"\nbase = "{base}"\n'
-    )
+    (tmp_path / "system.toml").write_text(f'task = "intents"\nformat = "labels"\nbase = "{base}"\n')
     with pytest.raises(UserError, match=r"cannot run yet\.\nThe adapter has not been trained"):
         build_engine(load_system(tmp_path), EngineOptions())
