@@ -135,8 +135,13 @@ def _notes(system: System, identity: dict[str, Any], resumed: int) -> list[str]:
     ):
         if provenance.get(key) != identity[key]:
             notes.append(what)
-    if provenance.get("data_sha256") == identity["data"]["sha256"]:
-        notes.append("these are the very rows the adapter was trained on")
+    data = identity["data"]
+    trained_on = provenance.get("data")
+    if provenance.get("data_sha256") == data["sha256"] or trained_on in (
+        data["source"],
+        Path(data["source"]).name,
+    ):
+        notes.append(f"the adapter was trained on {trained_on}: this shows memory, not skill")
     return notes
 
 

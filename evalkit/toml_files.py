@@ -35,9 +35,19 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     for fault in error.errors()[:3]:
         where = ".".join(str(part) for part in fault["loc"]) or "the file"
         if fault["type"] == "extra_forbidden":
-            last = str(fault["loc"][-1])
-            lines.append(f"unknown key '{where}'.{did_you_mean(last, model.model_fields)}")
+            *table, last = map(str, fault["loc"])
+            lines.append(f"unknown key '{where}'.{did_you_mean(last, _keys(model, table))}")
         else:
             lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}")
     more = len(error.errors()) - len(lines)
     return "; ".join(lines) + (f" (and {more} more)" if more else "")
+
+
+def _keys(model: type[BaseModel], table: list[str]) -> list[str]:
+    """The keys of a table inside a model; none where the table is a list or a mapping."""
+    for name in table:
+        inner = model.model_fields[name].annotation if name in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)

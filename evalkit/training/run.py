@@ -93,17 +93,21 @@ def run_training(
     checkpoints = training.folder / "checkpoints" / identity[:16]
     if restart:
         shutil.rmtree(checkpoints, ignore_errors=True)
+    # What is checked out may change while a training runs; what was loaded does not.
+    head, dirty = commit(training.folder)
     trained = train_adapter(
         base, chat.end_of_answer, rows, dev_rows, recipe, checkpoints, resume=True, console=console
     )
     provenance = _provenance(training, trained, prompt_sha256, where.type) | {
+        "commit": head,
+        "dirty": dirty,
         "rows": {
             "read": len(dataset.examples),
             "duplicates_dropped": dropped,
             "trained_on": len(train),
             "dev": len(dev),
             "dev_sha256": hash_examples(dev),
-        }
+        },
     }
     save_adapter(trained.model, training.base_name, provenance, training.folder)
     shutil.rmtree(checkpoints)
@@ -124,7 +128,6 @@ def _identity(training: Training, prompt_sha256: str) -> str:
 def _provenance(
     training: Training, trained: TrainedAdapter, prompt_sha256: str, device: str
 ) -> dict[str, Any]:
-    head, dirty = commit(training.folder)
     source = training.dataset.source
     return {
         "schema": PROVENANCE_VERSION,
@@ -146,8 +149,6 @@ def _provenance(
         "seconds": round(trained.seconds, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device,
-        "commit": head,
-        "dirty": dirty,
         "packages": package_versions(),
         "machine": machine(),
     }

