@@ -125,6 +125,9 @@ def train(
     for note in dataset.notes:
         console.print(note, markup=False)
 
+    from evalkit.engines.loading import quiet_libraries
+
+    quiet_libraries()
     from evalkit.training.run import Training, run_training
 
     training = Training(

@@ -8,6 +8,7 @@ Nothing heavy is imported here before a suite runs.
 from __future__ import annotations
 
 import traceback
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -274,7 +275,10 @@ class _Session:
             batch_size=self.config.getoption("batch_size"),
         )
         capture = self.config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled():
+        with capture.global_and_fixture_disabled(), warnings.catch_warnings():
+            # What libraries have deprecated is not what a release engineer came to read.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
             try:
                 evaluation, folder = run_system(
                     system,
@@ -349,37 +353,39 @@ class _Session:
                 partial=self.is_partial,
             )
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Store the verdicts. A whole run that may not ship never exits with 0."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Store the verdicts and show them, after all that pytest itself has to say.
+
+        A whole run that may not ship never exits with 0.
+        """
         if not self.evaluations:
-            return
+            return (yield)
         from evalkit.reporting.verdicts import verdicts_to_json
         from evalkit.store import write_verdicts
 
-        for release in self.releases():
+        releases = list(self.releases())
+        for release in releases:
             content = verdicts_to_json(release, self.evaluations[release.system])
             write_verdicts(self.runs[release.system], content)
-            if exitstatus == 0 and not release.may_ship and not release.partial:
+            if session.exitstatus == 0 and not release.may_ship and not release.partial:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        result = yield
+        terminal = self.config.pluginmanager.getplugin("terminalreporter")
+        if terminal is not None:
+            self._show(terminal, releases)
+        return result
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show every gate, then one line for each system: may it ship?"""
-        if not self.evaluations:
-            return
+    def _show(self, terminal: pytest.TerminalReporter, releases: list[Release]) -> None:
+        """Every gate, then one line for each system: may it ship?"""
         from evalkit.reporting.terminal import release_report, to_text
 
-        terminalreporter.section("release gate")
-        for release in self.releases():
+        terminal.section("release gate")
+        for release in releases:
             name = release.system
             shown = release_report(release, self.evaluations[name], _shown(self.runs[name]))
-            terminalreporter.write(
-                to_text(
-                    shown,
-                    terminalreporter._tw.fullwidth,
-                    colour=terminalreporter.hasmarkup,
-                )
-            )
+            width, colour = terminal._tw.fullwidth, terminal.hasmarkup
+            terminal.write(to_text(shown, width, colour=colour))
 
 
 _SESSION = pytest.StashKey[_Session]()

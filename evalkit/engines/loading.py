@@ -64,6 +64,12 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     return cast("PreTrainedTokenizerFast", tokenizer)
 
 
+def quiet_libraries() -> None:
+    """Keep notices about optional kernels and the like out of a verdict; errors still show."""
+    for name in ("bitsandbytes", "peft"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 def load_base(
     folder: Path,
     *,
@@ -73,6 +79,7 @@ def load_base(
     attention: str = "sdpa",
 ) -> PreTrainedModel:
     """A causal language model from a local folder of safetensors, in evaluation mode."""
+    quiet_libraries()
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging as transformers_logging
 
@@ -126,7 +133,6 @@ def attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     from peft import PeftModel
     from safetensors import SafetensorError
 
-    logging.getLogger("peft").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Found missing adapter keys")
