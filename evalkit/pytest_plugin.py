@@ -7,6 +7,7 @@ Nothing heavy is imported here before a suite runs.
 
 from __future__ import annotations
 
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -287,6 +288,11 @@ class _Session:
                     options,
                     Console(stderr=True),
                 )
+            except KeyboardInterrupt:
+                sys.stderr.write(
+                    "\nWhat was answered is kept; the same command goes on from there.\n"
+                )
+                raise
             except UserError as error:
                 pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
             except Exception:

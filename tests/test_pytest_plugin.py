@@ -287,6 +287,7 @@ def test_interrupted_while_answering_then_goes_on(project: Project) -> None:
     )
     result = project.pytester.runpytest_subprocess("suites", "--model", "mine")
     assert result.ret == 2
+    result.stderr.fnmatch_lines(["What was answered is kept; *"])
     assert not project.runs
     conftest.unlink()
     result = project.pytester.runpytest_subprocess("suites", "--model", "mine")
