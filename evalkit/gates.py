@@ -200,4 +200,7 @@ def conclude(
     judged = {v.gate for v in verdicts}
     due = [name for name, policy in policies.items() if policy.task in (None, family)]
     missing = [name for name in due if name not in judged]
+    if verdicts and not any(v.policy.min_value is not None for v in verdicts):
+        # Answers that can be read may all be wrong.
+        missing.append(f"any quality (no criterion with min_value for '{family}' was judged)")
     return Release(system, tuple(verdicts), (*missing, *broken), partial)

@@ -55,9 +55,15 @@ def test_nothing_judged_does_not_ship() -> None:
     assert not conclude("s", "f", [], {}).may_ship
 
 
+def test_being_readable_is_not_enough_to_ship() -> None:
+    release = conclude("s", "f", [judge("g", NEVER, proportion(0, 100))], {"g": NEVER})
+    assert not release.may_ship
+    assert "any quality" in release.not_judged[0]
+
+
 def test_criteria_for_other_tasks_are_not_due() -> None:
-    policies = {"a": NEVER, "b": Policy(max_value=0.0, task="intents", why="x")}
-    verdict = judge("a", NEVER, proportion(0, 100))
+    policies = {"a": AT_LEAST_80, "b": Policy(max_value=0.0, task="intents", why="x")}
+    verdict = judge("a", AT_LEAST_80, proportion(100, 100))
     assert conclude("s", "notifications", [verdict], policies).may_ship
     assert conclude("s", "intents", [verdict], policies).not_judged == ("b",)
 
