@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -103,8 +102,6 @@ def train(
 
     if device not in ("auto", "cpu", "cuda", "mps"):
         raise UserError(f"--device is auto, cpu, cuda or mps, not '{device}'.")
-    if on_bad_row not in ("stop", "skip"):
-        raise UserError(f"--on-bad-row is stop or skip, not '{on_bad_row}'.")
     system = load_system(name)
     if not system.adapter_folder or not system.config.base or not system.source:
         raise UserError(f"{system.name} has no adapter to train.")
@@ -172,7 +169,7 @@ def _console(stream: object) -> Console:
 
 
 def _describe(system: System | BrokenSystem) -> dict[str, str | bool | None]:
-    from evalkit.systems import BrokenSystem
+    from evalkit.systems import BrokenSystem, shown_path
 
     if isinstance(system, BrokenSystem):
         return {"name": system.name, "problem": system.problem}
@@ -184,7 +181,7 @@ def _describe(system: System | BrokenSystem) -> dict[str, str | bool | None]:
         "weights": system.source.locate() is not None if system.source else None,
         "adapter": system.has_adapter_files if system.adapter_folder else None,
         "summary": system.config.summary,
-        "folder": _shown(system.folder),
+        "folder": shown_path(system.folder),
     }
 
 
@@ -195,8 +192,3 @@ def _short_base(base: str) -> str:
 
 def _mark(here: object) -> str:
     return "-" if here is None else "here" if here else "missing"
-
-
-def _shown(path: Path) -> str:
-    absolute = path.absolute()
-    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else path)

@@ -75,8 +75,7 @@ class Verdict:
     """What part of the data the number is of; empty for all of it."""
     outcome: Outcome
     policy: Policy
-    estimate: Estimate | None
-    """None where there was no data to make one from."""
+    estimate: Estimate
     note: str = ""
     """Why it is inconclusive, or that the interval crosses the threshold."""
     weakest: str = ""

@@ -229,16 +229,17 @@ class _Session:
 
     def _load_dataset(self, system: System) -> Dataset:
         from evalkit.data import load_dataset
+        from evalkit.systems import shown_path
 
         source = self.config.getoption("data")
         if source is None:
             path = self.config.rootpath / "fixtures" / system.task.family / "test.jsonl"
             if not path.is_file():
                 raise UserError(
-                    f"There are no rows to judge '{system.name}' on: {_shown(path)} is not there. "
-                    "Write it, or name others with --data."
+                    f"There are no rows to judge '{system.name}' on: {shown_path(path)} "
+                    "is not there. Write it, or name others with --data."
                 )
-            source = _shown(path)
+            source = shown_path(path)
         return load_dataset(
             source,
             system.task,
@@ -385,11 +386,12 @@ class _Session:
     def _show(self, terminal: pytest.TerminalReporter, releases: list[Release]) -> None:
         """Every gate, then one line for each system: may it ship?"""
         from evalkit.reporting.terminal import release_report, to_text
+        from evalkit.systems import shown_path
 
         terminal.section("release gate")
         for release in releases:
             name = release.system
-            shown = release_report(release, self.evaluations[name], _shown(self.runs[name]))
+            shown = release_report(release, self.evaluations[name], shown_path(self.runs[name]))
             width, colour = terminal._tw.fullwidth, terminal.hasmarkup
             terminal.write(to_text(shown, width, colour=colour))
 
@@ -411,9 +413,3 @@ class _as_usage_errors:  # noqa: N801 (reads as a verb at its call)
 def _params(item: pytest.Item) -> dict[str, Any]:
     callspec = getattr(item, "callspec", None)
     return callspec.params if callspec is not None else {}
-
-
-def _shown(path: Path) -> str:
-    """A path as short as it can be said."""
-    absolute = path.absolute()
-    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else path)

@@ -89,7 +89,7 @@ class System:
     def argument(self) -> str:
         """What `--model` takes for this system: its name, or its path off the shelf."""
         on_shelf = self.folder.absolute().parent == _default_shelf()
-        return self.name if on_shelf else _shown(self.folder)
+        return self.name if on_shelf else shown_path(self.folder)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def load_system(name_or_path: str | Path, shelf: Path | None = None) -> System:
     if text in _names(shelf):  # an adapter without a system.toml
         return _load(shelf / text)
     raise UserError(
-        f"There is no system '{text}' in {_shown(shelf)}/.{did_you_mean(text, _names(shelf))} "
+        f"There is no system '{text}' in {shown_path(shelf)}/.{did_you_mean(text, _names(shelf))} "
         "`evalkit systems` lists them."
     )
 
@@ -169,7 +169,8 @@ def missing_parts(system: System) -> list[str]:
     folder = system.adapter_folder
     if folder and (lacking := _lacking(folder)):
         parts.append(
-            f"The adapter has not been trained ({_shown(folder)}/ lacks {' and '.join(lacking)}): "
+            f"The adapter has not been trained ({shown_path(folder)}/ lacks "
+            f"{' and '.join(lacking)}): "
             f"`evalkit train {system.argument} --data PATH` makes it."
         )
     return parts
@@ -243,7 +244,7 @@ def _lacking(folder: Path) -> list[str]:
     return [name for name in ADAPTER_FILES if not (folder / name).is_file()]
 
 
-def _shown(path: Path) -> str:
+def shown_path(path: Path) -> str:
     """Write a path as the user would: relative where it lies below the working directory."""
     path = path.absolute()
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

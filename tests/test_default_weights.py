@@ -37,6 +37,10 @@ def gate(runs: Path, *arguments: str) -> list[str]:
     return [*command, "--runs", str(runs), *arguments]
 
 
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 def test_the_engine_writes_what_generate_writes() -> None:
     import torch
 
@@ -61,25 +65,21 @@ def test_the_engine_writes_what_generate_writes() -> None:
 
 
 def test_a_run_on_real_weights_is_stored_with_all_that_identifies_it(tmp_path: Path) -> None:
-    done = subprocess.run(
-        gate(tmp_path, "--model", "smollm2-3level", "--limit", "12"),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run(gate(tmp_path, "--model", "smollm2-3level", "--limit", "12"))
     # Twelve rows are too few for any gate, so it may not ship.
     assert done.returncode == 1, done.stdout + done.stderr
     assert "smollm2-3level may NOT ship" in done.stdout
-    (run,) = tmp_path.glob("*-smollm2-3level")
-    record = json.loads((run / "record.json").read_text())
+    (folder,) = tmp_path.glob("*-smollm2-3level")
+    record = json.loads((folder / "record.json").read_text())
     provenance = json.loads((SHELF / "smollm2-3level" / "provenance.json").read_text())
     for key in ("weights_sha256", "prompt_sha256", "task_sha256", "format", "base"):
         assert record[key] == provenance[key], key
     assert record["adapter_sha256"]
     assert record["engine"]["engine"] == "transformers"
-    assert record["data"]["rows"] == len((run / "predictions.jsonl").read_text().splitlines()) == 12
-    assert str(ROOT) not in (run / "record.json").read_text()
+    assert (
+        record["data"]["rows"] == len((folder / "predictions.jsonl").read_text().splitlines()) == 12
+    )
+    assert str(ROOT) not in (folder / "record.json").read_text()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
@@ -98,21 +98,15 @@ def test_killed_while_answering_the_next_run_goes_on(tmp_path: Path) -> None:
         os.kill(running.pid, signal.SIGKILL)
         running.wait()
     assert not list(tmp_path.glob("[!.]*"))
-    subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
-    (run,) = tmp_path.glob("*-smollm2-3level")
-    assert json.loads((run / "record.json").read_text())["resumed_rows"] >= 2
-    assert len((run / "predictions.jsonl").read_text().splitlines()) == 24
+    run(command)
+    (folder,) = tmp_path.glob("*-smollm2-3level")
+    assert json.loads((folder / "record.json").read_text())["resumed_rows"] >= 2
+    assert len((folder / "predictions.jsonl").read_text().splitlines()) == 24
 
 
 def test_the_base_without_adapter_answers_too(tmp_path: Path) -> None:
-    done = subprocess.run(
-        gate(tmp_path, "--model", "smollm2-3level-base", "--limit", "4"),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run(gate(tmp_path, "--model", "smollm2-3level-base", "--limit", "4"))
     assert done.returncode == 1
     assert "smollm2-3level-base may NOT ship" in done.stdout
-    (run,) = tmp_path.glob("*-smollm2-3level-base")
-    assert json.loads((run / "record.json").read_text())["adapter_sha256"] is None
+    (folder,) = tmp_path.glob("*-smollm2-3level-base")
+    assert json.loads((folder / "record.json").read_text())["adapter_sha256"] is None

@@ -115,7 +115,7 @@ def keep_nf4_trainable(model: PreTrainedModel) -> None:
     """Stop bitsandbytes from repacking 4-bit weights on AVX512-BF16 processors.
 
     After one forward in evaluation mode, bitsandbytes 0.50 trains on through kernels without
-    gradients; the gradient is then wrong by 65% and nothing says so.
+    gradients; the gradient is then wrong and nothing says so.
     """
     from bitsandbytes.nn.modules import Linear4bit
 

@@ -42,8 +42,6 @@ def needed(policy: Policy) -> str:
 def verdict_line(verdict: Verdict) -> str:
     """One gate on one line: value, count, interval, bound, outcome."""
     estimate = verdict.estimate
-    if estimate is None:
-        return f"{verdict.label}: {verdict.outcome.upper()} ({verdict.note})"
     count = (
         f"{estimate.successes}/{estimate.n}"
         if estimate.successes is not None
@@ -96,9 +94,9 @@ def release_table(release: Release) -> Table:
             outcome.append(" ~", style="yellow")
         table.add_row(
             Text(verdict.label),
-            percent(estimate.value) if estimate else "-",
-            str(estimate.n) if estimate else "0",
-            interval(estimate) if estimate else "-",
+            percent(estimate.value),
+            str(estimate.n),
+            interval(estimate),
             needed(verdict.policy),
             outcome,
         )
@@ -131,8 +129,7 @@ def closing_line(release: Release) -> Text:
 
 
 def _brief(verdict: Verdict) -> str:
-    value = f" {percent(verdict.estimate.value)}" if verdict.estimate else ""
-    return f"{verdict.label}{value}"
+    return f"{verdict.label} {percent(verdict.estimate.value)}"
 
 
 def _shorten(items: Iterable[str], most: int = 4) -> str:

