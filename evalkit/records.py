@@ -93,6 +93,9 @@ class Completion:
     prompt_tokens: int = 0
     seconds: float = 0.0
     """Wall-clock seconds of this row's share of its batch."""
+    confidences: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    """Field name -> the probability the engine gives to the value it names; empty where it
+    gives none. Of a multi-label field, that of the whole set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,29 @@ class Estimate:
     low: float
     high: float
     method: str
-    """How the interval was made: "wilson" or "bootstrap"."""
+    """How the interval was made: "wilson" or "bootstrap", followed by ", clustered" where rows
+    are not independent."""
     successes: int | None = None
     """The count behind a proportion; None for composites such as macro-F1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One number of two systems on the same rows, held against each other."""
+
+    first: Estimate
+    second: Estimate
+    difference: float
+    """First minus second."""
+    low: float
+    """Of the difference's 95% interval."""
+    high: float
+    p_value: float
+    """Two-sided, of no difference between the two."""
+    method: str
+    """The test: "McNemar exact", "McNemar" or "paired bootstrap"."""
+    n: int
+    """Rows compared."""
+    only_first: int | None = None
+    """Rows that are successes of the first alone; None for composites."""
+    only_second: int | None = None

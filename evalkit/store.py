@@ -175,13 +175,16 @@ def _row_from_json(content: dict[str, Any], task: Task) -> EvaluatedRow:
 
 
 def _completion_to_json(completion: Completion) -> dict[str, Any]:
-    return {
+    content = {
         "text": completion.text,
         "finish_reason": completion.finish_reason.value,
         "token_ids": list(completion.token_ids),
         "prompt_tokens": completion.prompt_tokens,
         "seconds": round(completion.seconds, 6),
     }
+    if completion.confidences:
+        content["confidences"] = dict(completion.confidences)
+    return content
 
 
 def _completion_from_json(content: dict[str, Any]) -> Completion:
@@ -191,6 +194,7 @@ def _completion_from_json(content: dict[str, Any]) -> Completion:
         token_ids=tuple(content["token_ids"]),
         prompt_tokens=content["prompt_tokens"],
         seconds=content["seconds"],
+        confidences=content.get("confidences", {}),
     )
 
 

@@ -1,0 +1,46 @@
+"""`evalkit`: the shelf, its weights and adapters, data and stored runs, from the command line.
+
+Judging is pytest's: `pytest suites/ --model NAME`. Exit codes are pytest's too: 0 done,
+1 a gate failed, 2 interrupted, 3 internal error, 4 the user can mend it.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import typer
+
+from evalkit.cli.shelf import fetch, systems
+from evalkit.cli.train import train
+from evalkit.errors import UserError
+
+app = typer.Typer(
+    help="A release gate for small fine-tuned language models that classify text. "
+    "The gate itself is `pytest suites/ --model NAME`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (systems, fetch, train):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's gets one message and exit code 4."""
+    code = 0
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        code = 4
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        code = 2
+    except SystemExit as stop:
+        # Typer ends with 2 on wrong arguments, and with 1 or 130 when interrupted.
+        code = {"None": 0, "0": 0, "2": 4, "1": 2, "130": 2}.get(str(stop.code), 3)
+    except Exception:
+        traceback.print_exc()
+        code = 3
+    sys.exit(code)
