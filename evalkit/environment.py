@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -14,6 +15,7 @@ PACKAGES = (
     "evalkit",
     "numpy",
     "peft",
+    "scikit-learn",
     "scipy",
     "tokenizers",
     "torch",
@@ -39,6 +41,23 @@ def machine() -> dict[str, str]:
         "system": platform.system(),
         "python": platform.python_version(),
     }
+
+
+def peak_memory() -> dict[str, int]:
+    """The most memory this process has held so far, in bytes: `process`, and `cuda` if used."""
+    found = {}
+    try:
+        import resource
+
+        # Linux counts in kilobytes, macOS in bytes.
+        unit = 1 if sys.platform == "darwin" else 1024
+        found["process"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    except ImportError:  # there is none on Windows
+        pass
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        found["cuda"] = int(torch.cuda.max_memory_allocated())
+    return found
 
 
 def commit(folder: Path) -> tuple[str | None, bool | None]:

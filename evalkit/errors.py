@@ -17,6 +17,10 @@ class UserError(EvalkitError):
     """
 
 
+class EvidenceError(UserError):
+    """A stored run that is not what it says it is, or not what is asked for."""
+
+
 class InsufficientData(EvalkitError):  # noqa: N818 (names what there is, not a fault)
     """An estimate was asked of no data."""
 

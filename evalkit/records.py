@@ -21,6 +21,7 @@ sets compare equal.
 """
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_NO_NUMBERS: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Completion:
     prompt_tokens: int = 0
     seconds: float = 0.0
     """Wall-clock seconds of this row's share of its batch."""
-    confidences: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    confidences: Mapping[str, float] = field(default_factory=lambda: _NO_NUMBERS)
     """Field name -> the probability the engine gives to the value it names; empty where it
     gives none. Of a multi-label field, that of the whole set."""
 

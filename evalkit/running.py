@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,16 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from evalkit.data import Dataset
+from evalkit.data import Dataset, Match, duplicate_groups, load_fingerprints
+from evalkit.data.fingerprints import FILE as FINGERPRINTS
 from evalkit.engines.base import Engine
 from evalkit.engines.building import EngineOptions, build_engine
-from evalkit.environment import commit, machine, package_versions
-from evalkit.evaluation import Evaluation, evaluate
+from evalkit.environment import commit, machine, package_versions, peak_memory
+from evalkit.evaluation import EvaluatedRow, Evaluation, evaluate
 from evalkit.formats.base import empty_prompt
+from evalkit.metrics import quantiles
 from evalkit.store import Journal, read_run, write_run
-from evalkit.systems import System
+from evalkit.systems import System, shown_path
 from evalkit.weights import weights_fingerprint
 from evalkit.weights.cache import hash_file
 
@@ -48,6 +51,8 @@ def run_system(
     """
     started = datetime.now(UTC)
     clock = time.perf_counter()
+    contamination, seen = _find_seen(system, dataset)
+    groups = duplicate_groups(dataset.examples)
     with _spinner(console, f"loading {system.name}"):
         engine = build(system, options)
     loaded = time.perf_counter()
@@ -64,6 +69,7 @@ def run_system(
             "started": started.isoformat(timespec="seconds"),
             "resumed_rows": len(done),
             "notes": _notes(system, identity, len(done)),
+            "contamination": contamination,
             **_circumstances(system),
         }
         evaluation = evaluate(
@@ -75,14 +81,16 @@ def run_system(
             done=done,
             keep=keep,
             record=record,
+            seen=seen,
+            groups=groups,
         )
     seconds = {
         "load": round(loaded - clock, 3),
         "answer": round(time.perf_counter() - loaded, 3),
     }
-    evaluation = Evaluation(
-        evaluation.system, evaluation.task, evaluation.rows, {**record, "seconds": seconds}
-    )
+    answered = len(dataset.examples) - len(done)
+    record |= {"seconds": seconds, "cost": _cost(evaluation.rows, answered, seconds["answer"])}
+    evaluation = Evaluation(evaluation.system, evaluation.task, evaluation.rows, record)
     folder = write_run(evaluation, runs)
     journal.discard()
     return read_run(folder), folder
@@ -91,11 +99,10 @@ def run_system(
 def _identity(system: System, dataset: Dataset, engine: Engine) -> dict[str, Any]:
     """Everything that decides what the answers are."""
     base = system.source.locate() if system.source else None
-    adapter = system.adapter_folder
     return {
         "base": system.config.base,
         "weights_sha256": weights_fingerprint(base) if base else None,
-        "adapter_sha256": hash_file(adapter / "adapter_model.safetensors") if adapter else None,
+        "trained_sha256": {path.name: hash_file(path) for path in system.trained_files},
         "quantization": system.config.quantization,
         "format": system.format.name,
         "task_sha256": system.task.fingerprint,
@@ -106,9 +113,45 @@ def _identity(system: System, dataset: Dataset, engine: Engine) -> dict[str, Any
             "rows": len(dataset.examples),
             "label_mappings": dict(dataset.label_mappings),
             "notes": list(dataset.notes),
+            "left_out": dataset.left_out,
             "skipped": [{"where": row.where, "why": row.why} for row in dataset.skipped],
         },
         "engine": dict(engine.describe()),
+    }
+
+
+def _find_seen(system: System, dataset: Dataset) -> tuple[dict[str, Any], tuple[Match | None, ...]]:
+    """Which rows the system was trained on, by the fingerprints it carries."""
+    path = system.folder / FINGERPRINTS
+    if path.is_file():
+        fingerprints = load_fingerprints(path)
+        seen = fingerprints.match(dataset.examples)
+        kinds = Counter(match.kind.value for match in seen if match is not None)
+        return {
+            "status": "checked",
+            "trained_rows": fingerprints.rows,
+            "fingerprints_sha256": hash_file(path),
+            "seen": dict(sorted(kinds.items())),
+        }, seen
+    if system.trained_files or system.config.engine == "replay":
+        why = f"what it was trained on is not known: {shown_path(path)} is not there"
+        if system.trained_files:
+            why += f"; `evalkit data fingerprint {system.argument} --data PATH` makes it"
+        return {"status": "unknown", "why": why}, ()
+    return {"status": "untrained"}, ()
+
+
+def _cost(rows: Sequence[EvaluatedRow], answered: int, seconds: float) -> dict[str, Any]:
+    """What the answers cost; rows of an interrupted run keep the seconds they took there."""
+    waits = [row.completion.seconds for row in rows]
+    median, slow = quantiles(waits, (0.5, 0.95))
+    return {
+        "seconds_per_row_p50": round(median, 6),
+        "seconds_per_row_p95": round(slow, 6),
+        "rows_per_second": round(answered / seconds, 3) if answered and seconds else None,
+        "prompt_tokens": sum(row.completion.prompt_tokens for row in rows),
+        "generated_tokens": sum(len(row.completion.token_ids) for row in rows),
+        "peak_memory_bytes": peak_memory(),
     }
 
 
@@ -122,18 +165,18 @@ def _notes(system: System, identity: dict[str, Any], resumed: int) -> list[str]:
     notes = []
     if resumed:
         notes.append(f"{resumed} answers are from an interrupted run of this same evaluation")
-    if system.adapter_folder is None:
+    if not system.trained_files:
         return notes
     try:
-        text = (system.adapter_folder / "provenance.json").read_text(encoding="utf-8")
+        text = (system.folder / "provenance.json").read_text(encoding="utf-8")
         provenance = json.loads(text)
     except (OSError, ValueError):
-        return [*notes, "the adapter has no provenance.json: what it was trained on is unknown"]
+        return [*notes, "there is no provenance.json: how the system was trained is unknown"]
     for key, what in (
         ("prompt_sha256", "the prompt is not the one the adapter was trained with"),
         ("weights_sha256", "the base weights are not the ones the adapter was trained on"),
     ):
-        if provenance.get(key) != identity[key]:
+        if not system.is_baseline and provenance.get(key) != identity[key]:
             notes.append(what)
     data = identity["data"]
     trained_on = provenance.get("data")
@@ -141,7 +184,7 @@ def _notes(system: System, identity: dict[str, Any], resumed: int) -> list[str]:
         data["source"],
         Path(data["source"]).name,
     ):
-        notes.append(f"the adapter was trained on {trained_on}: this shows memory, not skill")
+        notes.append(f"it was trained on {trained_on}: rows it saw are left out where it counts")
     return notes
 
 

@@ -1,26 +1,31 @@
 """Runs on disk: written whole or not at all, read back before they are judged.
 
 A run is a folder `runs/<time>-<system>/` with `record.json` (what identifies it),
-`predictions.jsonl` (one line per example) and, once judged, `verdicts.json`. While a system is
+`predictions.jsonl` (one line per example) and, once judged, `verdicts.json`. The record carries
+the hash of the predictions and of itself; the verdicts name the predictions and the criteria
+they hold for. `runs/baselines/NAME/` keeps runs that later ones are held against. While a system is
 still answering, its completions are kept in `runs/.journal/`, so that an interrupted evaluation
 goes on where it stopped.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from evalkit.errors import UserError
+from evalkit.data import Kind, Match
+from evalkit.errors import EvidenceError, UserError, did_you_mean
 from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.records import (
     Completion,
@@ -36,8 +41,10 @@ from evalkit.records import (
 )
 from evalkit.tasks import Task
 
-SCHEMA = 1
+SCHEMA = 2
 RECORD, PREDICTIONS, VERDICTS = "record.json", "predictions.jsonl", "verdicts.json"
+BASELINES = "baselines"
+"""Folder under `runs/`."""
 
 
 def write_run(evaluation: Evaluation, runs: Path) -> Path:
@@ -54,11 +61,12 @@ def write_run(evaluation: Evaluation, runs: Path) -> Path:
         "predictions_sha256": hashlib.sha256(lines.encode()).hexdigest(),
         **evaluation.record,
     }
+    record["record_sha256"] = _hash_record(record)
     runs.mkdir(parents=True, exist_ok=True)
     making = runs / f".making-{os.getpid()}"
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir()
-    (making / PREDICTIONS).write_text(lines, encoding="utf-8")
+    (making / PREDICTIONS).write_bytes(lines.encode())
     (making / RECORD).write_text(_pretty(record), encoding="utf-8")
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     for number in range(1, 1000):
@@ -72,26 +80,88 @@ def read_run(folder: Path) -> Evaluation:
     """Read a run back.
 
     Raises:
-        UserError: the folder is not a whole run, was changed after it was written, or was
-            written under another schema.
+        EvidenceError: it was changed after it was written, or is not whole.
+        UserError: the folder is no run, or one that was written under another schema.
     """
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        lines = (folder / PREDICTIONS).read_text(encoding="utf-8")
+        lines = (folder / PREDICTIONS).read_bytes()
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} is not a run: {error}") from error
     if record.get("schema") != SCHEMA:
         raise UserError(
             f"{folder} has schema {record.get('schema')}; evalkit reads {SCHEMA}. Run it again."
         )
-    if hashlib.sha256(lines.encode()).hexdigest() != record["predictions_sha256"]:
-        raise UserError(f"{folder / PREDICTIONS} is not what the run wrote. Run it again.")
+    if record.get("record_sha256") != _hash_record(record):
+        raise EvidenceError(f"{folder / RECORD} was changed after the run. Run it again.")
+    if hashlib.sha256(lines).hexdigest() != record["predictions_sha256"]:
+        found = lines.count(b"\n")
+        what = (
+            "was changed after the run"
+            if found == record["rows"]
+            else f"has {found} of the run's {record['rows']} rows"
+        )
+        raise EvidenceError(f"{folder / PREDICTIONS} {what}. Run it again.")
     try:
         task = Task.model_validate(record["task"])
     except ValidationError as error:
         raise UserError(f"{folder / RECORD} holds no valid task. Run it again.") from error
-    rows = tuple(_row_from_json(json.loads(line), task) for line in lines.splitlines())
+    rows = tuple(_row_from_json(json.loads(line), task) for line in lines.decode().splitlines())
     return Evaluation(record["system"], task, rows, record)
+
+
+def read_subject(folder: Path) -> tuple[str, Task]:
+    """The system and the task of a run, whatever became of its predictions.
+
+    Raises:
+        UserError: the folder is no run.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return str(record["system"]), Task.model_validate(record["task"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} is not a run: {error}") from error
+
+
+def find_run(name: str, runs: Path) -> Path:
+    """The folder of a run: a path, the name of a baseline, or the start of a run's name.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
+    baselines = runs / BASELINES
+    for folder in (Path(name), baselines / name, runs / name):
+        if (folder / RECORD).is_file():
+            return folder
+    begun = sorted(path.parent for path in runs.glob(f"{glob.escape(name)}*/{RECORD}"))
+    if len(begun) == 1:
+        return begun[0]
+    if begun:
+        raise UserError(
+            f"{len(begun)} runs in {runs}/ begin with '{name}': {', '.join(p.name for p in begun)}."
+        )
+    there = [path.parent.name for path in runs.glob(f"**/{RECORD}")]
+    raise UserError(
+        f"There is no run '{name}': no such folder, and none of that name in {runs}/ or "
+        f"{baselines}/.{did_you_mean(name, there)}"
+    )
+
+
+def copy_run(folder: Path, to: Path) -> None:
+    """Keep a run as a baseline, in the place of one that was there.
+
+    Raises:
+        EvidenceError, UserError: it is not a whole run; what was there stays.
+    """
+    read_run(folder)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    making, old = (to.parent / f".{to.name}-{what}-{os.getpid()}" for what in ("making", "old"))
+    shutil.rmtree(making, ignore_errors=True)
+    shutil.copytree(folder, making)
+    if to.exists():
+        to.rename(old)
+    making.rename(to)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_verdicts(folder: Path, verdicts: Mapping[str, Any]) -> None:
@@ -99,6 +169,25 @@ def write_verdicts(folder: Path, verdicts: Mapping[str, Any]) -> None:
     making = folder / f".{VERDICTS}.{os.getpid()}"
     making.write_text(_pretty(verdicts), encoding="utf-8")
     making.replace(folder / VERDICTS)
+
+
+def read_verdicts(folder: Path) -> dict[str, Any] | None:
+    """What gates last said of a run; None where it was not judged.
+
+    Raises:
+        EvidenceError: they are verdicts on other predictions than those that are there.
+    """
+    try:
+        content = json.loads((folder / VERDICTS).read_text(encoding="utf-8"))
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise EvidenceError(f"{folder / VERDICTS} cannot be read: {error}") from error
+    if content.get("predictions_sha256") != record.get("predictions_sha256"):
+        raise EvidenceError(f"{folder / VERDICTS} is of other predictions. Judge the run again.")
+    verdicts: dict[str, Any] = content
+    return verdicts
 
 
 class Journal:
@@ -162,6 +251,8 @@ def _row_to_json(row: EvaluatedRow) -> dict[str, Any]:
         **_completion_to_json(row.completion),
         "strict": _reading_to_json(row.reading.strict),
         "lenient": _reading_to_json(row.reading.lenient),
+        "seen": asdict(row.seen) if row.seen else None,
+        "group": row.group,
     }
 
 
@@ -171,11 +262,15 @@ def _row_from_json(content: dict[str, Any], task: Task) -> EvaluatedRow:
         Example(content["id"], content["inputs"], labels),
         _completion_from_json(content),
         Reading(_reading_from_json(content["strict"]), _reading_from_json(content["lenient"])),
+        Match(**content["seen"] | {"kind": Kind(content["seen"]["kind"])})
+        if content["seen"]
+        else None,
+        content["group"],
     )
 
 
 def _completion_to_json(completion: Completion) -> dict[str, Any]:
-    content = {
+    content: dict[str, Any] = {
         "text": completion.text,
         "finish_reason": completion.finish_reason.value,
         "token_ids": list(completion.token_ids),
@@ -231,6 +326,12 @@ def _said_from_json(content: Any) -> Label | Missing | OutOfEnum:
 def _label(content: Any) -> Label:
     label: Label = tuple(content) if isinstance(content, list) else content
     return label
+
+
+def _hash_record(record: Mapping[str, Any]) -> str:
+    """Of all that a record says, but for this hash."""
+    said = {key: value for key, value in record.items() if key != "record_sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _line(content: Mapping[str, Any]) -> str:

@@ -18,6 +18,8 @@ from evalkit.weights import WeightsSource, parse_source
 
 FILE = "system.toml"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+BASELINE_FILES = {"tfidf": "baseline.safetensors", "majority": "baseline.json"}
+"""Engine -> the file that a baseline's training leaves."""
 
 
 class SystemConfig(BaseModel):
@@ -33,8 +35,9 @@ class SystemConfig(BaseModel):
     """Where the base weights come from; absent for baselines."""
     adapter: bool = True
     """Whether a trained adapter belongs to the system; false for a base model as it is."""
-    engine: Literal["transformers", "keyword", "replay"] = "transformers"
-    """What writes the answers."""
+    engine: Literal["transformers", "tfidf", "majority", "keyword", "replay"] = "transformers"
+    """What writes the answers: a language model, a baseline that is trained (`tfidf`,
+    `majority`) or not (`keyword`), or a file."""
     answers: str | None = None
     """For engine `replay`: the file of recorded answers, beside this one."""
     quantization: Literal["none", "nf4"] = "none"
@@ -42,7 +45,7 @@ class SystemConfig(BaseModel):
     decoding: Literal["free"] = "free"
     """`free`: the model's own choice at every token."""
     recipe: dict[str, Any] = {}
-    """How the adapter is made; read by `evalkit.training`."""
+    """How the adapter or the baseline is made; read by `evalkit.training`."""
     summary: str = ""
     """One line for tables."""
 
@@ -54,8 +57,8 @@ class SystemConfig(BaseModel):
             raise ValueError(f"engine '{self.engine}' reads no weights; leave out `base`")
         if (self.engine == "replay") != (self.answers is not None):
             raise ValueError("engine 'replay' and `answers` go together")
-        if self.recipe and not self.wants_adapter:
-            raise ValueError("a [recipe] makes an adapter, and this system has none")
+        if self.recipe and not self.trained_files:
+            raise ValueError("a [recipe] makes an adapter or a baseline, and this system has none")
         if not self.summary.isprintable():
             raise ValueError("summary must be one line of printable text")
         return self
@@ -64,6 +67,13 @@ class SystemConfig(BaseModel):
     def wants_adapter(self) -> bool:
         """Whether the system needs an adapter to answer."""
         return self.adapter and self.base is not None
+
+    @property
+    def trained_files(self) -> tuple[str, ...]:
+        """Names of the files that training leaves and answering needs."""
+        if self.engine in BASELINE_FILES:
+            return (BASELINE_FILES[self.engine],)
+        return ADAPTER_FILES if self.wants_adapter else ()
 
 
 @dataclass(frozen=True)
@@ -81,9 +91,22 @@ class System:
     """Where its adapter is or will be; None where it has none."""
 
     @property
-    def has_adapter_files(self) -> bool:
-        """Whether the adapter it wants has been trained."""
-        return self.adapter_folder is not None and not _lacking(self.adapter_folder)
+    def is_baseline(self) -> bool:
+        """Whether it answers without a language model, to hold one against."""
+        return self.config.engine in ("tfidf", "majority", "keyword")
+
+    @property
+    def trained_files(self) -> tuple[Path, ...]:
+        """The files that its training leaves and that decide its answers.
+
+        None for a system that is not trained; here only once it has been.
+        """
+        return tuple(self.folder / name for name in self.config.trained_files)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether all of `trained_files` are here."""
+        return all(path.is_file() for path in self.trained_files)
 
     @property
     def argument(self) -> str:
@@ -161,15 +184,35 @@ def list_systems(shelf: Path | None = None) -> list[System | BrokenSystem]:
     return found
 
 
+def find_baseline(task: Task, *, beside: System | None = None) -> System | None:
+    """Find the TF-IDF baseline of this very task: the first by name, trained or not.
+
+    Args:
+        task: what the system under test is asked.
+        beside: the system under test; its neighbours are looked at before the shelf.
+
+    """
+    places = [beside.folder.absolute().parent] if beside else []
+    for place in (*places, _default_shelf()):
+        for found in list_systems(place) if place and place.is_dir() else ():
+            if (
+                isinstance(found, System)
+                and found.config.engine == "tfidf"
+                and found.task.fingerprint == task.fingerprint
+            ):
+                return found
+    return None
+
+
 def missing_parts(system: System) -> list[str]:
     """Say what has to be fetched or trained before the system can answer, and how."""
     parts = []
     if system.source and not system.source.locate():
         parts.append(system.source.absence(f"evalkit fetch {system.argument}"))
-    folder = system.adapter_folder
-    if folder and (lacking := _lacking(folder)):
+    if lacking := [path.name for path in system.trained_files if not path.is_file()]:
+        what = "baseline" if system.is_baseline else "adapter"
         parts.append(
-            f"The adapter has not been trained ({shown_path(folder)}/ lacks "
+            f"The {what} has not been trained ({shown_path(system.folder)}/ lacks "
             f"{' and '.join(lacking)}): "
             f"`evalkit train {system.argument} --data PATH` makes it."
         )
@@ -238,10 +281,6 @@ def _default_shelf() -> Path | None:
 def _names(shelf: Path) -> list[str]:
     marks = (FILE, ADAPTER_FILES[0])
     return sorted({path.parent.name for mark in marks for path in shelf.glob(f"*/{mark}")})
-
-
-def _lacking(folder: Path) -> list[str]:
-    return [name for name in ADAPTER_FILES if not (folder / name).is_file()]
 
 
 def shown_path(path: Path) -> str:

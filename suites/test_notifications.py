@@ -25,3 +25,8 @@ def test_every_priority_holds_up(evaluation, gate, value):
 def test_every_folder_holds_up(evaluation, gate, value):
     """No folder is given up for the sake of the others."""
     gate("folder_recall", evaluation.recall("folder", value), slice=value)
+
+
+def test_urgent_is_not_hidden(evaluation, gate):
+    """The costly mistake: what someone waits for is shown as what can be ignored."""
+    gate("high_read_as_low", evaluation.top_read_as_bottom("priority"))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -15,30 +18,54 @@ import evalkit.reporting.terminal
 import evalkit.running  # noqa: F401
 
 SUITES = Path(__file__).parents[1] / "suites"
+BASELINE = 'task = "notifications-3level"\nformat = "json"\nengine = "tfidf"\n'
+GATES = 15
 SYSTEM = 'task = "notifications-3level"\nformat = "json"\nengine = "replay"\nanswers = "a.jsonl"\n'
 FOLDERS = ("Work", "Personal", "Promotions", "Alerts")
+
+
+def write_rows(path: Path, n: int, seed: int) -> list[dict]:
+    """Rows with every folder and level, and texts of made-up words that say nothing of them."""
+    random = Random(seed)
+    rows = []
+    for i in range(n):
+        words = ["".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=7)) for _ in range(8)]
+        notification = {"app": words[0], "title": words[1], "body": " ".join(words[2:])}
+        labels = {"folder": FOLDERS[i % 4], "priority": i // 4 % 3 + 1}
+        rows.append({"id": f"r{i}", "notification": notification, "classification": labels})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def tfidf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A TF-IDF baseline, trained on rows of the same kind as the tests'."""
+    folder = tmp_path_factory.mktemp("shelf") / "tfidf"
+    folder.mkdir()
+    (folder / "system.toml").write_text(BASELINE + '[recipe]\ndata = "train.jsonl"\n')
+    data = folder.parent / "train.jsonl"
+    write_rows(data, 48, seed=1)
+    command = [sys.executable, "-c", "from evalkit.cli import main; main()", "train"]
+    subprocess.run([*command, str(folder), "--data", str(data)], check=True, capture_output=True)
+    return folder
 
 
 class Project:
     """A user's repository, made for one test."""
 
-    def __init__(self, pytester: pytest.Pytester) -> None:
+    def __init__(self, pytester: pytest.Pytester, tfidf: Path) -> None:
         self.pytester = pytester
         self.root = pytester.path
         self.suites = self.root / "suites"
+        self.tfidf = self.root / "adapters" / "tfidf"
         shutil.copytree(SUITES, self.suites, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(tfidf, self.tfidf)
 
     def write_rows(self, n: int = 240) -> None:
         """Rows with every folder and level, and the right labels at 3 levels."""
-        path = self.root / "fixtures" / "notifications" / "test.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rows = []
-        for i in range(n):
-            notification = {"app": f"app{i}", "title": f"title {i}", "body": f"body {i}"}
-            labels = {"folder": FOLDERS[i % 4], "priority": i // 4 % 3 + 1}
-            rows.append({"id": f"r{i}", "notification": notification, "classification": labels})
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        self.rows = rows
+        self.data = self.root / "fixtures" / "notifications" / "test.jsonl"
+        self.rows = write_rows(self.data, n, seed=0)
 
     def write_system(self, name: str = "mine", *, wrong: int = 0, **texts: str) -> None:
         """A system that answers right, but for the first `wrong` priorities and for `texts`."""
@@ -49,17 +76,21 @@ class Project:
         for i, row in enumerate(self.rows):
             labels = dict(row["classification"])
             if i < wrong:
-                labels["priority"] = labels["priority"] % 3 + 1
+                labels["priority"] = {1: 2, 2: 1, 3: 2}[labels["priority"]]
             text = texts.get(row["id"], json.dumps(labels))
             lines.append(json.dumps({"id": row["id"], "text": text}) + "\n")
         (folder / "a.jsonl").write_text("".join(lines))
+        # The fingerprints of the baseline's rows do for those of the system that answered.
+        shutil.copy(self.tfidf / "contamination.bin", folder)
 
     def run(self, *arguments: str) -> pytest.RunResult:
         return self.pytester.runpytest_inprocess(*arguments, "-p", "no:cacheprovider")
 
     @property
     def runs(self) -> list[Path]:
-        return sorted(path for path in (self.root / "runs").glob("[!.]*"))
+        """Of all systems but the baseline."""
+        found = (self.root / "runs").glob("[!.]*-*")
+        return sorted(path for path in found if not path.name.endswith("-tfidf"))
 
     def verdicts(self) -> dict:
         (run,) = self.runs
@@ -67,8 +98,8 @@ class Project:
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> Project:
-    made = Project(pytester)
+def project(pytester: pytest.Pytester, tfidf: Path) -> Project:
+    made = Project(pytester, tfidf)
     made.write_rows()
     return made
 
@@ -77,7 +108,7 @@ def test_a_good_system_ships_with_exit_0(project: Project) -> None:
     project.write_system(wrong=20)
     result = project.run("suites", "--model", "mine")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["*mine may ship: all 11 gates passed.*"])
+    result.stdout.fnmatch_lines([f"*mine may ship: all {GATES} gates passed.*"])
     verdicts = project.verdicts()
     assert verdicts["may_ship"] is True
     (accuracy,) = [g for g in verdicts["gates"] if g["gate"] == "priority_accuracy"]
@@ -132,7 +163,7 @@ def test_a_value_without_cases_does_not_ship(project: Project) -> None:
     project.write_system()
     result = project.run("suites", "--model", "mine")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["INCONCLUSIVE: recall of 2*"])
+    result.stdout.fnmatch_lines(["INCONCLUSIVE: priority recall of *"])
     assert any("2" in name for name in project.verdicts()["not_judged"])
 
 
@@ -185,6 +216,7 @@ def test_several_systems_are_judged_in_one_session(project: Project) -> None:
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*good may ship*", "*bad may NOT ship*"])
     assert len(project.runs) == 2
+    result.stdout.fnmatch_lines(["priority accuracy: good 100.0%, bad 0.0%, +100.0 *McNemar*"])
 
 
 @pytest.mark.parametrize(
@@ -228,7 +260,7 @@ def test_missing_weights_and_adapter_exit_4_and_say_how_to_get_them(
 
 def test_a_bad_row_stops_with_file_line_and_fix(project: Project) -> None:
     project.write_system()
-    path = project.root / "fixtures" / "notifications" / "test.jsonl"
+    path = project.data
     lines = path.read_text().splitlines()
     lines[6] = lines[6][:40]
     path.write_text("\n".join(lines))
@@ -305,7 +337,7 @@ def test_suites_for_other_tasks_are_left_out(project: Project) -> None:
     )
     result = project.run("suites", "--model", "mine")
     assert result.ret == 0
-    result.assert_outcomes(passed=11, deselected=1)
+    result.assert_outcomes(passed=GATES, deselected=1)
 
 
 def test_no_suite_for_the_task_exits_4(project: Project) -> None:
@@ -331,13 +363,17 @@ def test_an_unknown_gate_is_named_with_its_neighbour(project: Project) -> None:
 
 
 def test_escape_sequences_in_data_and_answers_do_not_reach_the_terminal(project: Project) -> None:
-    path = project.root / "fixtures" / "notifications" / "test.jsonl"
-    path.write_text(path.read_text().replace("body 5", "\\u001b]0;owned\\u0007 \\u202e\\u001b[2J"))
+    path = project.data
+    path.write_text(path.read_text().replace(word(project, 5), "\\u001b]0;owned\\u0007 \\u202e\\u001b[2J"))
     project.write_system(r5='{"folder": "\\u001b[31mSpam", "priority": 1}')
     result = project.run("suites", "--model", "mine", "--color=no")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*\\x1b*"])
     assert not set(result.stdout.str()) & {"\x1b", "\x07", "\u202e"}
+
+
+def word(project: Project, row: int) -> str:
+    return project.rows[row]["notification"]["body"].split()[0]
 
 
 def test_plain_tests_run_without_a_model(project: Project) -> None:
@@ -368,12 +404,12 @@ def test_the_record_names_what_decides_the_answers(project: Project) -> None:
     project.run("suites", "--model", "mine")
     (run,) = project.runs
     before = json.loads((run / "record.json").read_text())
-    assert before["schema"] == 1
+    assert before["schema"] == 2
     shutil.rmtree(run)
     answers = project.root / "adapters" / "mine" / "a.jsonl"
     answers.write_text(answers.read_text().replace("Alerts", "Work"))
-    path = project.root / "fixtures" / "notifications" / "test.jsonl"
-    path.write_text(path.read_text().replace("body 5", "another"))
+    path = project.data
+    path.write_text(path.read_text().replace(word(project, 5), "another"))
     project.run("suites", "--model", "mine")
     (run,) = project.runs
     after = json.loads((run / "record.json").read_text())

@@ -7,17 +7,28 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.errors import UserError
+from evalkit.data import Kind, Match
+from evalkit.errors import EvidenceError, UserError
 from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.formats import get_format
 from evalkit.records import Completion, Example, FinishReason
-from evalkit.store import Journal, read_run, write_run, write_verdicts
+from evalkit.store import (
+    BASELINES,
+    Journal,
+    copy_run,
+    find_run,
+    read_run,
+    read_verdicts,
+    write_run,
+    write_verdicts,
+)
 from evalkit.tasks import load_task
 
 TASKS = {"json": load_task("notifications-3level"), "labels": load_task("intents")}
@@ -74,8 +85,72 @@ def test_a_changed_run_is_refused(tmp_path: Path) -> None:
     folder = write_run(evaluation("json", ["x", "y"]), tmp_path)
     path = folder / "predictions.jsonl"
     path.write_text(path.read_text().splitlines()[0] + "\n")
-    with pytest.raises(UserError, match="not what the run wrote"):
+    with pytest.raises(UserError, match="has 1 of the run's 2 rows"):
         read_run(folder)
+
+
+def test_one_changed_byte_of_predictions_or_record_is_refused(tmp_path: Path) -> None:
+    folder = write_run(evaluation("json", ["x", "y"]), tmp_path)
+    for name, old, new in (
+        ("predictions.jsonl", '"priority": 3', '"priority": 2'),
+        ("record.json", '"note": "x"', '"note": "z"'),
+    ):
+        path = folder / name
+        whole = path.read_text()
+        assert old in whole
+        path.write_text(whole.replace(old, new, 1))
+        with pytest.raises(EvidenceError, match="was changed after the run"):
+            read_run(folder)
+        path.write_text(whole)
+        read_run(folder)
+
+
+def test_what_was_seen_in_training_and_groups_are_kept(tmp_path: Path) -> None:
+    written = evaluation("json", ["x", "y"])
+    seen = Match(Kind.NEAR, 0.9)
+    rows = (replace(written.rows[0], seen=seen, group=4), replace(written.rows[1], group=4))
+    read = read_run(write_run(replace(written, rows=rows), tmp_path))
+    assert read.rows == rows
+    assert read.clean_rows == rows[1:]
+
+
+def test_a_run_is_found_by_path_name_start_or_baseline(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    folder = write_run(evaluation("json", ["x"]), runs)
+    for name in (str(folder), folder.name, folder.name[:9]):
+        assert find_run(name, runs) == folder
+    copy_run(folder, runs / BASELINES / "good")
+    assert find_run("good", runs) == runs / BASELINES / "good"
+    with pytest.raises(UserError, match="Did you mean 'good'"):
+        find_run("goood", runs)
+    write_run(evaluation("json", ["x"]), runs)
+    with pytest.raises(UserError, match="2 runs in"):
+        find_run(folder.name[:9], runs)
+
+
+def test_a_baseline_is_replaced_by_a_whole_run_only(tmp_path: Path) -> None:
+    kept = tmp_path / "baselines" / "good"
+    folder = write_run(evaluation("json", ["x"]), tmp_path)
+    copy_run(folder, kept)
+    other = write_run(evaluation("json", ["y"]), tmp_path)
+    (other / "predictions.jsonl").write_text("")
+    with pytest.raises(EvidenceError):
+        copy_run(other, kept)
+    assert read_run(kept).rows[0].completion.text == "x"
+    copy_run(write_run(evaluation("json", ["z"]), tmp_path), kept)
+    assert read_run(kept).rows[0].completion.text == "z"
+    assert [path.name for path in kept.parent.iterdir()] == ["good"]
+
+
+def test_verdicts_on_other_predictions_are_not_believed(tmp_path: Path) -> None:
+    folder = write_run(evaluation("json", ["x"]), tmp_path)
+    assert read_verdicts(folder) is None
+    record = json.loads((folder / "record.json").read_text())
+    write_verdicts(folder, {"predictions_sha256": record["predictions_sha256"]})
+    assert read_verdicts(folder)
+    write_verdicts(folder, {"predictions_sha256": "0"})
+    with pytest.raises(EvidenceError, match="other predictions"):
+        read_verdicts(folder)
 
 
 @pytest.mark.parametrize("content", ["", "[]x", None])

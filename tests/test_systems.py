@@ -69,7 +69,7 @@ def test_every_system_of_the_seeds_is_on_the_shelf(shelf: dict[str, System]) -> 
         "smollm2-3level": ("notifications-3level", "json"),
         "smollm2-3level-base": ("notifications-3level", "json"),
         "smollm2-call-5level": ("notifications-5level", "call"),
-        "smollm2-call-3level": ("notifications-3level", "call"),
+        "smollm2-3level-call": ("notifications-3level", "call"),
         "smollm2-call-base": ("notifications-5level", "call"),
         "smollm2-intents": ("intents", "labels"),
         "smollm2-intents-base": ("intents", "labels"),
@@ -192,7 +192,7 @@ def test_an_adapter_without_a_file_is_shown_what_to_write(tmp_path: Path) -> Non
     (tmp_path / "adapters" / "bare" / "system.toml").write_text("\n".join(said[1:]))
     system = load_system("bare")
     assert system.config.base == "hf:Qwen/Qwen3-0.6B"
-    assert system.has_adapter_files
+    assert system.is_trained
 
 
 # What a file may say

@@ -11,6 +11,9 @@ import traceback
 
 import typer
 
+from evalkit.cli.common import PytestCode
+from evalkit.cli.data import data
+from evalkit.cli.runs import baseline, compare, gate
 from evalkit.cli.shelf import fetch, systems
 from evalkit.cli.train import train
 from evalkit.errors import UserError
@@ -22,8 +25,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (systems, fetch, train):
+for command in (systems, fetch, train, gate, compare):
     app.command()(command)
+app.add_typer(baseline, name="baseline")
+app.add_typer(data, name="data")
 
 
 def main() -> None:
@@ -38,8 +43,11 @@ def main() -> None:
         typer.echo("interrupted", err=True)
         code = 2
     except SystemExit as stop:
-        # Typer ends with 2 on wrong arguments, and with 1 or 130 when interrupted.
-        code = {"None": 0, "0": 0, "2": 4, "1": 2, "130": 2}.get(str(stop.code), 3)
+        if isinstance(stop.code, PytestCode):
+            code = int(stop.code)
+        else:
+            # Typer ends with 2 on wrong arguments, and with 1 or 130 when interrupted.
+            code = {"None": 0, "0": 0, "2": 4, "1": 2, "130": 2}.get(str(stop.code), 3)
     except Exception:
         traceback.print_exc()
         code = 3

@@ -18,3 +18,7 @@ def console(stream: object) -> Console:
     from rich.console import Console
 
     return Console(file=stream, highlight=False)  # type: ignore[arg-type]
+
+
+class PytestCode(int):
+    """An exit code of pytest's, to be handed on as it is."""

@@ -76,7 +76,7 @@ def _describe(system: System | BrokenSystem) -> dict[str, str | bool | None]:
         "format": system.format.name,
         "base": (system.config.base or "-").partition("#")[0],
         "weights": system.source.locate() is not None if system.source else None,
-        "adapter": system.has_adapter_files if system.adapter_folder else None,
+        "adapter": system.is_trained if system.trained_files else None,
         "summary": system.config.summary,
         "folder": shown_path(system.folder),
     }

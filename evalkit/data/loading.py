@@ -42,6 +42,8 @@ class Dataset:
     """Of the examples' ids, inputs and labels, in order; hexadecimal."""
     notes: tuple[str, ...]
     """Choices made for the user, each a sentence to be shown."""
+    left_out: int = 0
+    """Rows of the source that a limit left unread."""
 
 
 def load_dataset(
@@ -86,7 +88,15 @@ def load_dataset(
         )
     notes = [*raw.notes, *scheme_notes]
     notes += _row_notes(source, len(raw.rows), len(examples), skipped)
-    return Dataset(source, examples, skipped, schemes, hash_examples(examples), notes=tuple(notes))
+    return Dataset(
+        source,
+        examples,
+        skipped,
+        schemes,
+        hash_examples(examples),
+        notes=tuple(notes),
+        left_out=len(raw.rows) - len(examples) - len(skipped),
+    )
 
 
 def hash_examples(examples: Iterable[Example]) -> str:

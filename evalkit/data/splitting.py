@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 
+from evalkit.data.normalising import normalised_inputs
 from evalkit.errors import UserError
 from evalkit.records import Example
-
-_NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
-_BETWEEN_WORDS = re.compile(r"[\W_]+")
-
-
-def normalise_text(text: str) -> str:
-    """Return a text without what near-identical texts differ in.
-
-    Case is folded, each number (with its points, commas, colons, slashes and hyphens) becomes
-    0, and white space, punctuation and symbols become single spaces.
-
-    >>> normalise_text("Order #123-456: delivered by 8pm!")
-    'order 0 delivered by 0pm'
-    """
-    return _BETWEEN_WORDS.sub(" ", _NUMBER.sub("0", text.casefold())).strip()
 
 
 def split_off_dev(
@@ -46,7 +31,7 @@ def split_off_dev(
         )
     groups: dict[str, list[int]] = {}
     for position, example in enumerate(examples):
-        groups.setdefault(_text(example), []).append(position)
+        groups.setdefault(normalised_inputs(example), []).append(position)
     dev: set[int] = set()
     for text in sorted(groups, key=lambda text: _rank(text, seed)):
         if len(dev) + len(groups[text]) <= n:
@@ -58,10 +43,6 @@ def split_off_dev(
         )
     train = tuple(e for i, e in enumerate(examples) if i not in dev)
     return train, tuple(e for i, e in enumerate(examples) if i in dev)
-
-
-def _text(example: Example) -> str:
-    return "\n".join(normalise_text(text) for _, text in sorted(example.inputs.items()))
 
 
 def _rank(text: str, seed: int) -> bytes:

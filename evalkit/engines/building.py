@@ -31,6 +31,18 @@ def build_engine(system: System, options: EngineOptions) -> Engine:
         from evalkit.engines.keyword import KeywordEngine
 
         return KeywordEngine(system.task, system.format)
+    if system.config.engine == "tfidf":
+        from evalkit.engines.baseline import BaselineEngine
+        from evalkit.engines.tfidf import load_tfidf
+
+        tfidf = load_tfidf(system.trained_files[0], system.task)
+        return BaselineEngine(tfidf, system.task, system.format)
+    if system.config.engine == "majority":
+        from evalkit.engines.baseline import BaselineEngine
+        from evalkit.engines.majority import load_majority
+
+        majority = load_majority(system.trained_files[0], system.task)
+        return BaselineEngine(majority, system.task, system.format)
     if system.config.answers is not None:
         from evalkit.engines.replay import ReplayEngine, load_answers
 

@@ -1,6 +1,24 @@
-"""Metrics: pure functions from truths and predictions to Estimates."""
+"""Metrics: pure functions from truths and predictions to Estimates and Comparisons.
 
-from evalkit.metrics.bootstrap import bootstrap
+What the numbers mean, where the formulas come from and how well the intervals keep their promise
+is in `docs/statistics.md`.
+"""
+
+from evalkit.metrics.bootstrap import (
+    BoundedStatistic,
+    Statistic,
+    bootstrap,
+    mean_statistic,
+    share_statistic,
+)
+from evalkit.metrics.calibration import (
+    CoveragePoint,
+    ReliabilityBin,
+    accuracy_at_coverage,
+    brier,
+    expected_calibration_error,
+    reliability_curve,
+)
 from evalkit.metrics.classification import (
     Confusion,
     Said,
@@ -8,22 +26,78 @@ from evalkit.metrics.classification import (
     all_fields_accuracy,
     confusion,
     f1,
+    f1_statistic,
     macro_f1,
+    macro_f1_statistic,
     precision,
+    precision_statistic,
     recall,
 )
-from evalkit.metrics.proportions import proportion
+from evalkit.metrics.comparison import compare_hits, compare_statistics, holm
+from evalkit.metrics.cost import quantiles
+from evalkit.metrics.multilabel import (
+    LabelScores,
+    jaccard,
+    jaccard_statistic,
+    label_scores,
+    micro_f1,
+    micro_f1_statistic,
+    partial_match,
+)
+from evalkit.metrics.ordinal import (
+    mean_absolute_error,
+    mean_absolute_error_statistic,
+    quadratic_kappa,
+    quadratic_kappa_statistic,
+    read_as,
+)
+from evalkit.metrics.power import cases_to_settle, detectable_drop, paired_detectable_difference
+from evalkit.metrics.proportions import effective_rows, proportion, share
 
 __all__ = [
+    "BoundedStatistic",
     "Confusion",
+    "CoveragePoint",
+    "LabelScores",
+    "ReliabilityBin",
     "Said",
+    "Statistic",
     "accuracy",
+    "accuracy_at_coverage",
     "all_fields_accuracy",
     "bootstrap",
+    "brier",
+    "cases_to_settle",
+    "compare_hits",
+    "compare_statistics",
     "confusion",
+    "detectable_drop",
+    "effective_rows",
+    "expected_calibration_error",
     "f1",
+    "f1_statistic",
+    "holm",
+    "jaccard",
+    "jaccard_statistic",
+    "label_scores",
     "macro_f1",
+    "macro_f1_statistic",
+    "mean_absolute_error",
+    "mean_absolute_error_statistic",
+    "mean_statistic",
+    "micro_f1",
+    "micro_f1_statistic",
+    "paired_detectable_difference",
+    "partial_match",
     "precision",
+    "precision_statistic",
     "proportion",
+    "quadratic_kappa",
+    "quadratic_kappa_statistic",
+    "quantiles",
+    "read_as",
     "recall",
+    "reliability_curve",
+    "share",
+    "share_statistic",
 ]

@@ -5,6 +5,9 @@ gives no label (`Missing`, `OutOfEnum`, or None where the whole answer could not
 stays in the denominator and is wrong. On a multi-label field a label is a set (a tuple in the
 task's order): accuracy asks for exactly the right set; recall, precision and F1 of a value ask
 whether it is in the set.
+
+`groups` gives a number per row; rows of one number are near-duplicates of each other, and the
+intervals allow for that (`evalkit.metrics.proportions.share`, `evalkit.metrics.bootstrap`).
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.errors import InsufficientData
-from evalkit.metrics.bootstrap import bootstrap
-from evalkit.metrics.proportions import proportion
+from evalkit.metrics.bootstrap import BoundedStatistic, bootstrap, share_statistic
+from evalkit.metrics.grouping import content_order, pick_groups
+from evalkit.metrics.proportions import share
 from evalkit.records import Estimate, Label, Missing, OutOfEnum
 
 if TYPE_CHECKING:
@@ -28,17 +32,22 @@ Said = Label | Missing | OutOfEnum | None
 """What an answer gives one field; None where the answer could not be parsed."""
 
 
-def accuracy(truth: Sequence[Label], said: Sequence[Said]) -> Estimate:
+def accuracy(
+    truth: Sequence[Label], said: Sequence[Said], *, groups: Sequence[int] | None = None
+) -> Estimate:
     """Return the share of rows with exactly the right label.
 
     Raises `InsufficientData` where there are no rows.
     """
     right = [label == reading for label, reading in zip(truth, said, strict=True)]
-    return proportion(sum(right), len(right), asked="accuracy")
+    return share(right, groups=groups, asked="accuracy")
 
 
 def all_fields_accuracy(
-    truth: Sequence[Mapping[str, Label]], said: Sequence[Mapping[str, Said] | None]
+    truth: Sequence[Mapping[str, Label]],
+    said: Sequence[Mapping[str, Said] | None],
+    *,
+    groups: Sequence[int] | None = None,
 ) -> Estimate:
     """Return the share of rows with every field right.
 
@@ -52,43 +61,77 @@ def all_fields_accuracy(
         reading is not None and {name: reading[name] for name in labels} == dict(labels)
         for labels, reading in zip(truth, said, strict=True)
     ]
-    return proportion(sum(right), len(right), asked="accuracy over all fields")
+    return share(right, groups=groups, asked="accuracy over all fields")
 
 
-def recall(truth: Sequence[Label], said: Sequence[Said], value: str | int) -> Estimate:
+def recall(
+    truth: Sequence[Label],
+    said: Sequence[Said],
+    value: str | int,
+    *,
+    groups: Sequence[int] | None = None,
+) -> Estimate:
     """Return the share of the rows that have a value which also say it.
 
     Raises `InsufficientData` where no row has it.
     """
-    hits = [_has(r, value) for label, r in zip(truth, said, strict=True) if _has(label, value)]
-    return proportion(sum(hits), len(hits), asked=f"recall of {value!r} (in no row's truth)")
+    having = [row for row, label in enumerate(truth) if holds(label, value)]
+    hits = [holds(reading, value) for _, reading in zip(truth, said, strict=True)]
+    return share(
+        [hits[row] for row in having],
+        groups=pick_groups(groups, having, len(truth)),
+        asked=f"recall of {value!r} (in no row's truth)",
+    )
 
 
-def precision(truth: Sequence[Label], said: Sequence[Said], value: str | int) -> Estimate:
+def precision(
+    truth: Sequence[Label],
+    said: Sequence[Said],
+    value: str | int,
+    *,
+    groups: Sequence[int] | None = None,
+) -> Estimate:
     """Return the share of the rows that say a value which also have it.
 
-    Raises `InsufficientData` where no row says it.
+    The interval takes the rows that say it as given. Raises `InsufficientData` where no row
+    says it.
     """
-    hits = [_has(label, value) for label, r in zip(truth, said, strict=True) if _has(r, value)]
-    return proportion(sum(hits), len(hits), asked=f"precision of {value!r} (never predicted)")
+    hits = [holds(label, value) for label, _ in zip(truth, said, strict=True)]
+    saying = [row for row, reading in enumerate(said) if holds(reading, value)]
+    return share(
+        [hits[row] for row in saying],
+        groups=pick_groups(groups, saying, len(truth)),
+        asked=f"precision of {value!r} (never predicted)",
+    )
 
 
 def f1(
-    truth: Sequence[Label], said: Sequence[Said], value: str | int, *, seed: int = 0
+    truth: Sequence[Label],
+    said: Sequence[Said],
+    value: str | int,
+    *,
+    groups: Sequence[int] | None = None,
+    seed: int = 0,
 ) -> Estimate:
     """Return one value's F1, with a bootstrap interval.
 
     Raises `InsufficientData` where no row has the value and no row says it. Resamples in which
     that is so count as 0.
     """
+    table, groups = Memberships.in_content_order(truth, said, (value,), groups)
     asked = f"F1 of {value!r}"
-    table = _Memberships.of(truth, said, (value,))
-    if not (table.truth.any() or table.said.any()):
+    if not table.concerned:
         raise InsufficientData(f"{asked}: no row has the value and no row says it")
-    return bootstrap(lambda weights: table.f1(weights)[:, 0], len(truth), seed=seed, asked=asked)
+    return bootstrap(table.bounded_f1(), len(truth), seed=seed, asked=asked, groups=groups)
 
 
-def macro_f1(truth: Sequence[Label], said: Sequence[Said], *, seed: int = 0) -> Estimate:
+def macro_f1(
+    truth: Sequence[Label],
+    said: Sequence[Said],
+    *,
+    groups: Sequence[int] | None = None,
+    seed: int = 0,
+) -> Estimate:
     """Return the mean F1 over the values present in `truth`, with a bootstrap interval.
 
     A value that occurs only in answers has no F1 of its own, but lowers that of the values it
@@ -98,11 +141,44 @@ def macro_f1(truth: Sequence[Label], said: Sequence[Said], *, seed: int = 0) -> 
 
     Raises `InsufficientData` where no row has a value.
     """
-    values = tuple(sorted(_members(truth), key=repr))
-    if not values:
-        raise InsufficientData("macro-F1: there is no row to compute it on")
-    table = _Memberships.of(truth, said, values)
-    return bootstrap(table.macro_f1, len(truth), seed=seed, asked="macro-F1")
+    table, groups = Memberships.in_content_order(truth, said, _values_of(truth), groups)
+    return bootstrap(
+        table.bounded_macro_f1(), len(truth), seed=seed, asked="macro-F1", groups=groups
+    )
+
+
+def macro_f1_statistic(truth: Sequence[Label], said: Sequence[Said]) -> BoundedStatistic:
+    """Return `macro_f1` as a statistic of rows in their order, for paired comparisons.
+
+    Raises `InsufficientData` where no row has a value.
+    """
+    return Memberships.of(truth, said, _values_of(truth)).bounded_macro_f1()
+
+
+def f1_statistic(
+    truth: Sequence[Label], said: Sequence[Said], value: str | int
+) -> BoundedStatistic:
+    """Return one value's `f1` as a statistic of rows in their order, for paired comparisons.
+
+    It is 0 where no row has the value and no row says it.
+    """
+    return Memberships.of(truth, said, (value,)).bounded_f1()
+
+
+def precision_statistic(
+    truth: Sequence[Label], said: Sequence[Said], value: str | int
+) -> BoundedStatistic:
+    """Return a value's `precision` as a statistic of rows in their order.
+
+    Unlike those of recall, the denominators of two systems' precisions are different rows, so
+    that a paired comparison has to resample. It is nan where no row says the value.
+    """
+    return share_statistic(
+        [
+            holds(label, value) if holds(reading, value) else None
+            for label, reading in zip(truth, said, strict=True)
+        ]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +229,26 @@ def confusion(truth: Sequence[Label], said: Sequence[Said], values: Sequence[Lab
     )
 
 
-def _has(reading: Said, value: str | int) -> bool:
+def holds(reading: Said, value: str | int) -> bool:
+    """Return whether a label or reading is a value, or a set with it."""
     return value in reading if isinstance(reading, tuple) else reading == value
 
 
-def _members(labels: Iterable[Label]) -> set[str | int]:
+def _values_of(truth: Iterable[Label]) -> tuple[str | int, ...]:
+    """Return the values that occur, in an order of their own.
+
+    Raises `InsufficientData` where none does.
+    """
     found: set[str | int] = set()
-    for label in labels:
+    for label in truth:
         found.update(label if isinstance(label, tuple) else (label,))
-    return found
+    if not found:
+        raise InsufficientData("macro-F1: there is no row to compute it on")
+    return tuple(sorted(found, key=repr))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Memberships:
+class Memberships:
     """Which row has and says which value, as (rows, values) arrays of 0 and 1."""
 
     truth: Floats
@@ -174,15 +257,45 @@ class _Memberships:
     @classmethod
     def of(
         cls, truth: Sequence[Label], said: Sequence[Said], values: Sequence[str | int]
-    ) -> _Memberships:
+    ) -> Memberships:
+        """Tabulate rows in their order."""
+        return cls._from_pairs(_pairs(truth, said, values), len(values))
+
+    @classmethod
+    def in_content_order(
+        cls,
+        truth: Sequence[Label],
+        said: Sequence[Said],
+        values: Sequence[str | int],
+        groups: Sequence[int] | None,
+    ) -> tuple[Memberships, list[int] | None]:
+        """Tabulate rows in their `content_order`; return the table and the group numbers."""
+        pairs = _pairs(truth, said, values)
+        order, numbers = content_order(pairs, groups)
+        return cls._from_pairs([pairs[row] for row in order], len(values)), numbers
+
+    @classmethod
+    def _from_pairs(cls, pairs: Sequence[_Pair], values: int) -> Memberships:
         import numpy as np
 
-        pairs = sorted(
-            ([_has(label, v) for v in values], [_has(reading, v) for v in values])
-            for label, reading in zip(truth, said, strict=True)
-        )  # sorted, so that the order of rows does not reach the bootstrap
-        table = np.array(pairs, dtype=np.float64).reshape(len(pairs), 2, len(values))
+        table = np.array(pairs, dtype=np.float64).reshape(len(pairs), 2, values)
         return cls(table[:, 0], table[:, 1])
+
+    @property
+    def concerned(self) -> int:
+        """How many rows have or say any of the values."""
+        return int((self.truth + self.said).any(axis=1).sum())
+
+    def bounded_f1(self) -> BoundedStatistic:
+        """Return the F1 of the first value as a statistic."""
+        return BoundedStatistic(lambda weights: self.f1(weights)[:, 0], rows=self.concerned)
+
+    def bounded_macro_f1(self) -> BoundedStatistic:
+        """Return macro-F1 as a statistic."""
+        # The variance of a mean over values is that of each, by its rows, over their number
+        # squared: a value with few rows makes the mean uncertain, however many others have.
+        support = self.truth.sum(axis=0)
+        return BoundedStatistic(self.macro_f1, rows=len(support) ** 2 / float((1 / support).sum()))
 
     def f1(self, weights: Floats) -> Floats:
         """Return each value's F1 (resamples, values); 0 where a value does not occur at all."""
@@ -202,3 +315,15 @@ class _Memberships:
         # needs labels that are empty sets, which no task allows.
         mean: Floats = self.f1(weights).sum(axis=1) / np.maximum(present.sum(axis=1), 1)
         return mean
+
+
+_Pair = tuple[list[bool], list[bool]]
+
+
+def _pairs(
+    truth: Sequence[Label], said: Sequence[Said], values: Sequence[str | int]
+) -> list[_Pair]:
+    return [
+        ([holds(label, value) for value in values], [holds(reading, value) for value in values])
+        for label, reading in zip(truth, said, strict=True)
+    ]

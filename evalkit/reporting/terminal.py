@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterable, Sequence
 
@@ -10,33 +11,24 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evalkit.evaluation import EvaluatedRow, Evaluation, describe_said
-from evalkit.gates import Outcome, Policy, Release, Verdict
-from evalkit.records import Estimate
+from evalkit.errors import InsufficientData, UserError
+from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, compare, describe_said
+from evalkit.gates import Outcome, Release, Verdict
+from evalkit.reporting.numbers import (
+    contest_line,
+    interval,
+    needed,
+    number,
+    p_value,
+    points,
+    value,
+    value_interval,
+)
 from evalkit.reporting.printable import printable
 from evalkit.tasks import Task
 
 STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCONCLUSIVE: "yellow"}
 WRONG_CASES = 5
-
-
-def percent(value: float) -> str:
-    """A share as people read it."""
-    return f"{value:.1%}"
-
-
-def interval(estimate: Estimate) -> str:
-    """The 95% interval, in percent."""
-    return f"{100 * estimate.low:.1f}-{100 * estimate.high:.1f}"
-
-
-def needed(policy: Policy) -> str:
-    """The bound, with its direction."""
-    bound = policy.threshold
-    shown = f"{100 * bound:.4g}%"
-    if policy.min_value is not None:
-        return f">= {shown}"
-    return f"<= {shown}" if bound else "0"
 
 
 def verdict_line(verdict: Verdict) -> str:
@@ -47,9 +39,11 @@ def verdict_line(verdict: Verdict) -> str:
         if estimate.successes is not None
         else f"n={estimate.n}"
     )
+    if verdict.on_all_rows is not None:
+        count += " clean rows"
     line = (
-        f"{verdict.label}  {percent(estimate.value)}  ({count}, 95% {interval(estimate)})  "
-        f"needs {needed(verdict.policy)}  {verdict.outcome.upper()}"
+        f"{verdict.label}  {value(verdict)}  ({count}, 95% {value_interval(verdict)})  "
+        f"needs {needed(verdict.policy, verdict.unit)}  {verdict.outcome.upper()}"
     )
     return f"{line}\n  {verdict.note}" if verdict.note else line
 
@@ -57,12 +51,21 @@ def verdict_line(verdict: Verdict) -> str:
 def explain(verdict: Verdict, task: Task) -> str:
     """Why a gate did not pass: the line, its reason, the weakest slice and five wrong cases."""
     lines = [verdict_line(verdict), f"  why this bound: {verdict.policy.why}"]
+    if verdict.contest is not None:
+        lines.append(f"  {contest_line(verdict.contest)}")
+    if verdict.on_all_rows is not None:
+        shown = number(verdict.on_all_rows.value, verdict.unit)
+        lines.append(f"  {shown} with the rows that it was trained on")
+    if verdict.settled_by is not None and verdict.settled_by > verdict.estimate.n:
+        lines.append(f"  {verdict.settled_by:,} cases would settle it, if the value stays")
+    if verdict.regression is not None:
+        lines.append(f"  {contest_line(verdict.regression)}")
     if verdict.weakest:
         lines.append(f"  weakest: {verdict.weakest}")
     if verdict.wrong:
-        shown = verdict.wrong[:WRONG_CASES]
-        lines.append(f"  {len(shown)} of {len(verdict.wrong)} rows counted against it:")
-        lines += [f"    {wrong_case(row, task)}" for row in shown]
+        cases = verdict.wrong[:WRONG_CASES]
+        lines.append(f"  {len(cases)} of {len(verdict.wrong)} rows counted against it:")
+        lines += [f"    {wrong_case(row, task)}" for row in cases]
     return "\n".join(lines)
 
 
@@ -80,24 +83,31 @@ def wrong_case(row: EvaluatedRow, task: Task) -> str:
 
 def release_table(release: Release) -> Table:
     """Every gate of one system."""
-    table = Table(box=box.SIMPLE_HEAD, title=printable(release.system), title_justify="left")
+    both = any(verdict.on_all_rows is not None for verdict in release.verdicts)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=printable(release.system),
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     table.add_column("gate", no_wrap=True)
-    table.add_column("value", justify="right")
-    table.add_column("n", justify="right")
-    table.add_column("95%", justify="right")
-    table.add_column("needs", justify="right")
+    for heading in ("value", "n", "95%", "needs", "drop", *(["all rows"] if both else [])):
+        table.add_column(heading, justify="right")
     table.add_column("verdict")
     for verdict in release.verdicts:
-        estimate = verdict.estimate
         outcome = Text(verdict.outcome.upper(), style=STYLES[verdict.outcome])
         if verdict.outcome is not Outcome.INCONCLUSIVE and verdict.note:
             outcome.append(" ~", style="yellow")
+        everywhere = verdict.on_all_rows
         table.add_row(
             Text(verdict.label),
-            percent(estimate.value),
-            str(estimate.n),
-            interval(estimate),
-            needed(verdict.policy),
+            value(verdict),
+            str(verdict.estimate.n),
+            value_interval(verdict),
+            needed(verdict.policy, verdict.unit),
+            "" if verdict.detects is None else f"{100 * verdict.detects:.1f}",
+            *([number(everywhere.value, verdict.unit) if everywhere else ""] if both else []),
             outcome,
         )
     return table
@@ -117,19 +127,25 @@ def closing_line(release: Release) -> Text:
             "chosen, so there is no release verdict.",
             style="bold yellow",
         )
-    reasons = []
+    reasons = [printable(fault, 300) for fault in release.faults]
     for outcome, word in ((Outcome.FAIL, "failed"), (Outcome.INCONCLUSIVE, "inconclusive")):
         if found := release.of(outcome):
             reasons.append(f"{len(found)} {word} ({_shorten(_brief(v) for v in found)})")
     if release.not_judged:
         reasons.append(f"not judged: {', '.join(release.not_judged)}")
-    if not release.verdicts:
+    if release.regressions:
+        worse = _shorten(
+            f"{r.label} {points(r.contest.comparison.difference, r.contest.metric.unit)}"
+            for r in release.regressions
+        )
+        reasons.append(f"{len(release.regressions)} worse than the baseline ({worse})")
+    if not release.verdicts and not release.faults:
         reasons = ["no gate was judged"]
     return Text(f"{name} may NOT ship: {'; '.join(reasons)}.", style="bold red")
 
 
 def _brief(verdict: Verdict) -> str:
-    return f"{verdict.label} {percent(verdict.estimate.value)}"
+    return f"{verdict.label} {value(verdict)}"
 
 
 def _shorten(items: Iterable[str], most: int = 4) -> str:
@@ -146,6 +162,10 @@ def release_report(release: Release, evaluation: Evaluation, run: str) -> list[R
     shown: list[RenderableType] = [release_table(release)]
     if any(v.note and v.outcome is not Outcome.INCONCLUSIVE for v in release.verdicts):
         shown.append(Text("~ the 95% interval crosses the threshold: more cases would settle it"))
+    if any(v.detects is not None for v in release.verdicts):
+        shown.append(
+            Text("drop: how many points beyond its bound the truth must lie for this to show it")
+        )
     shown.append(
         Text(
             f"{len(evaluation.rows)} rows of {printable(data['source'])}; "
@@ -153,14 +173,89 @@ def release_report(release: Release, evaluation: Evaluation, run: str) -> list[R
         )
     )
     overview = evaluation.overview()
-    also = [name for name in overview if name not in ("parse failures", "out of enum")]
     measured = [
-        f"{name} {percent(overview[name].value)} ({interval(overview[name])})" for name in also
+        f"{name} {number(found.estimate.value, unit)} ({interval(found.estimate, unit)})"
+        for name, found in overview.items()
+        if name not in ("parse failures", "out of enum")
+        for unit in [found.metric.unit if found.metric else "%"]
     ]
     shown.append(Text(f"measured: {', '.join(measured)}"))
+    shown.append(Text(_seen(evaluation)))
+    shown += [Text(contest_line(v.contest)) for v in release.verdicts if v.contest is not None]
+    shown += [
+        Text(
+            f"{contest_line(regression.contest)}: a regression "
+            f"({p_value(regression.p_value)} after Holm's correction)",
+            style="bold red",
+        )
+        for regression in release.regressions
+    ]
     shown += [Text(f"note: {printable(note, 200)}") for note in (*data["notes"], *record["notes"])]
     shown.append(closing_line(release))
     return shown
+
+
+def side_by_side(
+    releases: Sequence[Release], evaluations: Sequence[Evaluation]
+) -> list[RenderableType]:
+    """One column for each system, and paired tests of the first against the others."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("gate", no_wrap=True)
+    for release in releases:
+        table.add_column(printable(release.system), justify="right", overflow="fold")
+    labels = dict.fromkeys(v.label for release in releases for v in release.verdicts)
+    for label in labels:
+        cells = []
+        for release in releases:
+            found = next((v for v in release.verdicts if v.label == label), None)
+            cells.append(
+                Text(f"{value(found)} {found.outcome.upper()}", style=STYLES[found.outcome])
+                if found
+                else Text("-")
+            )
+        table.add_row(Text(label), *cells)
+    shown: list[RenderableType] = [table]
+    first, *others = evaluations
+    for other in others:
+        try:
+            contests = headline_contests(first, other)
+        except UserError as error:
+            shown.append(Text(f"no paired test: {printable(str(error), 300)}"))
+            continue
+        shown += [Text(contest_line(contest)) for contest in contests]
+    return shown
+
+
+def headline_contests(first: Evaluation, second: Evaluation) -> list[Contest]:
+    """Paired tests of being right, in each field and in all.
+
+    Raises:
+        UserError: the two are not of the same test set.
+    """
+    names = [f"{field} accuracy" for field in first.task.fields]
+    if len(names) > 1:
+        names.append("all fields right")
+    contests = []
+    for metric in first.usual_metrics():
+        if metric.name in names:
+            with contextlib.suppress(InsufficientData):
+                contests.append(compare(first, second, metric))
+    return contests
+
+
+def _seen(evaluation: Evaluation) -> str:
+    """What is known of training rows among the test rows, as a sentence."""
+    said = evaluation.record["contamination"]
+    if said["status"] == "untrained":
+        return "contamination: the system has no training of its own"
+    if said["status"] == "unknown":
+        return f"contamination: unknown; {printable(said['why'], 300)}"
+    seen = len(evaluation.rows) - len(evaluation.clean_rows)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in said["seen"].items())
+    return (
+        f"contamination: {seen} of {len(evaluation.rows)} rows repeat one of "
+        f"{said['trained_rows']:,} training rows" + (f" ({kinds})" if kinds else "")
+    )
 
 
 def to_text(shown: Sequence[RenderableType], width: int, *, colour: bool) -> str:

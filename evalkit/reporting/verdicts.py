@@ -5,29 +5,50 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from evalkit.evaluation import Evaluation
+from evalkit.evaluation import Contest, Evaluation
 from evalkit.gates import Release
 
-SCHEMA = 1
+SCHEMA = 2
 
 
-def verdicts_to_json(release: Release, evaluation: Evaluation) -> dict[str, Any]:
+def verdicts_to_json(
+    release: Release, evaluation: Evaluation, criteria_sha256: str
+) -> dict[str, Any]:
     """Every gate with its number, bound and reason, and the usual numbers; rows by their ids."""
     return {
         "schema": SCHEMA,
         "system": release.system,
+        "predictions_sha256": evaluation.record["predictions_sha256"],
+        "criteria_sha256": criteria_sha256,
         "may_ship": release.may_ship,
         "partial": release.partial,
+        "faults": list(release.faults),
         "not_judged": list(release.not_judged),
-        "measured": {name: asdict(found) for name, found in evaluation.overview().items()},
+        "regressions": [
+            {"gate": r.label, "p_value_holm": r.p_value, "baseline": _contest(r.contest)}
+            for r in release.regressions
+        ],
+        "measured": {
+            name: {
+                **asdict(found.estimate),
+                "on_all_rows": asdict(found.on_all_rows) if found.on_all_rows else None,
+            }
+            for name, found in evaluation.overview().items()
+        },
         "gates": [
             {
                 "gate": verdict.gate,
                 "slice": verdict.slice,
                 "outcome": verdict.outcome.value,
                 "estimate": asdict(verdict.estimate),
+                "on_all_rows": asdict(verdict.on_all_rows) if verdict.on_all_rows else None,
+                "detects": verdict.detects,
+                "settled_by": verdict.settled_by,
+                "against": _contest(verdict.contest),
+                "baseline": _contest(verdict.regression),
                 "min_value": verdict.policy.min_value,
                 "max_value": verdict.policy.max_value,
+                "min_difference": verdict.policy.min_difference,
                 "min_cases": verdict.policy.min_cases,
                 "why": verdict.policy.why,
                 "note": verdict.note,
@@ -36,4 +57,16 @@ def verdicts_to_json(release: Release, evaluation: Evaluation) -> dict[str, Any]
             }
             for verdict in release.verdicts
         ],
+    }
+
+
+def _contest(contest: Contest | None) -> dict[str, Any] | None:
+    if contest is None:
+        return None
+    return {
+        "metric": contest.metric.name,
+        "systems": [contest.first, contest.second],
+        **asdict(contest.comparison),
+        "won": [row.example.id for row in contest.won],
+        "lost": [row.example.id for row in contest.lost],
     }

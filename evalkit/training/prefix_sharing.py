@@ -18,6 +18,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from evalkit.engines.chat import common_prefix
 from evalkit.errors import UserError
+from evalkit.training.shared_attention import Layout, sharing
 
 IGNORED = -100
 
@@ -115,21 +116,17 @@ def shared_prefix_loss(
     """
     # Again at each call: it can be switched on at any time.
     _refuse_checkpointing(model)
-    rows, shared = len(input_ids), len(prefix_ids)
-    trunk = model.base_model
-    cache = None
-    if shared:
-        cache = trunk(input_ids=prefix_ids[None], use_cache=True).past_key_values
-        assert cache.get_seq_length() == shared, "the trunk dropped the prefix's keys"
-        cache.batch_repeat_interleave(rows)
-    positions = torch.arange(shared, shared + input_ids.shape[1], device=input_ids.device)
-    # Padding stands on the right, where the causal mask alone hides it from every real token.
-    hidden = trunk(
-        input_ids=input_ids,
-        position_ids=positions[None].expand(rows, -1),
-        past_key_values=cache,
-        use_cache=cache is not None,
-    ).last_hidden_state
+    (rows, width), shared = input_ids.shape, len(prefix_ids)
+    layout = Layout(shared, rows, width)
+    with sharing(model):
+        hidden = model.base_model(
+            input_ids=torch.cat([prefix_ids, input_ids.flatten()])[None],
+            position_ids=layout.positions(input_ids.device)[None],
+            use_cache=False,
+            layout=layout,
+        ).last_hidden_state[0]
+    # Padding stands on the right, where causality alone hides it from every real token.
+    hidden = hidden[shared:].view(rows, width, -1)
     targets = labels[:, 1:]
     learned = targets != IGNORED
     logits = _head(model, hidden[:, :-1][learned])

@@ -1,11 +1,11 @@
-"""The recipe: how an adapter is made. The `[recipe]` table of a system.toml."""
+"""The recipe: how an adapter or a baseline is made. The `[recipe]` table of a system.toml."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.errors import UserError
 from evalkit.toml_files import explain
@@ -14,6 +14,15 @@ SEVEN_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _ascending(lengths: tuple[int, int]) -> tuple[int, int]:
+    if lengths[0] > lengths[1]:
+        raise ValueError("the shortest length comes first")
+    return lengths
+
+
+Lengths = Annotated[tuple[Count, Count], AfterValidator(_ascending)]
 
 
 class _Model(BaseModel):
@@ -32,8 +41,8 @@ class LoraRecipe(_Model):
     """Names of the linear layers that are adapted."""
 
 
-class Recipe(_Model):
-    """Everything that decides how an adapter comes out."""
+class RowsRecipe(_Model):
+    """Which rows are trained on; the same keys for adapters and baselines."""
 
     data: str
     """Training rows: a file, or `hf:owner/name[:split]`."""
@@ -42,8 +51,13 @@ class Recipe(_Model):
     deduplicate: bool = True
     """Drop rows whose inputs stand verbatim in an earlier row."""
     dev_rows: Annotated[int, Field(ge=0)] = 0
-    """Rows held out of training to watch the loss on."""
+    """Rows held out of training, to see how it goes on rows not learned."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+class Recipe(RowsRecipe):
+    """Everything that decides how an adapter comes out."""
+
     epochs: Size = 3
     batch_size: Count = 16
     """Rows per step on one device."""
@@ -60,13 +74,46 @@ class Recipe(_Model):
     lora: LoraRecipe = LoraRecipe()
 
 
+class TfidfRecipe(RowsRecipe):
+    """How a TF-IDF baseline is made."""
+
+    words: Lengths = (1, 2)
+    """Shortest and longest run of words that is counted."""
+    characters: Lengths = (2, 4)
+    """Shortest and longest run of characters that is counted, within words."""
+    hash_bits: Annotated[int, Field(ge=4, le=22)] = 15
+    """Runs of words are counted in 2^hash_bits places, runs of characters in as many."""
+    c: Size = 2.0
+    """How closely the regression follows the rows; scikit-learn's C."""
+    class_weight: Literal["none", "balanced"] = "none"
+    """`balanced` lets rare values weigh more."""
+
+
+R = TypeVar("R", bound=BaseModel)
+
+
 def read_recipe(table: Mapping[str, Any], where: str) -> Recipe:
-    """Validate a `[recipe]` table.
+    """Validate the `[recipe]` table of a system with an adapter.
 
     Raises:
         UserError: naming `where`, the key and the fault.
     """
+    return _read(Recipe, table, where)
+
+
+def read_baseline_recipe(
+    engine: Literal["tfidf", "majority"], table: Mapping[str, Any], where: str
+) -> RowsRecipe:
+    """Validate the `[recipe]` table of a baseline: a `TfidfRecipe`, or rows alone.
+
+    Raises:
+        UserError: naming `where`, the key and the fault.
+    """
+    return _read(TfidfRecipe if engine == "tfidf" else RowsRecipe, table, where)
+
+
+def _read(model: type[R], table: Mapping[str, Any], where: str) -> R:
     try:
-        return Recipe.model_validate(table)
+        return model.model_validate(table)
     except ValidationError as error:
-        raise UserError(f"{where}, [recipe]: {explain(error, Recipe)}") from error
+        raise UserError(f"{where}, [recipe]: {explain(error, model)}") from error

@@ -12,8 +12,9 @@ from typing import Any
 
 from rich.console import Console
 
-from evalkit.data import Dataset, deduplicate, split_off_dev
-from evalkit.data.loading import hash_examples
+from evalkit.data import Dataset
+from evalkit.data.fingerprints import FILE as FINGERPRINTS
+from evalkit.data.fingerprints import Fingerprints
 from evalkit.engines.chat import build_chat
 from evalkit.engines.loading import Device, choose_device, load_base, load_tokenizer
 from evalkit.environment import commit, machine, package_versions
@@ -21,6 +22,7 @@ from evalkit.formats import Format
 from evalkit.formats.base import empty_prompt
 from evalkit.tasks import Task
 from evalkit.training.recipe import Recipe
+from evalkit.training.rows import prepare_rows
 from evalkit.training.trainer import TrainedAdapter, encode_rows, save_adapter, train_adapter
 
 PROVENANCE_VERSION = 1
@@ -58,27 +60,14 @@ def run_training(
     """
     import torch
 
-    recipe, dataset = training.recipe, training.dataset
-    examples = dataset.examples[: recipe.rows]
-    dropped = 0
-    if recipe.deduplicate:
-        clean = deduplicate(examples)
-        examples, dropped = clean.kept, clean.dropped
-        if clean.conflicts:
-            console.print(
-                f"{len(clean.conflicts)} inputs stand in the data with different labels; "
-                "the first label was kept."
-            )
-    train, dev = split_off_dev(examples, recipe.dev_rows, recipe.seed)
-    console.print(
-        f"{training.name}: {len(train):,} rows to train on, {len(dev):,} held out for dev, "
-        f"{dropped:,} exact duplicates dropped."
-    )
+    recipe = training.recipe
+    prepared = prepare_rows(training.dataset, recipe)
+    console.print(f"{training.name}: {prepared.describe()}", markup=False)
 
     where = choose_device(device)
     chat = build_chat(load_tokenizer(training.base_folder))
-    rows = encode_rows(training.task, training.format, chat, train)
-    dev_rows = encode_rows(training.task, training.format, chat, dev)
+    rows = encode_rows(training.task, training.format, chat, prepared.train)
+    dev_rows = encode_rows(training.task, training.format, chat, prepared.dev)
     base = load_base(
         training.base_folder,
         device=where,
@@ -101,14 +90,11 @@ def run_training(
     provenance = _provenance(training, trained, prompt_sha256, where.type) | {
         "commit": head,
         "dirty": dirty,
-        "rows": {
-            "read": len(dataset.examples),
-            "duplicates_dropped": dropped,
-            "trained_on": len(train),
-            "dev": len(dev),
-            "dev_sha256": hash_examples(dev),
-        },
+        "rows": prepared.counts(),
     }
+    # Before the weights: an adapter is never here without what tells its training rows.
+    fingerprints = Fingerprints.of(prepared.train, data_sha256=training.dataset.sha256)
+    fingerprints.save(training.folder / FINGERPRINTS)
     save_adapter(trained.model, training.base_name, provenance, training.folder)
     shutil.rmtree(checkpoints)
     return training.folder

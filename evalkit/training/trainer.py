@@ -35,6 +35,7 @@ from evalkit.errors import UserError, did_you_mean
 from evalkit.formats import Format
 from evalkit.records import Example
 from evalkit.tasks import Task
+from evalkit.training.fused_lora import fuse_lora
 from evalkit.training.prefix_sharing import Row, SharedPrefixCollator, share_prefix
 from evalkit.training.recipe import Recipe
 
@@ -109,6 +110,7 @@ def train_adapter(
             task_type="CAUSAL_LM",
         ),
     )
+    fuse_lora(model)
     device = next(base.parameters()).device
     arguments = TrainingArguments(
         output_dir=str(checkpoints),

@@ -13,7 +13,9 @@ import pytest
 from rich.console import Console
 
 from evalkit.data import Dataset
+from evalkit.data.fingerprints import load_fingerprints
 from evalkit.data.loading import hash_examples
+from evalkit.data.overlap import Kind
 from evalkit.engines.building import EngineOptions, build_engine
 from evalkit.formats import get_format
 from evalkit.formats.base import empty_prompt
@@ -102,7 +104,17 @@ def weights(training: Training) -> bytes:
 def test_an_adapter_and_where_it_comes_from(training: Training, tmp_path: Path):
     written = train(training)
     files = {path.name for path in training.folder.rglob("*") if path.is_file()}
-    assert files == {"adapter_config.json", "adapter_model.safetensors", "provenance.json"}
+    assert files == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "contamination.bin",
+        "provenance.json",
+    }
+    fingerprints = load_fingerprints(training.folder / "contamination.bin")
+    assert fingerprints.data_sha256 == training.dataset.sha256
+    assert fingerprints.rows == 10
+    matches = fingerprints.match(training.dataset.examples)
+    assert sum(m is not None and m.kind is Kind.EXACT for m in matches) == 10
     expected = {
         "schema": PROVENANCE_VERSION,
         "system": "tiny",

@@ -1,0 +1,150 @@
+"""`evalkit data`: rows that repeat each other, within a set, across sets, and in an adapter."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evalkit.cli.common import AsJson, Name, console
+from evalkit.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from evalkit.data import Dataset
+    from evalkit.tasks import Task
+
+data = typer.Typer(help="Rows: duplicates, overlap, fingerprints.", no_args_is_help=True)
+
+Mapping = Annotated[str, typer.Option(help="Label scheme of the data.")]
+BadRows = Annotated[str, typer.Option(help="stop or skip.")]
+
+
+@data.command()
+def overlap(
+    train: Annotated[str, typer.Argument(help="Rows, such as those a system was trained on.")],
+    test: Annotated[str | None, typer.Argument(help="Rows to look for among them.")] = None,
+    task_name: Annotated[
+        str | None, typer.Option("--task", help="The rows' task; found by trying, by default.")
+    ] = None,
+    mapping: Mapping = "auto",
+    on_bad_row: BadRows = "stop",
+    threshold: Annotated[float, typer.Option(help="Least similarity of near duplicates.")] = 0.8,
+    show: Annotated[int, typer.Option(help="How many duplicates of each kind to show.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Count rows that repeat each other: in one set, or in TEST and TRAIN.
+
+    They repeat exactly, after normalisation (case, digits, punctuation, white space), or nearly
+    (most of their three-character pieces are the same).
+    """
+    from evalkit.data import find_overlap
+    from evalkit.data.overlap import check_threshold
+    from evalkit.reporting.overlap import OverlapReport, overlap_report, overlap_to_json
+    from evalkit.reporting.terminal import to_text
+
+    check_threshold(threshold)
+    task, known = _load(train, task_name, mapping, on_bad_row, "train")
+    asked = _load(test, task.name, mapping, on_bad_row, "test")[1] if test else None
+    for note in (*known.notes, *(asked.notes if asked else ())):
+        typer.echo(note, err=True)
+    found = find_overlap(known.examples, asked.examples if asked else (), threshold=threshold)
+    report = OverlapReport(task, threshold, known, asked, found)
+    if as_json:
+        typer.echo(json.dumps(overlap_to_json(report), indent=2))
+        return
+    out = console(sys.stdout)
+    shown = overlap_report(report, show)
+    typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
+
+
+@data.command()
+def fingerprint(
+    name: Name,
+    source: Annotated[
+        str | None,
+        typer.Option("--data", help="The rows it was trained on; the recipe's by default."),
+    ] = None,
+    mapping: Mapping = "auto",
+    on_bad_row: BadRows = "stop",
+) -> None:
+    """Write the fingerprints of a trained system's training rows beside it.
+
+    Training does so itself; this is for what was trained before, or elsewhere.
+    """
+    from evalkit.data import Fingerprints, load_dataset
+    from evalkit.data.fingerprints import FILE
+    from evalkit.systems import load_system, shown_path
+    from evalkit.training.recipe import RowsRecipe
+    from evalkit.training.rows import prepare_rows
+
+    system = load_system(name)
+    path = system.folder / "provenance.json"
+    provenance = _read_provenance(path, system.name)
+    recipe = RowsRecipe.model_validate(
+        {
+            key: value
+            for key, value in provenance["recipe"].items()
+            if key in RowsRecipe.model_fields
+        }
+    )
+    dataset = load_dataset(
+        source or recipe.data,
+        system.task,
+        on_bad_row=on_bad_row,  # type: ignore[arg-type]  # checked there
+        mapping=mapping,
+        prefer_split="train",
+    )
+    if dataset.sha256 != provenance["data_sha256"]:
+        raise UserError(
+            f"{dataset.source} is not what {system.name} was trained on: the SHA-256 of its rows "
+            f"is {dataset.sha256}, and {shown_path(path)} says {provenance['data_sha256']}. Give "
+            "that data, with the --mapping and --on-bad-row of the training."
+        )
+    rows = prepare_rows(dataset, recipe)
+    if rows.counts() != provenance["rows"]:
+        raise UserError(
+            f"{system.name} was trained on other rows of {dataset.source} than this version of "
+            "evalkit would choose. Train it again, or use the version that trained it."
+        )
+    file = system.folder / FILE
+    Fingerprints.of(rows.train, data_sha256=dataset.sha256).save(file)
+    typer.echo(f"{shown_path(file)}: {len(rows.train):,} rows, {file.stat().st_size / 1e6:.1f} MB")
+
+
+def _read_provenance(path: Path, system: str) -> tuple[dict[str, Any], RowsRecipe]:
+    from evalkit.systems import shown_path
+
+    if not path.is_file():
+        raise UserError(
+            f"{system} has no {path.name}, so what it was trained on is not known. "
+            f"`evalkit train {system}` writes one."
+        )
+    try:
+        provenance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not {"recipe", "rows", "data_sha256"} <= set(provenance):
+            raise ValueError("it lacks `recipe`, `rows` or `data_sha256`")
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{shown_path(path)} cannot be read: {error}. Train again.") from error
+    return provenance
+
+
+def _load(
+    source: str, task_name: str | None, mapping: str, on_bad_row: str, prefer_split: str
+) -> tuple[Task, Dataset]:
+    from evalkit.data import load_dataset
+    from evalkit.data.any_task import load_by_any_task
+    from evalkit.tasks import load_task
+
+    options: dict[str, Any] = {
+        "mapping": mapping,
+        "on_bad_row": on_bad_row,
+        "prefer_split": prefer_split,
+    }
+    if task_name is None:
+        return load_by_any_task(source, **options)
+    task = load_task(task_name)
+    return task, load_dataset(source, task, **options)

@@ -1,0 +1,103 @@
+"""`evalkit gate`, `evalkit compare`, `evalkit baseline`: runs on disk, without any model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalkit.cli.common import AsJson, PytestCode, console
+
+RUNS = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
+Run = Annotated[str, typer.Argument(help="A run's folder, or (the start of) its name.")]
+
+baseline = typer.Typer(help="Runs that later ones are held against.", no_args_is_help=True)
+
+
+def gate(
+    run: Run,
+    suites: Annotated[Path, typer.Option(help="Folder of suites.")] = Path("suites"),
+    gates: Annotated[Path | None, typer.Option(help="Release criteria.")] = None,
+    gate_mode: Annotated[str, typer.Option(help="point or strict.")] = "point",
+    against: Annotated[str | None, typer.Option(help="A baseline or a run.")] = None,
+    data: Annotated[str | None, typer.Option(help="Rows the run has to be of.")] = None,
+    runs: RUNS = Path("runs"),
+) -> None:
+    """Judge a stored run again, under the criteria as they are now. Needs no model.
+
+    The same as `pytest SUITES --run RUN`, with its exit codes.
+    """
+    import pytest
+
+    arguments = [str(suites), "-q", "--run", run, "--runs", str(runs), "--gate-mode", gate_mode]
+    for option, given in (("--gates", gates), ("--against", against), ("--data", data)):
+        if given is not None:
+            arguments += [option, str(given)]
+    sys.exit(PytestCode(pytest.main(arguments)))
+
+
+def compare(
+    first: Run,
+    second: Run,
+    runs: RUNS = Path("runs"),
+    show: Annotated[int, typer.Option(help="How many flipped rows to show each way.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Hold two runs against each other, metric by metric, by paired tests on the same rows."""
+    from evalkit.evaluation import check_same_rows
+    from evalkit.reporting.comparison import comparison_report, comparison_to_json
+    from evalkit.reporting.terminal import to_text
+    from evalkit.store import find_run, read_run
+
+    folders = [find_run(name, runs) for name in (first, second)]
+    ours, theirs = (read_run(folder) for folder in folders)
+    check_same_rows(ours.examples, theirs.examples, (first, second))
+    if as_json:
+        typer.echo(json.dumps(comparison_to_json(ours, theirs), indent=2))
+        return
+    out = console(sys.stdout)
+    shown = comparison_report(ours, theirs, folders, show)
+    typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
+
+
+@baseline.command("set")
+def baseline_set(
+    run: Run,
+    name: Annotated[str | None, typer.Option(help="Its name; the system's by default.")] = None,
+    runs: RUNS = Path("runs"),
+) -> None:
+    """Keep a run, so that `pytest suites/ --model NAME --against BASELINE` can find it."""
+    from evalkit.errors import UserError
+    from evalkit.store import BASELINES, copy_run, find_run, read_run
+    from evalkit.systems import shown_path
+
+    folder = find_run(run, runs)
+    name = name or read_run(folder).system
+    if Path(name).name != name or name.startswith("."):
+        raise UserError(f"--name {name}: a baseline's name is one folder's name.")
+    kept = runs / BASELINES / name
+    if kept.absolute() == folder.absolute():
+        raise UserError(f"{shown_path(folder)} is that baseline already.")
+    copy_run(folder, kept)
+    typer.echo(f"{shown_path(folder)} is kept in {shown_path(kept)}: --against {name}")
+
+
+@baseline.command("list")
+def baseline_list(runs: RUNS = Path("runs"), as_json: AsJson = False) -> None:
+    """List the baselines that are kept."""
+    from evalkit.store import BASELINES, RECORD, read_subject
+
+    found = [
+        {"name": path.parent.name, "system": read_subject(path.parent)[0]}
+        for path in sorted((runs / BASELINES).glob(f"[!.]*/{RECORD}"))
+    ]
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for entry in found:
+        typer.echo(f"{entry['name']}  a run of {entry['system']}")
+    if not found:
+        typer.echo("There are none. `evalkit baseline set RUN` keeps one.")

@@ -1,0 +1,161 @@
+"""How alike two texts are: character n-grams, their MinHash signatures, and the search for pairs.
+
+The similarity of two texts is the Jaccard index of their sets of n-grams. A signature estimates
+it from 128 bytes: each byte is eight bits of the smallest hash of one of 128 hash functions. Its
+standard error is sqrt(s (1 - s) / 128), 0.035 at a similarity s of 0.8.
+
+numpy and datasketch are imported where they are needed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Signatures = npt.NDArray[np.uint8]
+    """One row per text, one column per permutation."""
+    Positions = npt.NDArray[np.int64]
+    Similarities = npt.NDArray[np.float64]
+
+NGRAM = 3
+"""Short, as notifications are: one changed character in 27 still leaves a similarity of 0.8, where
+5-grams would ask for 45, which few Chinese ones have."""
+PERMUTATIONS = 128
+SEED = 1
+MARGIN = 0.15
+"""How far below the threshold an estimate may lie for the pair to be looked at: four times the
+standard error."""
+
+_RECALL = 0.99
+"""The least share of pairs just at the threshold that the bands have to bring together."""
+_BLOCK = 1000
+_GRAMS_AT_ONCE = 20_000
+_MIX = 0x9E3779B1
+"""An odd number with well mixed bits (2^32 divided by the golden ratio)."""
+
+
+def grams(text: str) -> frozenset[bytes]:
+    """Return a text's character n-grams, in UTF-32; a shorter text is its own only one."""
+    data = text.encode("utf-32-le", "surrogatepass")
+    width = 4 * NGRAM
+    return frozenset(data[at : at + width] for at in range(0, max(len(data) - width, 0) + 1, 4))
+
+
+def jaccard(some: frozenset[bytes], others: frozenset[bytes]) -> float:
+    """Return the share of n-grams that two texts have in common."""
+    common = len(some & others)
+    return common / (len(some) + len(others) - common)
+
+
+def sign(texts: Collection[str]) -> Signatures:
+    """Return the texts' signatures.
+
+    The same text gives the same bytes everywhere: CRC-32, a frozen random generator and
+    arithmetic on 32-bit integers are all there is in them.
+    """
+    import numpy as np
+    from datasketch import MinHash  # type: ignore[import-untyped]  # ships no types
+
+    sketch = MinHash(PERMUTATIONS, seed=SEED, hashfunc=zlib.crc32, scheme="affine32")
+    signatures = np.empty((len(texts), PERMUTATIONS), dtype=np.uint8)
+    for row, text in enumerate(texts):
+        sketch.clear()
+        found = list(grams(text))
+        for start in range(0, len(found), _GRAMS_AT_ONCE):  # bounds the memory of a long text
+            sketch.update_batch(found[start : start + _GRAMS_AT_ONCE])
+        # The upper bits of a product: lower ones of the minima would agree in every column at
+        # once for one pair of n-grams in 256.
+        signatures[row] = (sketch.hashvalues * np.uint32(_MIX)) >> np.uint32(24)
+    return signatures
+
+
+def estimate(some: Signatures, others: Signatures) -> Similarities:
+    """Estimate the similarity of each pair of rows; one side may be a single row."""
+    import numpy as np
+
+    by_chance = 1 / 256
+    agreeing = np.count_nonzero(some == others, axis=-1) / PERMUTATIONS
+    similarities: Similarities = np.clip((agreeing - by_chance) / (1 - by_chance), 0.0, 1.0)
+    return similarities
+
+
+def similar_pairs(
+    left: Signatures, right: Signatures, threshold: float, least: float
+) -> Iterator[tuple[Positions, Positions, Similarities]]:
+    """Yield pairs of a left and a right row that seem alike, block by block, each pair once.
+
+    Args:
+        left: any number of rows; they are gone through in blocks.
+        right: rows that are indexed.
+        threshold: how alike rows have to be so that all but one in a hundred are found.
+        least: pairs whose estimated similarity is lower are left out.
+
+    Yields:
+        Positions on the left, positions on the right, and estimates.
+
+    """
+    import numpy as np
+
+    if not len(right):
+        return
+    index = []
+    for keys in band_keys(right, threshold):
+        order = np.argsort(keys)
+        index.append((order, keys[order]))
+    for start in range(0, len(left), _BLOCK):
+        block = left[start : start + _BLOCK]
+        pairs = []
+        for keys, (order, ordered) in zip(band_keys(block, threshold), index, strict=True):
+            first = np.searchsorted(ordered, keys, side="left")
+            counts = np.searchsorted(ordered, keys, side="right") - first
+            rows = np.repeat(np.arange(len(block)), counts)
+            within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+            pairs.append(rows * len(right) + order[first[rows] + within])
+        rows, others = np.divmod(np.unique(np.concatenate(pairs)), len(right))
+        similarity = estimate(block[rows], right[others])
+        kept = similarity >= least
+        yield rows[kept] + start, others[kept], similarity[kept]
+
+
+def similar_bundles(signatures: Signatures, threshold: float) -> Iterator[Sequence[int]]:
+    """Yield bundles of rows that may be alike; of similar rows 99% or more share a bundle.
+
+    Bundles overlap. A pair of rows may come in many of them.
+    """
+    import numpy as np
+
+    for keys in band_keys(signatures, threshold):
+        order = np.argsort(keys, kind="stable")
+        edges = np.flatnonzero(np.diff(keys[order])) + 1
+        bounds = np.concatenate(([0], edges, [len(order)]))
+        for run in np.flatnonzero(np.diff(bounds) > 1):
+            yield order[bounds[run] : bounds[run + 1]].tolist()
+
+
+def band_keys(signatures: Signatures, threshold: float) -> Iterator[npt.NDArray[np.uint64]]:
+    """Yield one number per row for each band of columns; rows alike share one in some band."""
+    import numpy as np
+
+    width = _band_width(threshold)
+    # Powers of an odd number: a different number for every likely content of a band. Two
+    # contents that do share one cost a comparison and no more.
+    factors = np.cumprod(np.full(width, 0x9E3779B97F4A7C15, dtype=np.uint64))
+    for start in range(0, PERMUTATIONS - width + 1, width):
+        yield (signatures[:, start : start + width] @ factors).astype(np.uint64, copy=False)
+
+
+def _band_width(threshold: float) -> int:
+    """Return the widest band that still finds enough of the pairs at the threshold.
+
+    The wider, the fewer pairs below the threshold are looked at in vain.
+    """
+    return max(
+        width
+        for width in range(1, PERMUTATIONS + 1)
+        if width == 1 or 1 - (1 - threshold**width) ** (PERMUTATIONS // width) >= _RECALL
+    )

@@ -1,0 +1,257 @@
+"""Rows that stand in the data more than once, within a set or in training and test.
+
+Duplicates come in three kinds, each of which includes the ones before it: `exact` (the inputs are
+the same, character by character), `normalised` (the same after `normalise_text`) and `near` (their
+normalised texts share most of their character n-grams).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from evalkit.data.minhash import (
+    MARGIN,
+    estimate,
+    grams,
+    jaccard,
+    sign,
+    similar_bundles,
+    similar_pairs,
+)
+from evalkit.data.normalising import normalised_inputs
+from evalkit.errors import UserError
+from evalkit.records import Example
+
+if TYPE_CHECKING:
+    from evalkit.data.minhash import Signatures
+
+THRESHOLD = 0.8
+"""The least similarity of near duplicates."""
+
+
+class Kind(StrEnum):
+    """In what sense two rows are the same, strongest first."""
+
+    EXACT = "exact"
+    NORMALISED = "normalised"
+    NEAR = "near"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The training row that a row is most like."""
+
+    kind: Kind
+    """The strongest that holds."""
+    similarity: float
+    """Jaccard index of the n-grams of the normalised texts; 1.0 for exact and normalised."""
+    position: int | None = None
+    """Where the row stands in training, from 0; the first of several alike. None from
+    fingerprints, which know no rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    """Two or more rows of one set that are the same."""
+
+    kind: Kind
+    """The rows hang together by duplicates of this kind or a stronger one."""
+    positions: tuple[int, ...]
+    """Where they stand, from 0, ascending."""
+    labels_differ: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """What is the same within one set."""
+
+    rows: int
+    groups: tuple[DuplicateGroup, ...]
+    """Of every kind. A row may stand in one group of each: an exact group lies within a
+    normalised one, and that within a near one."""
+
+    def of(self, kind: Kind) -> tuple[DuplicateGroup, ...]:
+        """Return the groups that hang together by a kind or a stronger one."""
+        return tuple(group for group in self.groups if group.kind is kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """What training and test have in common, and what is the same within each."""
+
+    matches: tuple[Match | None, ...]
+    """For each test row the training row it is most like, or None."""
+    train: Duplicates
+    test: Duplicates
+
+
+def find_overlap(
+    train: Sequence[Example], test: Sequence[Example], *, threshold: float = THRESHOLD
+) -> Overlap:
+    """Find test rows that stand in training too, and duplicates within either set.
+
+    Raises `UserError` where the threshold is not a share from 0.5 to 1.
+    """
+    check_threshold(threshold)
+    known, asked = _read(train), _read(test)
+    found: list[Match | None] = [None] * len(test)
+    for place, match in _near_matches(known, asked, threshold):
+        for row in asked.rows[place]:
+            found[row] = match
+    for text, rows in zip(asked.texts, asked.rows, strict=True):
+        same = known.rows[known.places[text]] if text in known.places else []
+        for row in rows if same else ():
+            exact = (i for i in same if train[i].inputs == test[row].inputs)
+            position = next(exact, None)
+            kind = Kind.NORMALISED if position is None else Kind.EXACT
+            found[row] = Match(kind, 1.0, same[0] if position is None else position)
+    return Overlap(
+        tuple(found),
+        train=_duplicates(train, known, threshold),
+        test=_duplicates(test, asked, threshold),
+    )
+
+
+def find_duplicates(examples: Sequence[Example], *, threshold: float = THRESHOLD) -> Duplicates:
+    """Find the groups of duplicates within one set.
+
+    Raises `UserError` where the threshold is not a share from 0.5 to 1.
+    """
+    check_threshold(threshold)
+    return _duplicates(examples, _read(examples), threshold)
+
+
+def duplicate_groups(
+    examples: Sequence[Example], *, threshold: float = THRESHOLD
+) -> tuple[int, ...]:
+    """Return for each example the number of the group of near duplicates it belongs to.
+
+    Examples are in one group where a chain of duplicates, of any kind, leads from one to the
+    other. Groups are numbered from 0 in the order of their first examples; an example without
+    duplicates has a number of its own.
+
+    Raises `UserError` where the threshold is not a share from 0.5 to 1.
+    """
+    check_threshold(threshold)
+    texts = _read(examples)
+    group_of = [0] * len(examples)
+    for number, rows in enumerate(_near_groups(texts, threshold)):
+        for row in rows:
+            group_of[row] = number
+    return tuple(group_of)
+
+
+def check_threshold(threshold: float) -> None:
+    """Refuse a threshold that is not a share from 0.5 to 1."""
+    if not 0.5 <= threshold <= 1:
+        raise UserError(
+            f"A threshold of {threshold:g} is no share from 0.5 to 1. Texts less alike than 0.5 "
+            "are not near duplicates; 0.8 is the default."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The distinct normalised texts of a set."""
+
+    places: Mapping[str, int]
+    """Text -> its number, in the order of their first rows."""
+    rows: Sequence[list[int]]
+    """For each text the rows that have it, ascending."""
+    signatures: Signatures
+
+    @property
+    def texts(self) -> Sequence[str]:
+        return tuple(self.places)
+
+
+def _read(examples: Iterable[Example]) -> _Texts:
+    rows: dict[str, list[int]] = {}
+    for row, example in enumerate(examples):
+        rows.setdefault(normalised_inputs(example), []).append(row)
+    places = {text: place for place, text in enumerate(rows)}
+    return _Texts(places, tuple(rows.values()), sign(rows))
+
+
+def _near_matches(known: _Texts, asked: _Texts, threshold: float) -> Iterator[tuple[int, Match]]:
+    """Yield for each text asked about the known text most like it, where one is near."""
+    texts, others = known.texts, asked.texts
+    best: dict[int, tuple[float, int]] = {}
+    # The smaller side is indexed and the larger one gone through block by block.
+    pairs = similar_pairs(known.signatures, asked.signatures, threshold, threshold - MARGIN)
+    for block in pairs:
+        for i, j in zip(block[0].tolist(), block[1].tolist(), strict=True):
+            if others[j] in known.places:
+                continue
+            similarity = jaccard(grams(texts[i]), grams(others[j]))
+            if similarity >= threshold:
+                best[j] = max(best.get(j, (0.0, 0)), (similarity, -i))
+    for j, (similarity, i) in best.items():
+        yield j, Match(Kind.NEAR, similarity, known.rows[-i][0])
+
+
+def _duplicates(examples: Sequence[Example], texts: _Texts, threshold: float) -> Duplicates:
+    exact: list[list[int]] = []
+    for rows in texts.rows:
+        same: dict[tuple[tuple[str, str], ...], list[int]] = {}
+        for row in rows if len(rows) > 1 else ():
+            same.setdefault(tuple(sorted(examples[row].inputs.items())), []).append(row)
+        exact += same.values()
+    by_kind: dict[Kind, Iterable[list[int]]] = {
+        Kind.EXACT: exact,
+        Kind.NORMALISED: texts.rows,
+        Kind.NEAR: _near_groups(texts, threshold),
+    }
+    groups = tuple(
+        DuplicateGroup(kind, tuple(rows), _labels_differ(examples, rows))
+        for kind, found in by_kind.items()
+        for rows in sorted(found)
+        if len(rows) > 1
+    )
+    return Duplicates(len(examples), groups)
+
+
+def _labels_differ(examples: Sequence[Example], rows: Sequence[int]) -> bool:
+    return any(dict(examples[row].labels) != dict(examples[rows[0]].labels) for row in rows)
+
+
+def _near_groups(texts: _Texts, threshold: float) -> list[list[int]]:
+    """Return the rows of each connected component, ascending, by their first rows."""
+    components = _Components(len(texts.places))
+    listed = texts.texts
+    for bundle in similar_bundles(texts.signatures, threshold):
+        for here in bundle:
+            apart = [there for there in bundle if components.find(there) != components.find(here)]
+            if not apart:
+                break
+            seems = estimate(texts.signatures[here], texts.signatures[apart])
+            for there, similarity in zip(apart, seems.tolist(), strict=True):
+                if similarity >= threshold - MARGIN and (
+                    jaccard(grams(listed[here]), grams(listed[there])) >= threshold
+                ):
+                    components.join(here, there)
+    groups: dict[int, list[int]] = {}
+    for place, rows in enumerate(texts.rows):
+        groups.setdefault(components.find(place), []).extend(rows)
+    return sorted(map(sorted, groups.values()))
+
+
+class _Components:
+    """Which of some numbers are connected."""
+
+    def __init__(self, n: int) -> None:
+        self._parents = list(range(n))
+
+    def find(self, number: int) -> int:
+        """Return the number that stands for all that are connected with this one."""
+        parents = self._parents
+        while parents[number] != number:
+            parents[number] = number = parents[parents[number]]
+        return number
+
+    def join(self, one: int, other: int) -> None:
+        """Connect two numbers."""
+        self._parents[self.find(one)] = self.find(other)

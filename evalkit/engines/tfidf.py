@@ -1,0 +1,305 @@
+"""The baseline a small language model has to beat: TF-IDF and logistic regression.
+
+Runs of words and of characters are counted in hashed places, so the model holds no vocabulary
+and no training text can be read back from it. Its file is a safetensors file: no pickle.
+
+scikit-learn ships no types.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from evalkit.engines.baseline import Answer, broken, check_header, describe_task
+from evalkit.errors import UserError
+from evalkit.records import Example, Label
+from evalkit.tasks import Field, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from scipy import sparse
+
+    Floats = npt.NDArray[np.floating[Any]]
+    Counts = list[sparse.csr_matrix]
+    """Of runs of words and of characters: one row per text, one column per place."""
+
+VERSION = 1
+_HEADER = "evalkit"
+
+WORD = r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+"
+"""Chinese and Japanese write no spaces: every character of theirs is a word."""
+
+MAX_ITERATIONS = 1000
+
+
+@dataclass(frozen=True)
+class Hashing:
+    """How texts are counted."""
+
+    words: tuple[int, int]
+    """Shortest and longest run of words."""
+    characters: tuple[int, int]
+    """Shortest and longest run of characters, within words."""
+    bits: int
+    """Each kind of run has 2^bits places."""
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """What one field's value follows from."""
+
+    weights: Floats
+    """One row per value of the field, one column per place."""
+    bias: Floats
+    """One per value; minus infinity for one that the training rows never have."""
+
+
+@dataclass(frozen=True, eq=False)
+class TfidfModel:
+    """A trained TF-IDF baseline."""
+
+    task: Task
+    hashing: Hashing
+    idf: Floats
+    """Places weigh the more, the fewer rows have something in them."""
+    regressions: Mapping[str, Regression]
+    """Field name -> its regression."""
+
+    def answer(self, inputs: Sequence[Mapping[str, str]]) -> list[Answer]:
+        """Say the most likely value of each field, with its probability.
+
+        Of a multi-label field every value likelier than not is named, or else the likeliest one.
+        A value that excludes others is named alone, where it is the likeliest. The set's
+        probability takes its values for independent: it is the product over all of them.
+        """
+        features = _weigh(_count(_texts(self.task, inputs), self.hashing), self.idf)
+        labels: list[dict[str, Label]] = [{} for _ in inputs]
+        confidences: list[dict[str, float]] = [{} for _ in inputs]
+        for name, field in self.task.fields.items():
+            regression = self.regressions[name]
+            scores = features @ regression.weights.T.astype("float64") + regression.bias
+            probabilities = (_each if field.kind == "multi-label" else _one_of)(scores)
+            decide = _likely_set if field.kind == "multi-label" else _likeliest
+            for row, given in enumerate(probabilities.tolist()):
+                labels[row][name], confidences[row][name] = decide(field, given)
+        return [Answer(*both) for both in zip(labels, confidences, strict=True)]
+
+    def describe(self) -> Mapping[str, str | int]:
+        """Name the kind."""
+        return {"engine": "tfidf"}
+
+    def save(self, path: Path) -> None:
+        """Write it as safetensors."""
+        from safetensors.numpy import save
+
+        header = {
+            "version": VERSION,
+            "task": describe_task(self.task),
+            "words": self.hashing.words,
+            "characters": self.hashing.characters,
+            "bits": self.hashing.bits,
+        }
+        tensors = {"idf": self.idf}
+        for name, regression in self.regressions.items():
+            tensors |= {f"weights.{name}": regression.weights, f"bias.{name}": regression.bias}
+        # One entry: safetensors writes several in an order of its own.
+        path.write_bytes(save(tensors, {_HEADER: json.dumps(header, sort_keys=True)}))
+
+
+def fit_tfidf(
+    task: Task,
+    examples: Sequence[Example],
+    hashing: Hashing,
+    *,
+    c: float,
+    class_weight: Literal["none", "balanced"] = "none",
+) -> TfidfModel:
+    """Train a baseline; the same examples give the same model.
+
+    Args:
+        task: what is asked.
+        examples: the training rows.
+        hashing: how texts are counted.
+        c: scikit-learn's C: how closely the regression follows the rows.
+        class_weight: `balanced` lets rare values weigh more.
+
+    """
+    import numpy as np
+
+    counts = _count(_texts(task, [example.inputs for example in examples]), hashing)
+    rows_with = np.concatenate([np.bincount(c.indices, minlength=c.shape[1]) for c in counts])
+    idf = (np.log((1 + len(examples)) / (1 + rows_with)) + 1).astype(np.float16)
+    features = _weigh(counts, idf)
+    settings = {"C": c, "class_weight": None if class_weight == "none" else class_weight}
+    regressions = {}
+    for name, field in task.fields.items():
+        said = [example.labels[name] for example in examples]
+        fit = _fit_each if field.kind == "multi-label" else _fit_one_of
+        weights, bias = fit(features, said, field, settings)
+        regressions[name] = Regression(weights.astype(np.float16), bias.astype(np.float32))
+    return TfidfModel(task, hashing, idf, regressions)
+
+
+def load_tfidf(path: Path, task: Task) -> TfidfModel:
+    """Read what `TfidfModel.save` wrote.
+
+    Raises:
+        UserError: the file is broken, or was made for another task.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {})[_HEADER])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        check_header(header, VERSION, task, path)
+        hashing = Hashing(
+            words=_lengths(header["words"]),
+            characters=_lengths(header["characters"]),
+            bits=int(header["bits"]),
+        )
+        places = 2 * 2**hashing.bits
+        shapes: dict[str, tuple[int, ...]] = {"idf": (places,)}
+        for name, field in task.fields.items():
+            shapes[f"weights.{name}"] = (len(field.labels), places)
+            shapes[f"bias.{name}"] = (len(field.labels),)
+        if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
+            raise ValueError("its tensors are not those it says it has")
+        for name, tensor in tensors.items():
+            _check_numbers(name, tensor)
+    except UserError:
+        raise
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise broken(path, error) from error
+    regressions = {
+        name: Regression(tensors[f"weights.{name}"], tensors[f"bias.{name}"])
+        for name in task.fields
+    }
+    model = TfidfModel(task, hashing, tensors["idf"], regressions)
+    # The first answer imports scikit-learn; that is no part of how fast it answers.
+    model.answer([dict.fromkeys(task.inputs, "")])
+    return model
+
+
+def _texts(task: Task, inputs: Sequence[Mapping[str, str]]) -> list[str]:
+    return ["\n".join(given[name] for name in task.inputs) for given in inputs]
+
+
+def _count(texts: Sequence[str], hashing: Hashing) -> Counts:
+    from sklearn.feature_extraction.text import HashingVectorizer  # type: ignore[import-untyped]
+
+    places = 2**hashing.bits
+    words = HashingVectorizer(
+        n_features=places, norm=None, token_pattern=WORD, ngram_range=hashing.words
+    )
+    characters = HashingVectorizer(
+        n_features=places, norm=None, analyzer="char_wb", ngram_range=hashing.characters
+    )
+    return [words.transform(texts), characters.transform(texts)]
+
+
+def _weigh(counts: Counts, idf: Floats) -> sparse.csr_matrix:
+    """Counts -> TF-IDF features; words and characters have length 1 each."""
+    from scipy import sparse
+    from sklearn.preprocessing import normalize  # type: ignore[import-untyped]
+
+    blocks = []
+    start = 0
+    for block in counts:
+        end = start + block.shape[1]
+        blocks.append(normalize(block @ sparse.diags(idf[start:end].astype("float64"))))
+        start = end
+    return sparse.csr_matrix(sparse.hstack(blocks))
+
+
+def _fit_one_of(
+    features: sparse.csr_matrix, said: Sequence[Label], field: Field, settings: dict[str, Any]
+) -> tuple[Floats, Floats]:
+    """One multinomial regression over a field's values."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+
+    values = list(field.labels)
+    seen = [value for value in values if value in set(said)]
+    weights = np.zeros((len(values), features.shape[1]))
+    bias = np.full(len(values), -np.inf)
+    places = [values.index(value) for value in seen]
+    bias[places] = 0.0
+    if len(seen) > 1:
+        model = LogisticRegression(**settings, max_iter=MAX_ITERATIONS)
+        model.fit(features, [seen.index(label) for label in said])  # type: ignore[arg-type]
+        # Of two values scikit-learn has one row: the second against the first.
+        fitted = places if len(seen) > 2 else places[1:]
+        weights[fitted], bias[fitted] = model.coef_, model.intercept_
+    return weights, bias
+
+
+def _fit_each(
+    features: sparse.csr_matrix, said: Sequence[Label], field: Field, settings: dict[str, Any]
+) -> tuple[Floats, Floats]:
+    """One regression per value: in the set or not."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+
+    weights = np.zeros((len(field.labels), features.shape[1]))
+    bias = np.zeros(len(field.labels))
+    for place, value in enumerate(field.labels):
+        there = [value in label for label in said]  # type: ignore[operator]
+        if len(set(there)) < 2:
+            bias[place] = np.inf if there[0] else -np.inf
+            continue
+        model = LogisticRegression(**settings, max_iter=MAX_ITERATIONS).fit(features, there)
+        weights[place], bias[place] = model.coef_[0], model.intercept_[0]
+    return weights, bias
+
+
+def _one_of(scores: Floats) -> Floats:
+    from scipy.special import softmax
+
+    result: Floats = softmax(scores, axis=1)
+    return result
+
+
+def _each(scores: Floats) -> Floats:
+    from scipy.special import expit
+
+    result: Floats = expit(scores)
+    return result
+
+
+def _likeliest(field: Field, probabilities: Sequence[float]) -> tuple[Label, float]:
+    highest = max(probabilities)
+    return field.labels[probabilities.index(highest)], highest
+
+
+def _likely_set(field: Field, probabilities: Sequence[float]) -> tuple[Label, float]:
+    likeliest = field.labels[probabilities.index(max(probabilities))]
+    if likeliest in field.exclusive:
+        named = {likeliest}
+    else:
+        of = dict(zip(field.labels, probabilities, strict=True))
+        named = {v for v, p in of.items() if p > 0.5 and v not in field.exclusive} | {likeliest}
+    confidence = 1.0
+    for value, probability in zip(field.labels, probabilities, strict=True):
+        confidence *= probability if value in named else 1 - probability
+    return tuple(str(value) for value in field.labels if value in named), confidence
+
+
+def _lengths(given: Sequence[int]) -> tuple[int, int]:
+    shortest, longest = map(int, given)
+    return shortest, longest
+
+
+def _check_numbers(name: str, tensor: Floats) -> None:
+    """Refuse what would make every probability meaningless."""
+    import numpy as np
+
+    numbers = not np.isnan(tensor).any()
+    finite = name.startswith("bias.") or bool(np.isfinite(tensor).all())
+    if tensor.dtype.kind != "f" or not numbers or not finite:
+        raise ValueError(f"{name} is not made of numbers")

@@ -1,0 +1,25 @@
+"""A system's answers on a dataset, what can be asked of them, and of two systems' at once."""
+
+from evalkit.evaluation.comparing import Contest, check_same_rows
+from evalkit.evaluation.evaluation import (
+    Evaluation,
+    Measurement,
+    build_requests,
+    compare,
+    evaluate,
+)
+from evalkit.evaluation.metric import Metric
+from evalkit.evaluation.rows import EvaluatedRow, describe_said
+
+__all__ = [
+    "Contest",
+    "EvaluatedRow",
+    "Evaluation",
+    "Measurement",
+    "Metric",
+    "build_requests",
+    "check_same_rows",
+    "compare",
+    "describe_said",
+    "evaluate",
+]

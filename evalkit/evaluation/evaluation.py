@@ -1,0 +1,321 @@
+"""A system's answers on a dataset, and what can be asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from evalkit import metrics
+from evalkit.data import Dataset, Match
+from evalkit.engines.base import Engine
+from evalkit.errors import InsufficientData
+from evalkit.evaluation import metric as ask
+from evalkit.evaluation.comparing import Contest, check_same_rows, compare_rows, flips
+from evalkit.evaluation.metric import Metric
+from evalkit.evaluation.rows import EvaluatedRow, Rows
+from evalkit.formats import Format
+from evalkit.formats.base import longest_labels
+from evalkit.metrics import Confusion
+from evalkit.records import Completion, Estimate, Example, Label, Request
+from evalkit.tasks import FieldKind, Task
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """An estimate and the rows it rests on, so that a gate can show evidence."""
+
+    estimate: Estimate
+    counted_against: tuple[EvaluatedRow, ...] = ()
+    """The rows that pull the number the wrong way."""
+    weakest: str = ""
+    """The worst slice in words, where there are slices."""
+    on_all_rows: Estimate | None = None
+    """The same number with the rows that the system was trained on, where there are any."""
+    metric: Metric | None = None
+    """What was asked; None for numbers of a suite's own making."""
+    evaluation: Evaluation | None = None
+
+    def against(self, other: Measurement) -> Contest:
+        """Hold this number against another system's, by a paired test on the same rows.
+
+        Rows that either system was trained on are left out of both.
+
+        Raises:
+            UserError: the two are not of the same test set.
+            InsufficientData: no row is clean for both.
+            ValueError: the measurements are not of one metric of two evaluations.
+        """
+        if self.metric is None or self.evaluation is None or other.evaluation is None:
+            raise ValueError("only what a method of `evaluation` returns can be compared")
+        if other.metric is None or other.metric.name != self.metric.name:
+            raise ValueError(f"{self.metric.name} cannot be held against another metric")
+        return compare(self.evaluation, other.evaluation, self.metric)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A system's answers on a dataset.
+
+    Every method counts the lenient reading, unless it says otherwise; an answer that could not
+    be parsed, or that names a value outside the task's, is wrong and stays in the denominator.
+    What asks whether answers are right counts clean rows; what asks whether they can be read
+    counts all. All raise `InsufficientData` where there is nothing to count.
+    """
+
+    system: str
+    task: Task
+    rows: tuple[EvaluatedRow, ...]
+    record: Mapping[str, Any]
+    """What identifies the run: hashes, versions, settings. See `evalkit.store`."""
+
+    @cached_property
+    def examples(self) -> dict[str, Example]:
+        """The examples by their ids."""
+        return {row.example.id: row.example for row in self.rows}
+
+    @cached_property
+    def clean_rows(self) -> tuple[EvaluatedRow, ...]:
+        """The rows that, as far as is known, the system was not trained on."""
+        return tuple(row for row in self.rows if row.seen is None)
+
+    def measure(self, metric: Metric) -> Measurement:
+        """Ask a number of the rows it is to be asked of."""
+        rows = self.clean_rows if metric.on_clean_rows else self.rows
+        if self.rows and not rows:
+            raise InsufficientData(
+                f"{metric.name}: all {len(self.rows):,} rows stand in the training data"
+            )
+        return Measurement(
+            metric.estimate(rows),
+            tuple(row for row in rows if metric.counts_against(row)),
+            metric.weakest(rows),
+            metric.estimate(self.rows) if len(rows) < len(self.rows) else None,
+            metric,
+            self,
+        )
+
+    def accuracy(self, field: str) -> Measurement:
+        """Share of rows with exactly the right value of a field (for a set: the right set)."""
+        return self.measure(ask.accuracy(self.task, field))
+
+    def all_correct(self) -> Measurement:
+        """Share of rows with every field right."""
+        return self.measure(ask.all_correct(self.task))
+
+    def recall(self, field: str, value: str | int) -> Measurement:
+        """Of the rows whose right value this is, the share that got it."""
+        return self.measure(ask.recall(self.task, field, value))
+
+    def precision(self, field: str, value: str | int) -> Measurement:
+        """Of the rows that say this value, the share that are right."""
+        return self.measure(ask.precision(self.task, field, value))
+
+    def macro_f1(self, field: str) -> Measurement:
+        """Mean F1 over the field's values that occur, each counted alike."""
+        return self.measure(ask.macro_f1(self.task, field))
+
+    def mean_absolute_error(self, field: str) -> Measurement:
+        """How many levels an answer is off on average; an unreadable one as far as can be."""
+        return self.measure(ask.mean_absolute_error(self.task, field))
+
+    def quadratic_kappa(self, field: str) -> Measurement:
+        """Agreement beyond chance on a scale, a miss weighing as the square of its levels."""
+        return self.measure(ask.quadratic_kappa(self.task, field))
+
+    def top_read_as_bottom(self, field: str) -> Measurement:
+        """Of the rows in the upper half of a scale, the share answered with the lower half."""
+        return self.measure(ask.top_read_as_bottom(self.task, field))
+
+    def partial_match(self, field: str) -> Measurement:
+        """Multi-label: share of answers that name at least one right label."""
+        return self.measure(ask.partial_match(self.task, field))
+
+    def jaccard(self, field: str) -> Measurement:
+        """Multi-label: mean share of labels that truth and answer have in common."""
+        return self.measure(ask.jaccard(self.task, field))
+
+    def micro_f1(self, field: str) -> Measurement:
+        """Multi-label: F1 over all (row, label) pairs together."""
+        return self.measure(ask.micro_f1(self.task, field))
+
+    def calibration_error(self, field: str) -> Measurement:
+        """How far confidence and accuracy are apart (ECE), where the engine gives confidences."""
+        return self.measure(ask.calibration_error(self.task, field))
+
+    def brier_score(self, field: str) -> Measurement:
+        """Mean squared distance between confidence and being right."""
+        return self.measure(ask.brier_score(self.task, field))
+
+    def parse_failure_rate(self) -> Measurement:
+        """Share of answers that could not be read at all."""
+        return self.measure(ask.parse_failure_rate())
+
+    def format_violation_rate(self) -> Measurement:
+        """Share of answers that are not exactly one well-formed answer and nothing else."""
+        return self.measure(ask.format_violation_rate())
+
+    def out_of_enum_rate(self, field: str | None = None) -> Measurement:
+        """Share of answers that name a value the task does not have, in any field or in one."""
+        return self.measure(ask.out_of_enum_rate(self.task, field))
+
+    def missing_field_rate(self) -> Measurement:
+        """Share of answers that were read and leave a field out."""
+        return self.measure(ask.missing_field_rate(self.task))
+
+    def contamination_rate(self) -> Measurement:
+        """Share of rows that repeat a training row; a count of these rows, without an interval.
+
+        Raises:
+            InsufficientData: it is not known what the system was trained on.
+        """
+        said = self.record.get("contamination", {})
+        if said.get("status") == "unknown" or not said:
+            raise InsufficientData(f"contamination: {said.get('why', 'it was not looked for')}")
+        if not self.rows:
+            raise InsufficientData("contamination: there is no row to look at")
+        seen = tuple(row for row in self.rows if row.seen is not None)
+        rate, n = len(seen) / len(self.rows), len(self.rows)
+        return Measurement(Estimate(rate, n, rate, rate, "count", len(seen)), seen)
+
+    def confusion(self, field: str) -> Confusion:
+        """How often each value was read as each other, or as none, on clean rows."""
+        spec = ask.find_field(self.task, field)
+        truth = [row.example.labels[field] for row in self.clean_rows]
+        said = [row.said(field) for row in self.clean_rows]
+        if spec.kind is FieldKind.MULTI_LABEL:
+            readable = [s for s in said if isinstance(s, tuple)]
+            values: Sequence[Label] = sorted({*(t for t in truth), *readable}, key=repr)
+        else:
+            values = spec.labels
+        return metrics.confusion(truth, said, values)
+
+    def usual_metrics(self) -> list[Metric]:
+        """What one wants to know of any system on this task, gated or not."""
+        task = self.task
+        found = [ask.all_correct(task)] if len(task.fields) > 1 else []
+        for name, field in task.fields.items():
+            found += [ask.accuracy(task, name), ask.macro_f1(task, name)]
+            if field.kind is FieldKind.ORDINAL:
+                found += [
+                    ask.mean_absolute_error(task, name),
+                    ask.quadratic_kappa(task, name),
+                    ask.top_read_as_bottom(task, name),
+                ]
+            if field.kind is FieldKind.MULTI_LABEL:
+                found += [
+                    ask.partial_match(task, name),
+                    ask.jaccard(task, name),
+                    ask.micro_f1(task, name),
+                ]
+            if any(name in row.completion.confidences for row in self.rows):
+                found += [ask.calibration_error(task, name), ask.brier_score(task, name)]
+        return [
+            *found,
+            ask.format_violation_rate(),
+            ask.parse_failure_rate(),
+            ask.out_of_enum_rate(task),
+            ask.missing_field_rate(task),
+        ]
+
+    def slice_metrics(self) -> list[Metric]:
+        """The recall of every value of every field."""
+        return [
+            ask.recall(self.task, name, value)
+            for name, field in self.task.fields.items()
+            for value in field.labels
+        ]
+
+    def overview(self) -> dict[str, Measurement]:
+        """The usual numbers by name. Those there is no data for are left out."""
+        found = {}
+        for metric in self.usual_metrics():
+            try:
+                found[metric.name] = self.measure(metric)
+            except InsufficientData:
+                continue
+        return found
+
+
+def compare(first: Evaluation, second: Evaluation, metric: Metric) -> Contest:
+    """Hold a metric of two systems against each other on the rows that are clean for both.
+
+    Raises:
+        UserError: the two are not of the same test set.
+        InsufficientData: no row is clean for both, or the metric has none to count.
+    """
+    check_same_rows(first.examples, second.examples, (f"'{first.system}'", f"'{second.system}'"))
+    ours, theirs = _asked_of(first, metric), _asked_of(second, metric)
+    lost, won = flips(metric, ours, theirs)
+    return Contest(
+        metric, first.system, second.system, compare_rows(metric, ours, theirs), lost, won
+    )
+
+
+def _asked_of(evaluation: Evaluation, metric: Metric) -> Rows:
+    return evaluation.clean_rows if metric.on_clean_rows else evaluation.rows
+
+
+def evaluate(
+    system: str,
+    task: Task,
+    fmt: Format,
+    engine: Engine,
+    dataset: Dataset,
+    *,
+    done: Mapping[str, Completion],
+    keep: Callable[[str, Completion], None],
+    record: Mapping[str, Any],
+    seen: Sequence[Match | None] = (),
+    groups: Sequence[int] = (),
+) -> Evaluation:
+    """Run a task on an engine.
+
+    Args:
+        system: the system's name.
+        task: what is asked.
+        fmt: how it is asked and answered.
+        engine: what answers.
+        dataset: the examples.
+        done: completions of an interrupted run of the very same evaluation, by example id.
+        keep: called with each new completion as it comes, to put it out of harm's way.
+        record: what identifies the run.
+        seen: for each example the training row that it repeats; empty where that is not known.
+        groups: for each example the number of its group of near-duplicates; may be empty.
+
+    Raises:
+        RuntimeError: the engine left a request unanswered or answered one twice.
+    """
+    todo = [e for e in dataset.examples if e.id not in done]
+    completions = dict(done)
+    for name, completion in engine.complete(build_requests(task, fmt, todo)):
+        if name in completions:
+            raise RuntimeError(f"the engine answered {name!r} twice")
+        completions[name] = completion
+        keep(name, completion)
+    unanswered = [e.id for e in dataset.examples if e.id not in completions]
+    if unanswered:
+        raise RuntimeError(
+            f"the engine left {len(unanswered)} requests unanswered: {unanswered[:3]}"
+        )
+    rows = tuple(
+        EvaluatedRow(
+            e,
+            completions[e.id],
+            fmt.parse(task, completions[e.id].text),
+            seen[i] if seen else None,
+            groups[i] if groups else None,
+        )
+        for i, e in enumerate(dataset.examples)
+    )
+    return Evaluation(system, task, rows, record)
+
+
+def build_requests(task: Task, fmt: Format, examples: Iterable[Example]) -> list[Request]:
+    """What an engine is asked, for each example."""
+    longest = longest_labels(task)
+    return [
+        Request(e.id, fmt.prompt(task, e.inputs), e.inputs, fmt.render(task, longest, e.inputs))
+        for e in examples
+    ]

@@ -1,0 +1,314 @@
+"""Numbers that can be asked of rows: by one system's, or by two systems' on the same rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from evalkit import metrics
+from evalkit.evaluation.rows import EvaluatedRow, Rows, describe_said, groups_of
+from evalkit.metrics import Said, Statistic
+from evalkit.records import Estimate, Label, Missing, OutOfEnum, ParseFailure
+from evalkit.tasks import Field, FieldKind, Task
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that can be asked of rows."""
+
+    name: str
+    """As tables show it, such as `priority accuracy`."""
+    estimate: Callable[[Rows], Estimate]
+    """Raises `InsufficientData` where there is nothing to count."""
+    statistic: Callable[[Rows], Statistic] | None = None
+    """The same number of weighted rows, for a paired bootstrap; None where it is not compared."""
+    hit: Callable[[EvaluatedRow], bool | None] | None = None
+    """For a share: whether a row is counted in it; None where it is not in the denominator."""
+    counts_against: Callable[[EvaluatedRow], bool] = lambda row: False
+    """Whether a row pulls the number the wrong way."""
+    lower_is_better: bool = False
+    unit: Literal["%", ""] = "%"
+    """Whether people read it in percent."""
+    on_clean_rows: bool = True
+    """Measured on rows that the system was not trained on. An answer that no program can read
+    is a fault on any row; being right is no merit on a row that was learned by heart."""
+    weakest: Callable[[Rows], str] = lambda rows: ""
+    """The worst slice in words, where there are slices."""
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the number is a count of rows by a count of rows."""
+        return self.hit is not None
+
+
+def accuracy(task: Task, field: str) -> Metric:
+    """Share of rows with exactly the right value of a field (for a set: the right set)."""
+    spec = find_field(task, field)
+    found = _share(f"{field} accuracy", lambda row: row.is_right(field))
+    return replace(found, weakest=lambda rows: _weakest(spec, field, rows))
+
+
+def all_correct(task: Task) -> Metric:
+    """Share of rows with every field right."""
+    return _share("all fields right", lambda row: all(row.is_right(field) for field in task.fields))
+
+
+def recall(task: Task, field: str, value: str | int) -> Metric:
+    """Of the rows whose right value this is, the share that got it."""
+    spec = check_value(task, field, value)
+
+    def hit(row: EvaluatedRow) -> bool | None:
+        return _holds(row.said(field), value) if _has(row, field, value) else None
+
+    return _share(f"{field} recall of {spec.display(value)}", hit)
+
+
+def precision(task: Task, field: str, value: str | int) -> Metric:
+    """Of the rows that say this value, the share that are right."""
+    spec = check_value(task, field, value)
+
+    def hit(row: EvaluatedRow) -> bool | None:
+        return _has(row, field, value) if _holds(row.said(field), value) else None
+
+    return _share(f"{field} precision of {spec.display(value)}", hit)
+
+
+def macro_f1(task: Task, field: str) -> Metric:
+    """Mean F1 over the field's values that occur, each counted alike."""
+    spec = find_field(task, field)
+    return Metric(
+        f"{field} macro-F1",
+        estimate=lambda rows: metrics.macro_f1(*_columns(rows, field), groups=groups_of(rows)),
+        statistic=lambda rows: metrics.macro_f1_statistic(*_columns(rows, field)),
+        counts_against=lambda row: not row.is_right(field),
+        weakest=lambda rows: _weakest(spec, field, rows),
+    )
+
+
+def mean_absolute_error(task: Task, field: str) -> Metric:
+    """How many levels an answer is off, on average; an unreadable one is as far off as can be."""
+    levels = find_field(task, field, FieldKind.ORDINAL).labels
+    return Metric(
+        f"{field} mean absolute error",
+        estimate=lambda rows: metrics.mean_absolute_error(
+            *_columns(rows, field), levels, groups=groups_of(rows)
+        ),
+        statistic=lambda rows: metrics.mean_absolute_error_statistic(
+            *_columns(rows, field), levels
+        ),
+        counts_against=lambda row: not row.is_right(field),
+        lower_is_better=True,
+        unit="",
+    )
+
+
+def quadratic_kappa(task: Task, field: str) -> Metric:
+    """Agreement beyond chance, a miss weighing as the square of its levels."""
+    levels = find_field(task, field, FieldKind.ORDINAL).labels
+    return Metric(
+        f"{field} quadratic kappa",
+        estimate=lambda rows: metrics.quadratic_kappa(
+            *_columns(rows, field), levels, groups=groups_of(rows)
+        ),
+        statistic=lambda rows: metrics.quadratic_kappa_statistic(*_columns(rows, field), levels),
+        counts_against=lambda row: not row.is_right(field),
+        unit="",
+    )
+
+
+def top_read_as_bottom(task: Task, field: str) -> Metric:
+    """Of the rows in the upper half of a scale, the share answered with the lower half.
+
+    Of three levels, high read as low; of five, the upper two read as the lower two.
+    """
+    levels = find_field(task, field, FieldKind.ORDINAL).labels
+    half = len(levels) // 2
+    bottom, top = levels[:half], levels[-half:]
+
+    def hit(row: EvaluatedRow) -> bool | None:
+        return row.said(field) in bottom if row.example.labels[field] in top else None
+
+    return _share(f"{field} high read as low", hit, lower_is_better=True)
+
+
+def partial_match(task: Task, field: str) -> Metric:
+    """Share of rows whose answer names at least one right label (seed 003's partial match)."""
+    find_field(task, field, FieldKind.MULTI_LABEL)
+
+    def hit(row: EvaluatedRow) -> bool:
+        said = row.said(field)
+        label = row.example.labels[field]
+        assert isinstance(label, tuple)
+        return isinstance(said, tuple) and bool(set(said) & set(label))
+
+    return _share(f"{field} partial match", hit)
+
+
+def jaccard(task: Task, field: str) -> Metric:
+    """Mean share of labels that truth and answer have in common."""
+    find_field(task, field, FieldKind.MULTI_LABEL)
+    return Metric(
+        f"{field} Jaccard",
+        estimate=lambda rows: metrics.jaccard(*_columns(rows, field), groups=groups_of(rows)),
+        statistic=lambda rows: metrics.jaccard_statistic(*_columns(rows, field)),
+        counts_against=lambda row: not row.is_right(field),
+    )
+
+
+def micro_f1(task: Task, field: str) -> Metric:
+    """F1 over all (row, label) pairs together."""
+    find_field(task, field, FieldKind.MULTI_LABEL)
+    return Metric(
+        f"{field} micro-F1",
+        estimate=lambda rows: metrics.micro_f1(*_columns(rows, field), groups=groups_of(rows)),
+        statistic=lambda rows: metrics.micro_f1_statistic(*_columns(rows, field)),
+        counts_against=lambda row: not row.is_right(field),
+    )
+
+
+def calibration_error(task: Task, field: str) -> Metric:
+    """How far confidence and accuracy are apart, on average (ECE)."""
+    find_field(task, field)
+    return Metric(
+        f"{field} calibration error",
+        estimate=lambda rows: metrics.expected_calibration_error(
+            *confidences(rows, field), groups=groups_of(_confident(rows, field))
+        ),
+        lower_is_better=True,
+    )
+
+
+def brier_score(task: Task, field: str) -> Metric:
+    """Mean squared distance between confidence and being right."""
+    find_field(task, field)
+    return Metric(
+        f"{field} Brier score",
+        estimate=lambda rows: metrics.brier(
+            *confidences(rows, field), groups=groups_of(_confident(rows, field))
+        ),
+        lower_is_better=True,
+        unit="",
+    )
+
+
+def parse_failure_rate() -> Metric:
+    """Share of answers that could not be read at all."""
+    return _fault("parse failures", lambda row: row.is_unreadable)
+
+
+def format_violation_rate() -> Metric:
+    """Share of answers that are not exactly one well-formed answer and nothing else."""
+    return _fault("format violations", lambda row: isinstance(row.reading.strict, ParseFailure))
+
+
+def out_of_enum_rate(task: Task, field: str | None = None) -> Metric:
+    """Share of answers that name a value the task does not have, in any field or in one."""
+    fields = [field] if field else list(task.fields)
+    for name in fields:
+        find_field(task, name)
+    return _fault(
+        f"{field} out of enum" if field else "out of enum",
+        lambda row: any(isinstance(row.said(name), OutOfEnum) for name in fields),
+    )
+
+
+def missing_field_rate(task: Task) -> Metric:
+    """Share of answers that were read and leave a field out."""
+    return _fault(
+        "missing fields",
+        lambda row: any(isinstance(row.said(name), Missing) for name in task.fields),
+    )
+
+
+def confidences(rows: Rows, field: str) -> tuple[list[float], list[bool]]:
+    """How sure the system was of a field and whether it was right, where it says so."""
+    sure = _confident(rows, field)
+    return (
+        [row.completion.confidences[field] for row in sure],
+        [row.is_right(field) for row in sure],
+    )
+
+
+def find_field(task: Task, field: str, kind: FieldKind | None = None) -> Field:
+    """The task's field of that name; `ValueError` where there is none, or of another kind."""
+    if field not in task.fields:
+        raise ValueError(f"task {task.name} has no field {field!r}, but {', '.join(task.fields)}")
+    found = task.fields[field]
+    if kind is not None and found.kind is not kind:
+        raise ValueError(f"field {field!r} is {found.kind.value}, and this asks for {kind.value}")
+    return found
+
+
+def check_value(task: Task, field: str, value: str | int) -> Field:
+    """The task's field of that name, if it has the value; `ValueError` otherwise."""
+    found = find_field(task, field)
+    if value not in found.labels:
+        raise ValueError(f"field {field!r} has no value {value!r}; it has {found.labels}")
+    return found
+
+
+def _share(
+    name: str, hit: Callable[[EvaluatedRow], bool | None], *, lower_is_better: bool = False
+) -> Metric:
+    def estimate(rows: Rows) -> Estimate:
+        inside = [row for row in rows if hit(row) is not None]
+        return metrics.share(
+            [bool(hit(row)) for row in inside], groups=groups_of(inside), asked=name
+        )
+
+    def statistic(rows: Rows) -> Statistic:
+        return metrics.share_statistic([hit(row) for row in rows])
+
+    return Metric(
+        name,
+        estimate,
+        statistic,
+        hit,
+        counts_against=lambda row: hit(row) is lower_is_better,
+        lower_is_better=lower_is_better,
+    )
+
+
+def _fault(name: str, is_case: Callable[[EvaluatedRow], bool]) -> Metric:
+    return replace(_share(name, is_case, lower_is_better=True), on_clean_rows=False)
+
+
+def _columns(rows: Rows, field: str) -> tuple[list[Label], list[Said]]:
+    return [row.example.labels[field] for row in rows], [row.said(field) for row in rows]
+
+
+def _confident(rows: Rows, field: str) -> list[EvaluatedRow]:
+    return [row for row in rows if field in row.completion.confidences]
+
+
+def _weakest(spec: Field, field: str, rows: Rows) -> str:
+    """The value with the lowest recall, and what it is most often taken for."""
+    recalls = {}
+    for value in spec.labels:
+        hits = [_holds(row.said(field), value) for row in rows if _has(row, field, value)]
+        if hits:
+            recalls[value] = (sum(hits), len(hits))
+    if not recalls:
+        return ""
+    worst = min(recalls, key=lambda value: recalls[value][0] / recalls[value][1])
+    right, n = recalls[worst]
+    text = f"{spec.display(worst)} {right / n:.1%} ({right}/{n})"
+    mistakes = Counter(
+        describe_said(spec, row.said(field))
+        for row in rows
+        if _has(row, field, worst) and not _holds(row.said(field), worst)
+    )
+    if mistakes:
+        taken_for, count = mistakes.most_common(1)[0]
+        text += f"; most often {spec.display(worst)} read as {taken_for} ({count})"
+    return text
+
+
+def _has(row: EvaluatedRow, field: str, value: str | int) -> bool:
+    return _holds(row.example.labels[field], value)
+
+
+def _holds(said: Said, value: str | int) -> bool:
+    return value in said if isinstance(said, tuple) else said == value

@@ -1,0 +1,21 @@
+"""Judging: release criteria, verdicts, and what they come to."""
+
+from evalkit.gates.judging import ALPHA, GateMode, Outcome, Verdict, judge
+from evalkit.gates.policy import Policy, find_policy, load_policies, policies_sha256
+from evalkit.gates.release import Regression, Release, conclude, find_regressions
+
+__all__ = [
+    "ALPHA",
+    "GateMode",
+    "Outcome",
+    "Policy",
+    "Regression",
+    "Release",
+    "Verdict",
+    "conclude",
+    "find_policy",
+    "find_regressions",
+    "judge",
+    "load_policies",
+    "policies_sha256",
+]

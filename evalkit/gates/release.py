@@ -1,0 +1,103 @@
+"""All verdicts on one system, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from evalkit import metrics
+from evalkit.evaluation import Contest
+from evalkit.gates.judging import ALPHA, Outcome, Verdict
+from evalkit.gates.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A gated number that is significantly worse than in the baseline run."""
+
+    label: str
+    """The gate's name with its slice."""
+    contest: Contest
+    p_value: float
+    """After Holm's correction over all gates of the system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """All verdicts on one system, and what they come to."""
+
+    system: str
+    verdicts: tuple[Verdict, ...]
+    not_judged: tuple[str, ...]
+    """Criteria for this kind of task that nothing was held against, and suite tests that
+    failed before their gate spoke."""
+    partial: bool
+    """Whether only some tests were chosen to run, so that there is no release verdict."""
+    faults: tuple[str, ...] = ()
+    """What is wrong with the evidence: nothing ships on it."""
+    regressions: tuple[Regression, ...] = ()
+
+    @property
+    def may_ship(self) -> bool:
+        """Whether every criterion was judged, and passed, on evidence without a fault."""
+        passed = all(v.outcome is Outcome.PASS for v in self.verdicts)
+        spoilt = self.not_judged or self.partial or self.faults or self.regressions
+        return bool(self.verdicts) and passed and not spoilt
+
+    def of(self, outcome: Outcome) -> list[Verdict]:
+        """The verdicts with this outcome."""
+        return [v for v in self.verdicts if v.outcome is outcome]
+
+
+def conclude(
+    system: str,
+    family: str,
+    verdicts: Sequence[Verdict],
+    policies: Mapping[str, Policy],
+    *,
+    broken: Sequence[str] = (),
+    excused: Sequence[str] = (),
+    partial: bool = False,
+    faults: Sequence[str] = (),
+) -> Release:
+    """Sum up the verdicts on a system whose task is of this family.
+
+    Args:
+        system: the system's name.
+        family: of its task.
+        verdicts: what the gates said.
+        policies: all criteria.
+        broken: suite tests that failed before their gate spoke.
+        excused: criteria that do not apply to this system.
+        partial: whether only some tests were chosen to run.
+        faults: what is wrong with the evidence.
+    """
+    judged = {v.gate for v in verdicts}
+    due = [name for name, policy in policies.items() if policy.task in (None, family)]
+    missing = [name for name in due if name not in judged and name not in excused]
+    if verdicts and not any(v.policy.min_value is not None for v in verdicts):
+        # Answers that can be read may all be wrong.
+        missing.append(f"any quality (no criterion with min_value for '{family}' was judged)")
+    return Release(
+        system,
+        tuple(verdicts),
+        (*missing, *broken),
+        partial,
+        tuple(faults),
+        tuple(find_regressions(verdicts)),
+    )
+
+
+def find_regressions(verdicts: Sequence[Verdict]) -> list[Regression]:
+    """The gated numbers that are worse than the baseline's by more than chance.
+
+    One test is made for each gate, and one of them is enough to stop a release, so their
+    p-values are corrected by Holm's method (family-wise error 0.05).
+    """
+    tested = [(v.label, v.regression) for v in verdicts if v.regression is not None]
+    adjusted = metrics.holm([contest.comparison.p_value for _, contest in tested])
+    return [
+        Regression(label, contest, p)
+        for (label, contest), p in zip(tested, adjusted, strict=True)
+        if p < ALPHA and contest.advantage < 0
+    ]

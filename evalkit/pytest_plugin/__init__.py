@@ -1,0 +1,157 @@
+"""`pytest suites/ --model NAME`: the options, the fixtures suites take, and the marks.
+
+Suites judge, they don't run: the session-scoped `evaluation` fixture lets a system answer a
+dataset once, and every test holds a number of that one evaluation against `gates.toml`.
+Nothing heavy is imported here before a suite runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from evalkit.errors import UserError
+from evalkit.pytest_plugin.session import MISFIT, NO_MODEL, GateSession, Subject, as_usage_errors
+
+if TYPE_CHECKING:
+    from evalkit.evaluation import Contest, Evaluation, Measurement
+    from evalkit.records import Estimate
+
+    Gate = Callable[..., None]
+
+_SESSION = pytest.StashKey[GateSession]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the gate."""
+    group = parser.getgroup("evalkit", "release gate (evalkit)")
+    add = group.addoption
+    add("--model", action="append", metavar="NAME", help="system under test: a name on the shelf"
+        " or a folder with a system.toml; may be given several times")  # fmt: skip
+    add("--run", action="append", metavar="RUN", help="judge a stored run again, without any"
+        " model: a folder, or its name under --runs; may be given several times")  # fmt: skip
+    add("--data", metavar="SOURCE", help="rows to judge on: a .jsonl, .csv or .parquet file or"
+        " hf:OWNER/NAME[:SPLIT]; fixtures/FAMILY/test.jsonl by default")  # fmt: skip
+    add("--limit", type=int, metavar="N", help="only the first N rows; then there is no release"
+        " verdict")  # fmt: skip
+    add("--on-bad-row", choices=("stop", "skip"), default="stop", help="stop at a row that"
+        " cannot be read (default), or skip it and say so")  # fmt: skip
+    add("--mapping", default="auto", metavar="SCHEME", help="label scheme of the data: auto"
+        " (default), none, or one that the task declares")  # fmt: skip
+    add("--against", metavar="RUN", help="fail where a gated number is significantly worse than"
+        " in this run: a folder, or a name that `evalkit baseline set` gave")  # fmt: skip
+    add("--runs", default="runs", metavar="DIR", help="where runs are written (default: runs)")
+    add("--gates", metavar="FILE", help="release criteria; by default the gates.toml beside the"
+        " suite or in a folder above it")  # fmt: skip
+    add("--gate-mode", choices=("point", "strict"), default="point", help="point: the value"
+        " decides (default); strict: the whole 95%% interval has to pass")  # fmt: skip
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    add("--precision", choices=("auto", "fp32", "bf16"), default="auto")
+    add("--batch-size", type=int, default=16, metavar="N", help="rows per batch (default: 16)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marks, and find the named systems at once: a typo should not wait."""
+    for line in (
+        "task(family): the suite is for tasks of this family",
+        "each_value(field): run the test once for each value of a field, as `value`",
+        "each_field: run the test once for each field of the task, as `field`",
+    ):
+        config.addinivalue_line("markers", line)
+    session = GateSession(config)
+    config.stash[_SESSION] = session
+    config.pluginmanager.register(session, "evalkit-session")
+    with as_usage_errors():
+        session.find_subjects()
+
+
+@pytest.fixture(scope="session")
+def system_under_test(request: pytest.FixtureRequest) -> Subject:
+    """What `--model` or `--run` names: its `name` and its `task`."""
+    return request.config.stash[_SESSION].subjects[request.param]
+
+
+@pytest.fixture(scope="session")
+def evaluation(system_under_test: Subject, pytestconfig: pytest.Config) -> Evaluation:
+    """The system's answers on the data, made once a session and read back from disk."""
+    return pytestconfig.stash[_SESSION].evaluate(system_under_test)
+
+
+@pytest.fixture(scope="session")
+def tfidf_baseline(
+    evaluation: Evaluation, system_under_test: Subject, pytestconfig: pytest.Config
+) -> Evaluation:
+    """The answers of the shelf's TF-IDF baseline on the same rows.
+
+    A test that takes it is skipped, and its criterion does not apply, where the system under
+    test is that baseline itself.
+    """
+    return pytestconfig.stash[_SESSION].evaluate_tfidf(system_under_test, evaluation)
+
+
+@pytest.fixture
+def gate(
+    request: pytest.FixtureRequest, system_under_test: Subject, pytestconfig: pytest.Config
+) -> Gate:
+    """`gate(name, measurement)`: hold a number against the criterion of that name.
+
+    The test fails unless the verdict is a pass. `slice=` names the part of the data the number
+    is of, where one criterion is held against several. The number is what a method of
+    `evaluation` returns, a comparison of two such (`first.against(second)`), or an `Estimate`
+    of your own.
+    """
+    session = pytestconfig.stash[_SESSION]
+
+    def hold(
+        name: str,
+        measured: Measurement | Estimate | Contest,
+        *,
+        slice: str | int | None = None,
+    ) -> None:
+        from evalkit.gates import Outcome, find_policy, judge
+        from evalkit.reporting.terminal import explain
+
+        path, policies = session.policies(request.path)
+        try:
+            verdict = judge(
+                name,
+                find_policy(policies, name, path),
+                measured,
+                slice_name="" if slice is None else str(slice),
+                mode=pytestconfig.getoption("gate_mode"),
+                regression=session.against_baseline(measured),
+            )
+        except UserError as error:
+            pytest.fail(str(error), pytrace=False)
+        session.add(system_under_test, request.node.nodeid, verdict)
+        if verdict.outcome is not Outcome.PASS:
+            pytest.fail(explain(verdict, system_under_test.task), pytrace=False)
+
+    return hold
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each suite test once for each system its task mark fits."""
+    if "system_under_test" not in metafunc.fixturenames:
+        return
+    session = metafunc.config.stash[_SESSION]
+    family = metafunc.definition.get_closest_marker("task")
+    fitting = [
+        name
+        for name, subject in session.subjects.items()
+        if family is None or subject.task.family in family.args
+    ]
+    names = fitting or [MISFIT if session.subjects else NO_MODEL]
+    metafunc.parametrize("system_under_test", names, indirect=True, scope="session")
+    each_value = metafunc.definition.get_closest_marker("each_value")
+    if each_value is not None:
+        values: dict[str | int, None] = {}
+        for name in fitting:
+            spec = session.subjects[name].task.fields.get(each_value.args[0])
+            values |= dict.fromkeys(spec.labels if spec else ())
+        metafunc.parametrize("value", list(values) or [MISFIT])
+    if metafunc.definition.get_closest_marker("each_field") is not None:
+        fields = [field for name in fitting for field in session.subjects[name].task.fields]
+        metafunc.parametrize("field", list(dict.fromkeys(fields)) or [MISFIT])

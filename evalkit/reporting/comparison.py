@@ -1,0 +1,161 @@
+"""Two runs of the same rows, side by side."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from evalkit.errors import EvidenceError, InsufficientData
+from evalkit.evaluation import Contest, Evaluation, compare
+from evalkit.gates import ALPHA
+from evalkit.reporting.numbers import number, p_value, points
+from evalkit.reporting.printable import printable
+from evalkit.reporting.terminal import wrong_case
+from evalkit.store import read_verdicts
+from evalkit.systems import shown_path
+
+
+def contests(first: Evaluation, second: Evaluation) -> list[Contest]:
+    """Every usual metric and slice that both have data for."""
+    found = []
+    for metric in (*first.usual_metrics(), *first.slice_metrics()):
+        with contextlib.suppress(InsufficientData):
+            found.append(compare(first, second, metric))
+    return found
+
+
+def comparison_report(
+    first: Evaluation, second: Evaluation, folders: Sequence[Path], show: int
+) -> list[RenderableType]:
+    """Metrics and slices with paired tests, flipped rows, what differs, cost and verdicts."""
+    one, other = names(first, second, folders)
+    theirs = {row.example.id: row for row in second.rows}
+    found = contests(first, second)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("metric", overflow="fold")
+    for heading in ("A", "B", "A - B", "95%", "p"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for contest in found:
+        test, unit = contest.comparison, contest.metric.unit
+        style = ""
+        if test.p_value < ALPHA:
+            style = "green" if contest.advantage > 0 else "bold red"
+        table.add_row(
+            Text(contest.metric.name),
+            number(test.first.value, unit),
+            number(test.second.value, unit),
+            Text(points(test.difference, unit), style=style),
+            f"{points(test.low, unit)} to {points(test.high, unit)}",
+            p_value(test.p_value).removeprefix("p ").removeprefix("= "),
+        )
+    clean = sum(row.seen is None and theirs[row.example.id].seen is None for row in first.rows)
+    shown: list[RenderableType] = [
+        Text(f"A: {one}\nB: {other}"),
+        table,
+        Text(
+            f"{len(first.rows):,} rows, {clean:,} of them clean for both; McNemar's test for "
+            "shares, a paired bootstrap for the rest; p without correction for their number"
+        ),
+    ]
+    for contest in found:
+        if contest.metric.name in _headlines(first):
+            shown += _flips(contest, first, show)
+    shown += [Text(line) for line in (*_differences(first, second), *_costs(first, second))]
+    shown += [
+        Text(f"{label}: {_verdict(folder)}") for label, folder in zip("AB", folders, strict=True)
+    ]
+    return shown
+
+
+def comparison_to_json(first: Evaluation, second: Evaluation) -> dict[str, Any]:
+    """The same as data; rows by their ids."""
+    return {
+        "systems": [first.system, second.system],
+        "rows": len(first.rows),
+        "metrics": [
+            {
+                "metric": contest.metric.name,
+                **asdict(contest.comparison),
+                "won": [row.example.id for row in contest.won],
+                "lost": [row.example.id for row in contest.lost],
+            }
+            for contest in contests(first, second)
+        ],
+        "differences": _differences(first, second),
+        "cost": [first.record["cost"], second.record["cost"]],
+    }
+
+
+def names(first: Evaluation, second: Evaluation, folders: Sequence[Path]) -> tuple[str, str]:
+    """What the two are called: the systems' names, with the run where these are the same."""
+    one, other = (
+        f"{printable(evaluation.system)} ({shown_path(folder)})"
+        for evaluation, folder in zip((first, second), folders, strict=True)
+    )
+    return one, other
+
+
+def _headlines(evaluation: Evaluation) -> list[str]:
+    return [f"{field} accuracy" for field in evaluation.task.fields]
+
+
+def _flips(contest: Contest, evaluation: Evaluation, show: int) -> list[Text]:
+    shown = []
+    for rows, what in ((contest.lost, "right in B alone"), (contest.won, "right in A alone")):
+        if rows:
+            shown.append(Text(f"{contest.metric.name}: {len(rows)} rows {what} (A's answer shown)"))
+            shown += [Text(f"  {wrong_case(row, evaluation.task)}") for row in rows[:show]]
+    return shown
+
+
+def _differences(first: Evaluation, second: Evaluation) -> list[str]:
+    """What identifies the runs and is not the same."""
+    keys = (
+        ("base", "base weights"),
+        ("weights_sha256", "base weights' content"),
+        ("trained_sha256", "what training left"),
+        ("quantization", "quantization"),
+        ("format", "format"),
+        ("task_sha256", "task"),
+        ("prompt_sha256", "prompt"),
+        ("engine", "engine"),
+        ("packages", "packages"),
+        ("machine", "machine"),
+        ("commit", "commit"),
+    )
+    differ = [what for key, what in keys if first.record.get(key) != second.record.get(key)]
+    return [f"they differ in: {', '.join(differ) or 'nothing that is recorded'}"]
+
+
+def _costs(first: Evaluation, second: Evaluation) -> list[str]:
+    lines = []
+    for label, evaluation in (("A", first), ("B", second)):
+        cost = evaluation.record["cost"]
+        speed = cost["rows_per_second"]
+        memory = cost["peak_memory_bytes"].get("process")
+        lines.append(
+            f"{label}: {f'{speed:.2f} rows/s' if speed else 'speed unknown'}, "
+            f"{1000 * cost['seconds_per_row_p50']:.0f} ms a row (p50), "
+            f"{1000 * cost['seconds_per_row_p95']:.0f} ms (p95), "
+            f"{cost['prompt_tokens']:,} prompt and {cost['generated_tokens']:,} generated tokens"
+            + (f", {memory / 1e9:.1f} GB at most" if memory else "")
+        )
+    return lines
+
+
+def _verdict(folder: Path) -> str:
+    try:
+        content = read_verdicts(folder)
+    except EvidenceError as error:
+        return str(error)
+    if content is None:
+        return "not judged"
+    return "may ship" if content["may_ship"] else "may NOT ship"

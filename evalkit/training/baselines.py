@@ -1,0 +1,123 @@
+"""One training from a baseline's recipe to the file in its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from evalkit.data import Dataset
+from evalkit.data.fingerprints import FILE as FINGERPRINTS
+from evalkit.data.fingerprints import Fingerprints
+from evalkit.engines.baseline import BaselineModel
+from evalkit.engines.majority import fit_majority
+from evalkit.engines.tfidf import Hashing, fit_tfidf
+from evalkit.environment import commit, machine, package_versions
+from evalkit.records import Example
+from evalkit.tasks import Task
+from evalkit.training.recipe import RowsRecipe, TfidfRecipe
+from evalkit.training.rows import prepare_rows
+
+PROVENANCE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class BaselineTraining:
+    """What is to be trained, on what, and where it goes."""
+
+    name: str
+    """The system's name."""
+    file: Path
+    """What is written; `provenance.json` and the fingerprints go beside it."""
+    task: Task
+    recipe: RowsRecipe
+    """A `TfidfRecipe`, or one of rows alone: the majority."""
+    dataset: Dataset
+    """The training rows, mapped to the task's labels."""
+
+
+def train_baseline(training: BaselineTraining, *, console: Console) -> dict[str, Any]:
+    """Train, write the baseline and what belongs beside it, and return its provenance.
+
+    Raises:
+        UserError: the development split does not fit the rows.
+    """
+    task, recipe, dataset = training.task, training.recipe, training.dataset
+    rows = prepare_rows(dataset, recipe)
+    console.print(f"{training.name}: {rows.describe()}", markup=False)
+    started = time.monotonic()
+    model: BaselineModel
+    if isinstance(recipe, TfidfRecipe):
+        hashing = Hashing(recipe.words, recipe.characters, recipe.hash_bits)
+        model = fit_tfidf(task, rows.train, hashing, c=recipe.c, class_weight=recipe.class_weight)
+    else:
+        model = fit_majority(task, rows.train)
+    seconds = time.monotonic() - started
+    accuracy = _accuracy(model, task, rows.dev)
+    for name, value in accuracy.items():
+        console.print(f"{training.name}: dev accuracy of {name}: {100 * value:.1f}", markup=False)
+    head, dirty = commit(training.file.parent)
+    provenance = {
+        "schema": PROVENANCE_VERSION,
+        "system": training.name,
+        "engine": model.describe()["engine"],
+        "task": task.name,
+        "task_sha256": task.fingerprint,
+        # A local path says nothing elsewhere; the hash below identifies the data.
+        "data": dataset.source if dataset.source.startswith("hf:") else Path(dataset.source).name,
+        "data_sha256": dataset.sha256,
+        "label_mappings": dict(dataset.label_mappings),
+        "recipe": recipe.model_dump(mode="json"),
+        "rows": rows.counts(),
+        "dev_accuracy": {name: round(value, 4) for name, value in accuracy.items()},
+        "seconds": round(seconds, 1),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "packages": package_versions(),
+        "machine": machine(),
+        "commit": head,
+        "dirty": dirty,
+    }
+    fingerprints = Fingerprints.of(rows.train, data_sha256=dataset.sha256)
+    _save(model, provenance, fingerprints, training.file)
+    return provenance
+
+
+def _accuracy(model: BaselineModel, task: Task, rows: Sequence[Example]) -> dict[str, float]:
+    """Field name -> share of right values, and `all` -> of rows with no wrong one."""
+    if not rows:
+        return {}
+    answers = model.answer([row.inputs for row in rows])
+    right = [
+        {name: answer.labels[name] == row.labels[name] for name in task.fields}
+        for row, answer in zip(rows, answers, strict=True)
+    ]
+    found = {name: sum(row[name] for row in right) / len(rows) for name in task.fields}
+    return found | {"all": sum(all(row.values()) for row in right) / len(rows)}
+
+
+def _save(
+    model: BaselineModel, provenance: dict[str, Any], fingerprints: Fingerprints, file: Path
+) -> None:
+    """Write everything aside and move it in, the baseline last: without it, none is here."""
+    making = file.parent / f".making-{os.getpid()}"
+    # A killed process may have left it, and process ids come again.
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    try:
+        model.save(making / file.name)
+        fingerprints.save(making / FINGERPRINTS)
+        text = json.dumps(provenance, indent=2, ensure_ascii=False) + "\n"
+        (making / "provenance.json").write_text(text, encoding="utf-8")
+        file.unlink(missing_ok=True)
+        for name in ("provenance.json", FINGERPRINTS, file.name):
+            (making / name).replace(file.with_name(name))
+    finally:
+        shutil.rmtree(making)

@@ -1,0 +1,228 @@
+"""Policy x measurement -> verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evalkit.errors import UserError
+from evalkit.evaluation import Contest, Metric
+from evalkit.evaluation.metric import accuracy, parse_failure_rate
+from evalkit.gates import (
+    Outcome,
+    Policy,
+    Verdict,
+    conclude,
+    find_policy,
+    judge,
+    load_policies,
+    policies_sha256,
+)
+from evalkit.metrics import compare_hits, proportion
+from evalkit.tasks import load_task
+
+BETTER = Policy(min_difference=0.0, min_cases=50, why="x")
+AT_LEAST_80 = Policy(min_value=0.8, min_cases=50, why="x")
+AT_MOST_1 = Policy(max_value=0.01, min_cases=50, why="x")
+NEVER = Policy(max_value=0.0, min_cases=50, why="x")
+
+
+@pytest.mark.parametrize(
+    ("policy", "count", "n", "mode", "outcome", "crosses"),
+    [
+        (AT_LEAST_80, 400, 500, "point", Outcome.PASS, True),  # exactly on the bound
+        (AT_LEAST_80, 399, 500, "point", Outcome.FAIL, True),
+        (AT_LEAST_80, 450, 500, "point", Outcome.PASS, False),
+        (AT_LEAST_80, 300, 500, "point", Outcome.FAIL, False),
+        (AT_LEAST_80, 415, 500, "strict", Outcome.INCONCLUSIVE, True),  # seed 006: 83.0%
+        (AT_LEAST_80, 450, 500, "strict", Outcome.PASS, False),
+        (AT_LEAST_80, 300, 500, "strict", Outcome.FAIL, False),
+        (AT_LEAST_80, 11, 15, "point", Outcome.INCONCLUSIVE, False),  # seed 004: 11 of 15
+        (AT_LEAST_80, 15, 15, "point", Outcome.INCONCLUSIVE, False),
+        (AT_MOST_1, 0, 500, "point", Outcome.PASS, False),
+        (AT_MOST_1, 5, 500, "point", Outcome.PASS, True),
+        (AT_MOST_1, 6, 500, "point", Outcome.FAIL, True),
+        (AT_MOST_1, 100, 500, "strict", Outcome.FAIL, False),
+        (NEVER, 0, 500, "point", Outcome.PASS, False),
+        (NEVER, 0, 500, "strict", Outcome.PASS, False),
+        (NEVER, 1, 500, "point", Outcome.FAIL, False),
+        (NEVER, 1, 500, "strict", Outcome.FAIL, False),
+        (NEVER, 0, 10, "point", Outcome.INCONCLUSIVE, False),
+        (NEVER, 1, 10, "point", Outcome.FAIL, False),
+    ],
+)
+def test_verdicts(
+    policy: Policy, count: int, n: int, mode: str, outcome: Outcome, crosses: bool
+) -> None:
+    verdict = judge("g", policy, proportion(count, n), mode=mode)  # type: ignore[arg-type]
+    assert verdict.outcome is outcome
+    assert ("crosses" in verdict.note) is crosses
+
+
+def contest(ours: list[bool], theirs: list[bool], metric: Metric | None = None) -> Contest:
+    found = compare_hits(ours, theirs)
+    return Contest(metric or parse_failure_rate(), "a", "b", found)
+
+
+def accuracy_contest(won: int, lost: int, n: int) -> Contest:
+    """Rows that the first alone gets right, that the second alone does, and all."""
+    ours = [True] * won + [False] * lost + [True] * (n - won - lost)
+    theirs = [False] * won + [True] * lost + [True] * (n - won - lost)
+    return contest(ours, theirs, accuracy(load_task("notifications-3level"), "priority"))
+
+
+@pytest.mark.parametrize(
+    ("won", "lost", "n", "outcome"),
+    [
+        (30, 5, 200, Outcome.PASS),
+        (15, 5, 200, Outcome.PASS),  # exact p = 0.041
+        (14, 6, 200, Outcome.INCONCLUSIVE),  # exact p = 0.115
+        (10, 10, 200, Outcome.FAIL),
+        (0, 0, 200, Outcome.FAIL),
+        (5, 30, 200, Outcome.FAIL),
+        (30, 5, 40, Outcome.INCONCLUSIVE),  # too few cases
+    ],
+)
+def test_being_better_has_to_be_shown(won: int, lost: int, n: int, outcome: Outcome) -> None:
+    for mode in ("point", "strict"):
+        assert judge("g", BETTER, accuracy_contest(won, lost, n), mode=mode).outcome is outcome
+
+
+def test_a_lower_rate_is_an_advantage() -> None:
+    fewer = contest([False] * 100, [True] * 30 + [False] * 70)
+    verdict = judge("g", BETTER, fewer)
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.estimate.value == pytest.approx(0.3)
+    assert 0 < verdict.estimate.low < 0.3 < verdict.estimate.high
+
+
+def test_not_much_worse_can_be_asked_for() -> None:
+    policy = Policy(min_difference=-0.05, min_cases=50, why="x")
+    assert judge("g", policy, accuracy_contest(4, 5, 1000)).outcome is Outcome.PASS
+    assert judge("g", policy, accuracy_contest(40, 80, 1000)).outcome is Outcome.INCONCLUSIVE
+    assert judge("g", policy, accuracy_contest(0, 100, 1000)).outcome is Outcome.FAIL
+
+
+def test_a_criterion_and_its_number_have_to_be_of_one_kind() -> None:
+    with pytest.raises(UserError, match=r"single number against it. Give it min_value"):
+        judge("g", BETTER, proportion(9, 10))
+    with pytest.raises(UserError, match=r"comparison against it. Give it min_difference"):
+        judge("g", AT_LEAST_80, accuracy_contest(1, 1, 100))
+
+
+def test_a_percentage_is_no_share() -> None:
+    with pytest.raises(UserError, match=r"8 is no share"):
+        judge("g", Policy(min_value=8, why="x"), proportion(100, 100))
+
+
+def test_a_verdict_says_what_it_could_have_noticed() -> None:
+    verdict = judge("g", AT_LEAST_80, proportion(160, 200))
+    assert verdict.detects is not None
+    assert 0.05 < verdict.detects < 0.10
+    larger = judge("g", AT_LEAST_80, proportion(1600, 2000))
+    assert larger.detects is not None
+    assert larger.detects < verdict.detects / 2
+    assert judge("g", NEVER, proportion(0, 200)).detects is None
+
+
+def test_an_undecided_verdict_says_how_many_cases_would_settle_it() -> None:
+    verdict = judge("g", AT_LEAST_80, proportion(166, 200), mode="strict")  # 83.0%
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.settled_by is not None
+    n = verdict.settled_by
+    settled = judge("g", AT_LEAST_80, proportion(round(0.83 * n) + 1, n), mode="strict")
+    assert settled.outcome is Outcome.PASS
+    assert judge("g", AT_LEAST_80, proportion(190, 200)).settled_by is None
+
+
+def regressed(won: int, lost: int, name: str = "g") -> Verdict:
+    against = accuracy_contest(won, lost, 500)
+    return judge(name, AT_LEAST_80, proportion(490, 500), regression=against)
+
+
+def test_a_significant_regression_does_not_ship_even_above_the_bound() -> None:
+    release = conclude("s", "f", [regressed(2, 30)], {})
+    assert [r.label for r in release.regressions] == ["g"]
+    assert not release.may_ship
+    assert conclude("s", "f", [regressed(30, 2)], {}).may_ship
+    assert conclude("s", "f", [regressed(5, 8)], {}).may_ship
+
+
+def test_many_gates_are_corrected_for() -> None:
+    slight = regressed(5, 16)  # exact p = 0.027
+    assert conclude("s", "f", [slight], {}).regressions
+    many = [slight, *(regressed(10, 10, f"g{i}") for i in range(9))]
+    assert not conclude("s", "f", many, {}).regressions
+
+
+def test_faulty_evidence_does_not_ship() -> None:
+    good = judge("g", AT_LEAST_80, proportion(490, 500))
+    assert conclude("s", "f", [good], {}).may_ship
+    assert not conclude("s", "f", [good], {}, faults=["stale"]).may_ship
+
+
+def test_an_excused_criterion_is_not_due() -> None:
+    good = judge("g", AT_LEAST_80, proportion(490, 500))
+    policies = {"g": AT_LEAST_80, "beats": BETTER}
+    assert conclude("s", "f", [good], policies).not_judged == ("beats",)
+    assert conclude("s", "f", [good], policies, excused=["beats"]).may_ship
+
+
+def test_the_hash_of_criteria_is_that_of_what_they_say(tmp_path: Path) -> None:
+    path = tmp_path / "gates.toml"
+    hashes = []
+    for text in ("[g]\nmin_value = 0.8\nwhy = 'x'\n", "# a\n[g]\nwhy = 'x'\nmin_value = 0.80\n"):
+        path.write_text(text)
+        hashes.append(policies_sha256(load_policies(path)))
+    assert hashes[0] == hashes[1]
+    path.write_text("[g]\nmin_value = 0.81\nwhy = 'x'\n")
+    assert policies_sha256(load_policies(path)) != hashes[0]
+
+
+def test_a_slice_has_a_name_of_its_own() -> None:
+    assert judge("g", NEVER, proportion(0, 100), slice_name="Work").label == "g[Work]"
+
+
+def test_nothing_judged_does_not_ship() -> None:
+    assert not conclude("s", "f", [], {}).may_ship
+
+
+def test_being_readable_is_not_enough_to_ship() -> None:
+    release = conclude("s", "f", [judge("g", NEVER, proportion(0, 100))], {"g": NEVER})
+    assert not release.may_ship
+    assert "any quality" in release.not_judged[0]
+
+
+def test_criteria_for_other_tasks_are_not_due() -> None:
+    policies = {"a": AT_LEAST_80, "b": Policy(max_value=0.0, task="intents", why="x")}
+    verdict = judge("a", AT_LEAST_80, proportion(100, 100))
+    assert conclude("s", "notifications", [verdict], policies).may_ship
+    assert conclude("s", "intents", [verdict], policies).not_judged == ("b",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[g]\nwhy = 'x'\n", "one of min_value"),
+        ("[g]\nmin_value = 0.5\nmax_value = 0.5\nwhy = 'x'\n", "one of min_value"),
+        ("[g]\nmin_value = 0.5\n", "why"),
+        ("[g]\nmin_value = 80\nwhy = 'x'\n", "min_value"),
+        ("[g]\nmin_valeu = 0.5\nwhy = 'x'\n", "min_valeu"),
+        ("[g\n", "not valid TOML"),
+    ],
+)
+def test_a_bad_criterion_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "gates.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_policies(path)
+
+
+def test_the_projects_own_criteria_are_valid() -> None:
+    path = Path(__file__).parents[2] / "suites" / "gates.toml"
+    policies = load_policies(path)
+    assert find_policy(policies, "priority_accuracy", path).min_value == 0.80
+    assert find_policy(policies, "folder_accuracy", path).min_value == 0.90
+    assert find_policy(policies, "out_of_enum_rate", path).max_value == 0.0
+    assert find_policy(policies, "parse_failure_rate", path).max_value == 0.01
