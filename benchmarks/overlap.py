@@ -26,10 +26,9 @@ from evalkit.data.minhash import (
     PERMUTATIONS,
     SEED,
     band_keys,
-    grams,
-    jaccard,
     sign,
     similar_bundles,
+    tabulate,
 )
 from evalkit.data.normalising import normalised_inputs
 from evalkit.data.overlap import THRESHOLD
@@ -132,14 +131,13 @@ def _example(name: str, body: str) -> Example:
 
 def _vary(body: str, words: list[str], rng: random.Random) -> str:
     """Replace two words, or one, so that a similarity of 0.8 remains."""
-    original = grams(normalised_inputs(_example("", body)))
     while True:
         varied = body.split()
         for place in rng.sample(range(len(varied) - 1), rng.randint(1, 2)):
             varied[place] = rng.choice(words)
         text = " ".join(varied)
-        similarity = jaccard(original, grams(normalised_inputs(_example("", text))))
-        if THRESHOLD <= similarity < 1:
+        table = tabulate(normalised_inputs(_example("", one)) for one in (body, text))
+        if THRESHOLD <= table.similarity(0, slice(1, 2))[0] < 1:
             return text
 
 

@@ -197,7 +197,8 @@ class Comparison:
     p_value: float
     """Two-sided, of no difference between the two."""
     method: str
-    """The test: "McNemar exact", "McNemar" or "paired bootstrap"."""
+    """The test: "McNemar mid-p" or "paired bootstrap"; "McNemar, clustered" and "paired
+    bootstrap, clustered" where rows are not independent."""
     n: int
     """Rows compared."""
     only_first: int | None = None

@@ -43,6 +43,7 @@ from evalkit.tasks import Task
 
 SCHEMA = 2
 RECORD, PREDICTIONS, VERDICTS = "record.json", "predictions.jsonl", "verdicts.json"
+_AGAIN = "`evalkit gate` judges the run again."
 BASELINES = "baselines"
 """Folder under `runs/`."""
 
@@ -171,11 +172,16 @@ def write_verdicts(folder: Path, verdicts: Mapping[str, Any]) -> None:
     making.replace(folder / VERDICTS)
 
 
-def read_verdicts(folder: Path) -> dict[str, Any] | None:
+def read_verdicts(folder: Path, criteria_sha256: str | None = None) -> dict[str, Any] | None:
     """What gates last said of a run; None where it was not judged.
 
+    Args:
+        folder: the run's.
+        criteria_sha256: of the criteria that hold now (`policies_sha256`), if they matter.
+
     Raises:
-        EvidenceError: they are verdicts on other predictions than those that are there.
+        EvidenceError: they are verdicts on other predictions than those that are there, or
+            under other criteria.
     """
     try:
         content = json.loads((folder / VERDICTS).read_text(encoding="utf-8"))
@@ -185,7 +191,9 @@ def read_verdicts(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise EvidenceError(f"{folder / VERDICTS} cannot be read: {error}") from error
     if content.get("predictions_sha256") != record.get("predictions_sha256"):
-        raise EvidenceError(f"{folder / VERDICTS} is of other predictions. Judge the run again.")
+        raise EvidenceError(f"{folder / VERDICTS} is of other predictions. {_AGAIN}")
+    if criteria_sha256 not in (None, content.get("criteria_sha256")):
+        raise EvidenceError(f"{folder / VERDICTS} was judged under other criteria. {_AGAIN}")
     verdicts: dict[str, Any] = content
     return verdicts
 

@@ -57,6 +57,8 @@ def test_the_table_fits_80_columns_when_piped() -> None:
     [
         (["fetch", "smolm2-3levl"], "Did you mean 'smollm2-3level'?"),
         (["train", "smollm2-3level-base"], "has no adapter to train"),
+        (["train", "keyword-intents"], "has no adapter to train"),
+        (["train", "tfidf-intents", "--data", "no-such.jsonl"], "no-such.jsonl"),
         (["train", "smollm2-3level", "--device", "tpu"], "--device is auto, cpu, cuda or mps"),
         (["train", "smollm2-3level", "--data"], "--data"),
         (["fly"], "fly"),
@@ -94,3 +96,71 @@ def test_help_does_not_load_what_is_heavy() -> None:
     assert done.returncode == 0, done.stderr
     assert "HEAVY []" in done.stdout
     assert "train" in done.stdout
+
+
+# Baselines: trained here, and judged like any other system
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A user's project with rows of its own and two baselines to train."""
+    words = {"payment": "支付账单", "inventory": "库存数量", "none": "天气不错"}
+    rows = [
+        {"id": f"{intent}{n}", "prompt": f"{text}{chr(ord('一') + n)}", "output": [intent]}
+        for n in range(20)
+        for intent, text in words.items()
+    ]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "rows.jsonl").write_text(lines, encoding="utf-8")
+    for engine in ("tfidf", "majority"):
+        folder = tmp_path / "adapters" / engine
+        folder.mkdir(parents=True)
+        (folder / "system.toml").write_text(
+            f'task = "intents"\nformat = "labels"\nengine = "{engine}"\n'
+            '[recipe]\ndata = "rows.jsonl"\ndev_rows = 9\n'
+        )
+    return tmp_path
+
+
+def gate(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    suites = str(ROOT / "suites")
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", suites, "-p", "no:cacheprovider", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("engine", ["tfidf", "majority"])
+def test_a_baseline_is_trained_and_then_here(project: Path, engine: str) -> None:
+    def shown() -> object:
+        listed = json.loads(evalkit("systems", "--json", cwd=project).stdout)
+        return {entry["name"]: entry["adapter"] for entry in listed}[engine]
+
+    assert shown() is False
+    done = evalkit("train", engine, cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "dev accuracy of intents" in done.stderr
+    assert f"The baseline {engine} is in " in done.stdout
+    assert shown() is True
+
+
+def test_an_untrained_or_broken_baseline_is_a_users_mistake(project: Path) -> None:
+    asked = ("--model", "tfidf", "--data", "rows.jsonl")
+    done = gate(*asked, cwd=project)
+    assert done.returncode == 4
+    assert "`evalkit train tfidf --data PATH` makes it." in done.stdout + done.stderr
+    (project / "adapters" / "tfidf" / "baseline.safetensors").write_bytes(b"no such thing")
+    done = gate(*asked, cwd=project)
+    assert done.returncode == 4
+    assert "cannot be read as a baseline" in " ".join((done.stdout + done.stderr).split())
+
+
+def test_a_baseline_from_the_shelf_is_judged(tmp_path: Path) -> None:
+    done = gate("--model", "tfidf-3level", "--runs", str(tmp_path), cwd=ROOT)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "tfidf-3level may NOT ship" in done.stdout
+    (run,) = tmp_path.glob("*-tfidf-3level")
+    assert run.is_dir()

@@ -9,13 +9,18 @@ import sys
 from pathlib import Path
 from random import Random
 
+# pytester unloads what a run imports: numpy cannot be loaded twice, and the rest takes seconds.
+import datasketch  # noqa: F401
 import pytest
-
-# pytester unloads what a run imports, and numpy cannot be loaded twice.
 import scipy.stats  # noqa: F401
+import sklearn.feature_extraction.text
+import sklearn.linear_model
+import sklearn.preprocessing  # noqa: F401
 
 import evalkit.reporting.terminal
-import evalkit.running  # noqa: F401
+import evalkit.running
+from evalkit.data import Fingerprints, load_dataset
+from evalkit.tasks import load_task
 
 SUITES = Path(__file__).parents[1] / "suites"
 BASELINE = 'task = "notifications-3level"\nformat = "json"\nengine = "tfidf"\n'
@@ -209,6 +214,254 @@ def test_strict_mode_wants_the_whole_interval(project: Project) -> None:
     result.stdout.fnmatch_lines(["*priority_accuracy 85.0%*"])
 
 
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_an_empty_test_set_exits_4(project: Project, text: str) -> None:
+    project.write_system()
+    project.data.write_text(text)
+    result = project.run("suites", "--model", "mine")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*holds no rows*"])
+
+
+def test_an_empty_folder_of_suites_exits_4(project: Project) -> None:
+    project.write_system()
+    for path in project.suites.glob("test_*.py"):
+        path.unlink()
+    result = project.run("suites", "--model", "mine")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*No test that was collected is for 'mine'*"])
+
+
+def test_an_open_verdict_says_how_many_cases_would_settle_it(project: Project) -> None:
+    project.write_system(wrong=36)
+    result = project.run("suites", "--model", "mine", "--gate-mode", "strict")
+    result.stdout.fnmatch_lines(
+        ["  246 cases would settle it, if the value stays", "~ the interval *246 cases (priority_*"]
+    )
+
+
+def test_some_of_the_rows_give_no_release(project: Project) -> None:
+    project.write_system()
+    result = project.run("suites", "--model", "mine", "--limit", "180")
+    assert result.ret == 1
+    result.assert_outcomes(passed=GATES)
+    result.stdout.fnmatch_lines(["*may NOT ship: partial: only the first 180 of 240 rows*"])
+
+
+def test_rows_that_were_trained_on_do_not_count(project: Project) -> None:
+    project.write_system(wrong=60)
+    examples = load_dataset(str(project.data), load_task("notifications-3level")).examples
+    path = project.root / "adapters" / "mine" / "contamination.bin"
+    Fingerprints.of(examples[60:120]).save(path)
+    result = project.run("suites", "--model", "mine")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "contamination *25.0%  (60/240,*FAIL",
+            "priority_accuracy  66.7%  (120/180 clean rows,*FAIL",
+            "*75.0% with the rows that it was trained on",
+            "contamination: 60 of 240 rows repeat one of 60 training rows (60 exact)",
+        ]
+    )
+    measured = project.verdicts()["measured"]["priority accuracy"]
+    assert (measured["successes"], measured["n"]) == (120, 180)
+    assert measured["on_all_rows"]["successes"] == 180
+
+
+def test_unknown_training_rows_are_inconclusive(project: Project) -> None:
+    project.write_system()
+    (project.root / "adapters" / "mine" / "contamination.bin").unlink()
+    result = project.run("suites", "--model", "mine")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "INCONCLUSIVE: contamination: what it was trained on is not known*",
+            "*may NOT ship: not judged: contamination*",
+        ]
+    )
+
+
+def test_damaged_fingerprints_exit_4(project: Project) -> None:
+    project.write_system()
+    (project.root / "adapters" / "mine" / "contamination.bin").write_bytes(b"x")
+    result = project.run("suites", "--model", "mine")
+    assert result.ret == 4
+    result.stdout.fnmatch_lines(["*contamination.bin is damaged*"])
+
+
+def test_no_better_than_tfidf_does_not_ship(project: Project) -> None:
+    project.write_system(wrong=240)
+    result = project.run("suites", "--model", "mine")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["beats_tfidf?priority?  -*needs > 0  FAIL"])
+
+
+def test_without_a_baseline_that_is_inconclusive(project: Project) -> None:
+    project.write_system()
+    shutil.rmtree(project.tfidf)
+    result = project.run("suites", "--model", "mine")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "INCONCLUSIVE: there is no TF-IDF baseline for task 'notifications-3level'*",
+            "*not judged: beats_tfidf*",
+        ]
+    )
+
+
+def test_the_baseline_itself_need_not_beat_itself(project: Project) -> None:
+    result = project.run("suites", "--model", "tfidf")
+    assert result.ret == 1
+    assert result.parseoutcomes()["skipped"] == 2
+    assert "beats_tfidf" not in result.stdout.str().split("release gate")[1]
+
+
+def judged_run(project: Project, **wrong: int) -> Path:
+    project.write_system(**wrong)
+    project.run("suites", "--model", "mine")
+    (run,) = project.runs
+    return run
+
+
+def test_a_stored_run_is_judged_again_without_its_system(project: Project) -> None:
+    run = judged_run(project, wrong=20)
+    shutil.rmtree(project.root / "adapters" / "mine")
+    assert project.run("suites", "--run", run.name).ret == 0
+    assert project.verdicts()["may_ship"] is True
+    gates = project.suites / "gates.toml"
+    gates.write_text(gates.read_text().replace("min_value = 0.80", "min_value = 0.95"))
+    result = project.run("suites", "--run", str(run))
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*mine may NOT ship: 1 failed (priority_accuracy 91.7%).*"])
+    assert project.verdicts()["may_ship"] is False
+
+
+def test_one_edited_byte_is_refused(project: Project) -> None:
+    run = judged_run(project)
+    path = run / "predictions.jsonl"
+    path.write_text(path.read_text().replace('"priority": 3', '"priority": 2', 1))
+    result = project.run("suites", "--run", str(run))
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*mine may NOT ship: *predictions.jsonl was changed after the*"])
+    result.assert_outcomes()
+
+
+def test_half_a_run_is_refused(project: Project) -> None:
+    run = judged_run(project)
+    path = run / "predictions.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:100]))
+    result = project.run("suites", "--run", str(run))
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["*may NOT ship: *predictions.jsonl has 100 of the run's 240 rows*"]
+    )
+
+
+def test_a_run_of_rows_that_have_changed_since_is_stale(project: Project) -> None:
+    run = judged_run(project)
+    project.data.write_text(project.data.read_text().replace(word(project, 5), "another"))
+    result = project.run("suites", "--run", str(run))
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*may NOT ship: stale: *test.jsonl now holds other rows*"])
+    result.assert_outcomes()
+
+
+def test_a_run_that_is_not_there_exits_4(project: Project) -> None:
+    result = project.run("suites", "--run", "none")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*There is no run 'none'*"])
+
+
+def test_a_regression_does_not_ship_even_above_the_threshold(project: Project) -> None:
+    run = judged_run(project)
+    keep = ["baseline", "set", run.name, "--name", "last"]
+    assert evalkit(project, *keep).returncode == 0
+    shutil.rmtree(project.root / "adapters" / "mine")
+    project.write_system(wrong=24)  # 90%
+    result = project.run("suites", "--model", "mine")
+    assert result.ret == 0
+    result = project.run("suites", "--model", "mine", "--against", "last")
+    assert result.ret == 1
+    result.assert_outcomes(passed=GATES)
+    result.stdout.fnmatch_lines(
+        [
+            "priority accuracy: mine 90.0%, mine (last) 100.0%, -10.0 *: a regression *Holm*",
+            "*may NOT ship: 4 worse than the baseline (priority_accuracy -10.0, *",
+        ]
+    )
+    newest = json.loads((project.runs[-1] / "verdicts.json").read_text())
+    regressed = [entry["gate"] for entry in newest["regressions"]]
+    assert regressed == ["priority_accuracy", *(f"priority_recall[{i}]" for i in (1, 2, 3))]
+    # The same again is no regression.
+    assert project.run("suites", "--run", run.name, "--against", "last").ret == 0
+
+
+def test_a_baseline_of_other_rows_exits_4(project: Project) -> None:
+    run = judged_run(project)
+    assert evalkit(project, "baseline", "set", str(run)).returncode == 0
+    project.write_rows(200)
+    result = project.run("suites", "--model", "mine", "--against", "mine")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*different test sets*"])
+
+
+def evalkit(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from evalkit.cli import main; main()", *arguments],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_line_judges_with_pytests_exit_codes(project: Project) -> None:
+    run = judged_run(project, wrong=20)
+    done = evalkit(project, "gate", run.name)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mine may ship" in done.stdout
+    gates = project.root / "strict.toml"
+    text = (project.suites / "gates.toml").read_text()
+    gates.write_text(text.replace("min_value = 0.80", "min_value = 0.95"))
+    done = evalkit(project, "gate", run.name, "--gates", str(gates))
+    assert done.returncode == 1
+    assert "mine may NOT ship: 1 failed (priority_accuracy 91.7%)" in done.stdout
+    assert evalkit(project, "gate", "none").returncode == 4
+
+
+def test_two_runs_are_compared(project: Project) -> None:
+    project.write_system("good")
+    project.write_system("bad", wrong=60)
+    project.run("suites", "--model", "good", "--model", "bad")
+    first, second = sorted(project.runs, key=lambda run: run.name.endswith("bad"))
+    done = evalkit(project, "compare", str(first), str(second))
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.split("priority accuracy: ")[0].splitlines()[3:20])) <= 80
+    for part in ("priority recall of high", "60 rows right in A alone", "they differ in: "):
+        assert part in done.stdout
+    assert "B: may NOT ship" in done.stdout
+    gates = project.suites / "gates.toml"
+    gates.write_text(gates.read_text().replace("min_value = 0.80", "min_value = 0.85"))
+    assert "under other criteria" in evalkit(project, "compare", str(first), str(second)).stdout
+    content = json.loads(evalkit(project, "compare", str(first), str(second), "--json").stdout)
+    (found,) = [m for m in content["metrics"] if m["metric"] == "priority accuracy"]
+    assert (found["only_first"], found["only_second"], len(found["won"])) == (60, 0, 60)
+    assert found["p_value"] < 1e-9
+
+
+def test_runs_of_other_rows_are_not_compared(project: Project) -> None:
+    first = judged_run(project)
+    shutil.rmtree(project.root / "adapters" / "mine")
+    project.write_rows(239)
+    project.write_system()
+    project.run("suites", "--model", "mine")
+    (second,) = [run for run in project.runs if run != first]
+    done = evalkit(project, "compare", str(first), str(second))
+    assert done.returncode == 4
+    assert "different test sets" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_several_systems_are_judged_in_one_session(project: Project) -> None:
     project.write_system("good")
     project.write_system("bad", wrong=240)
@@ -364,7 +617,9 @@ def test_an_unknown_gate_is_named_with_its_neighbour(project: Project) -> None:
 
 def test_escape_sequences_in_data_and_answers_do_not_reach_the_terminal(project: Project) -> None:
     path = project.data
-    path.write_text(path.read_text().replace(word(project, 5), "\\u001b]0;owned\\u0007 \\u202e\\u001b[2J"))
+    path.write_text(
+        path.read_text().replace(word(project, 5), "\\u001b]0;owned\\u0007 \\u202e\\u001b[2J")
+    )
     project.write_system(r5='{"folder": "\\u001b[31mSpam", "priority": 1}')
     result = project.run("suites", "--model", "mine", "--color=no")
     assert result.ret == 1
@@ -422,7 +677,7 @@ def test_the_record_names_what_decides_the_answers(project: Project) -> None:
 def test_the_usual_numbers_are_stored_beside_the_verdicts(project: Project) -> None:
     project.write_system(wrong=24)
     result = project.run("suites", "--model", "mine")
-    result.stdout.fnmatch_lines(["measured: all fields right 90.0% *"])
+    result.stdout.fnmatch_lines(["answers: all fields right 90.0% *", "priority: accuracy 90.0% *"])
     measured = project.verdicts()["measured"]
     assert measured["all fields right"]["successes"] == 216
     assert measured["format violations"]["value"] == 0

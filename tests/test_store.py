@@ -142,12 +142,15 @@ def test_a_baseline_is_replaced_by_a_whole_run_only(tmp_path: Path) -> None:
     assert [path.name for path in kept.parent.iterdir()] == ["good"]
 
 
-def test_verdicts_on_other_predictions_are_not_believed(tmp_path: Path) -> None:
+def test_verdicts_on_other_predictions_or_criteria_are_not_believed(tmp_path: Path) -> None:
     folder = write_run(evaluation("json", ["x"]), tmp_path)
     assert read_verdicts(folder) is None
     record = json.loads((folder / "record.json").read_text())
-    write_verdicts(folder, {"predictions_sha256": record["predictions_sha256"]})
-    assert read_verdicts(folder)
+    said = {"predictions_sha256": record["predictions_sha256"], "criteria_sha256": "1"}
+    write_verdicts(folder, said)
+    assert read_verdicts(folder) == read_verdicts(folder, "1") == said
+    with pytest.raises(EvidenceError, match="other criteria"):
+        read_verdicts(folder, "2")
     write_verdicts(folder, {"predictions_sha256": "0"})
     with pytest.raises(EvidenceError, match="other predictions"):
         read_verdicts(folder)

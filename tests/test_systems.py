@@ -10,8 +10,10 @@ import pytest
 
 from evalkit.errors import UserError
 from evalkit.systems import (
+    ADAPTER_FILES,
     BrokenSystem,
     System,
+    find_baseline,
     find_shelf,
     list_systems,
     load_system,
@@ -21,6 +23,7 @@ from evalkit.training.recipe import read_recipe
 
 ROOT = Path(__file__).parents[1]
 PLAIN = 'task = "notifications-3level"\nformat = "json"\nbase = "hf:Tiny/Model"\n'
+WISHES = 'task = "intents"\nformat = "labels"\n'
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +76,12 @@ def test_every_system_of_the_seeds_is_on_the_shelf(shelf: dict[str, System]) -> 
         "smollm2-call-base": ("notifications-5level", "call"),
         "smollm2-intents": ("intents", "labels"),
         "smollm2-intents-base": ("intents", "labels"),
+        **{f"{kind}-intents": ("intents", "labels") for kind in ("tfidf", "majority")},
+        **{
+            f"{kind}-{level}": (f"notifications-{level}", "json")
+            for kind in ("tfidf", "majority")
+            for level in ("3level", "5level")
+        },
     }
     there = {name: (shelf[name].task.name, shelf[name].format.name) for name in seeds}
     assert there == seeds
@@ -83,8 +92,8 @@ def test_every_file_fits_its_tables(shelf: dict[str, System]) -> None:
         first = (system.folder / "system.toml").read_text().partition("\n")[0]
         assert first.startswith("# "), name
         assert 0 < len(system.config.summary) <= 60, name
-        assert bool(system.config.recipe) == (system.adapter_folder is not None), name
-        if system.config.recipe:
+        assert bool(system.config.recipe) == bool(system.trained_files), name
+        if system.config.recipe and not system.is_baseline:
             read_recipe(system.config.recipe, name)
 
 
@@ -213,6 +222,8 @@ def test_an_adapter_without_a_file_is_shown_what_to_write(tmp_path: Path) -> Non
         (PLAIN + "adapter = false\n[recipe]\nseed = 1\n", "this system has none"),
         (PLAIN + 'summary = "a\\u001b[2J"\n', "one line of printable text"),
         ('task = "intents"\nformat = "labels"\n', "needs base ="),
+        (PLAIN + 'engine = "tfidf"\n', "reads no weights; leave out `base`"),
+        (WISHES + 'engine = "keyword"\n[recipe]\ndata = "x"\n', "this system has none"),
     ],
 )
 def test_faults_are_named_with_their_file(tmp_path: Path, text: str, said: str) -> None:
@@ -287,9 +298,70 @@ def test_commands_name_a_system_off_the_shelf_by_its_path(tmp_path: Path) -> Non
 def test_a_base_system_lacks_no_adapter_and_a_baseline_nothing(tmp_path: Path) -> None:
     base = load_system(put(tmp_path / "base", PLAIN + "adapter = false\n"))
     assert (base.adapter_folder, len(missing_parts(base))) == (None, 1)
-    text = 'task = "intents"\nformat = "labels"\nengine = "keyword"\n'
-    keyword = load_system(put(tmp_path / "keyword", text))
+    keyword = load_system(put(tmp_path / "keyword", WISHES + 'engine = "keyword"\n'))
     assert (keyword.source, keyword.adapter_folder, missing_parts(keyword)) == (None, None, [])
+    assert (keyword.trained_files, keyword.is_trained, keyword.is_baseline) == ((), True, True)
+    assert not base.is_baseline
+
+
+# Baselines
+
+
+@pytest.mark.parametrize(
+    ("engine", "file"), [("tfidf", "baseline.safetensors"), ("majority", "baseline.json")]
+)
+def test_an_untrained_baseline_says_what_makes_it(tmp_path: Path, engine: str, file: str) -> None:
+    text = f'{WISHES}engine = "{engine}"\n[recipe]\ndata = "rows.jsonl"\n'
+    folder = put(tmp_path / "adapters" / "mine", text)
+    system = load_system("mine")
+    assert (system.source, system.adapter_folder, system.is_trained) == (None, None, False)
+    assert system.trained_files == (folder / file,)
+    (said,) = missing_parts(system)
+    assert said == (
+        f"The baseline has not been trained (adapters/mine/ lacks {file}): "
+        "`evalkit train mine --data PATH` makes it."
+    )
+    (folder / file).touch()
+    assert (missing_parts(system), system.is_trained, system.is_baseline) == ([], True, True)
+
+
+def test_trained_files_are_what_decides_the_answers(tmp_path: Path) -> None:
+    folder = put(tmp_path / "mine")
+    system = load_system(folder)
+    assert [path.name for path in system.trained_files] == list(ADAPTER_FILES)
+    assert (system.is_trained, system.is_baseline) == (False, False)
+    put_adapter(folder)
+    assert system.is_trained
+
+
+def test_a_baseline_is_found_by_its_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = tmp_path / "adapters"
+    mine = load_system(put(shelf / "mine"))
+    assert find_baseline(mine.task) is None
+    put(shelf / "a-broken", "task = ")
+    put(shelf / "b-wishes", WISHES + 'engine = "tfidf"\n')
+    put(shelf / "c-majority", PLAIN.partition("base")[0] + 'engine = "majority"\n')
+    found = put(shelf / "d-tfidf", PLAIN.partition("base")[0] + 'engine = "tfidf"\n')
+    put(shelf / "e-tfidf", PLAIN.partition("base")[0] + 'engine = "tfidf"\n')
+    for beside in (None, mine):
+        baseline = find_baseline(mine.task, beside=beside)
+        assert baseline is not None
+        assert baseline.folder == found
+    # A system off the shelf: its neighbours come first, then the shelf.
+    lab = load_system(put(tmp_path / "lab" / "mine"))
+    baseline = find_baseline(lab.task, beside=lab)
+    assert baseline is not None
+    assert baseline.folder == found
+    near = put(tmp_path / "lab" / "z", PLAIN.partition("base")[0] + 'engine = "tfidf"\n')
+    baseline = find_baseline(lab.task, beside=lab)
+    assert baseline is not None
+    assert baseline.folder == near
+
+
+def test_without_a_shelf_no_baseline_is_found(tmp_path: Path) -> None:
+    system = load_system(put(tmp_path / "lab" / "mine"))
+    assert find_baseline(system.task) is None
+    assert find_baseline(system.task, beside=system) is None
 
 
 def test_nothing_heavy_is_imported() -> None:
@@ -298,7 +370,7 @@ def test_nothing_heavy_is_imported() -> None:
         "from pathlib import Path\n"
         f"evalkit.systems.list_systems(Path({str(ROOT / 'adapters')!r}))\n"
         "heavy = {'torch', 'transformers', 'peft', 'gguf', 'datasets', 'numpy', 'rich'}\n"
-        "print(sorted((heavy | {'huggingface_hub', 'filelock'}) & set(sys.modules)))"
+        "print(sorted((heavy | {'huggingface_hub', 'filelock', 'sklearn'}) & set(sys.modules)))"
     )
     run = subprocess.run(
         [sys.executable, "-c", script],

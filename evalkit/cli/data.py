@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from evalkit.data import Dataset
     from evalkit.tasks import Task
+    from evalkit.training.recipe import RowsRecipe
 
 data = typer.Typer(help="Rows: duplicates, overlap, fingerprints.", no_args_is_help=True)
 
@@ -78,19 +79,11 @@ def fingerprint(
     from evalkit.data import Fingerprints, load_dataset
     from evalkit.data.fingerprints import FILE
     from evalkit.systems import load_system, shown_path
-    from evalkit.training.recipe import RowsRecipe
     from evalkit.training.rows import prepare_rows
 
     system = load_system(name)
     path = system.folder / "provenance.json"
-    provenance = _read_provenance(path, system.name)
-    recipe = RowsRecipe.model_validate(
-        {
-            key: value
-            for key, value in provenance["recipe"].items()
-            if key in RowsRecipe.model_fields
-        }
-    )
+    provenance, recipe = _read_provenance(path, system.name)
     dataset = load_dataset(
         source or recipe.data,
         system.task,
@@ -105,7 +98,8 @@ def fingerprint(
             "that data, with the --mapping and --on-bad-row of the training."
         )
     rows = prepare_rows(dataset, recipe)
-    if rows.counts() != provenance["rows"]:
+    counts = rows.counts()
+    if any(counts[key] != provenance["rows"].get(key) for key in ("trained_on", "dev_sha256")):
         raise UserError(
             f"{system.name} was trained on other rows of {dataset.source} than this version of "
             "evalkit would choose. Train it again, or use the version that trained it."
@@ -117,6 +111,7 @@ def fingerprint(
 
 def _read_provenance(path: Path, system: str) -> tuple[dict[str, Any], RowsRecipe]:
     from evalkit.systems import shown_path
+    from evalkit.training.recipe import RowsRecipe
 
     if not path.is_file():
         raise UserError(
@@ -125,11 +120,18 @@ def _read_provenance(path: Path, system: str) -> tuple[dict[str, Any], RowsRecip
         )
     try:
         provenance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not {"recipe", "rows", "data_sha256"} <= set(provenance):
-            raise ValueError("it lacks `recipe`, `rows` or `data_sha256`")
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{shown_path(path)} cannot be read: {error}. Train again.") from error
-    return provenance
+        keys = {*RowsRecipe.model_fields} & {*provenance["recipe"]}
+        recipe = RowsRecipe.model_validate({key: provenance["recipe"][key] for key in keys})
+        if not (
+            isinstance(provenance["rows"], dict) and isinstance(provenance["data_sha256"], str)
+        ):
+            raise TypeError
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{shown_path(path)} does not say what was trained on. `evalkit train {system}` "
+            "writes it anew."
+        ) from error
+    return provenance, recipe
 
 
 def _load(

@@ -44,10 +44,12 @@ def compare(
     second: Run,
     runs: RUNS = Path("runs"),
     show: Annotated[int, typer.Option(help="How many flipped rows to show each way.")] = 5,
+    gates: Annotated[Path, typer.Option(help="Release criteria.")] = Path("suites/gates.toml"),
     as_json: AsJson = False,
 ) -> None:
     """Hold two runs against each other, metric by metric, by paired tests on the same rows."""
     from evalkit.evaluation import check_same_rows
+    from evalkit.gates import load_policies, policies_sha256
     from evalkit.reporting.comparison import comparison_report, comparison_to_json
     from evalkit.reporting.terminal import to_text
     from evalkit.store import find_run, read_run
@@ -59,7 +61,8 @@ def compare(
         typer.echo(json.dumps(comparison_to_json(ours, theirs), indent=2))
         return
     out = console(sys.stdout)
-    shown = comparison_report(ours, theirs, folders, show)
+    criteria = policies_sha256(load_policies(gates)) if gates.is_file() else None
+    shown = comparison_report(ours, theirs, folders, show=show, criteria_sha256=criteria)
     typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
 
 

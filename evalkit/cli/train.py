@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from evalkit.data import Dataset
     from evalkit.systems import System
+    from evalkit.training.run import Training
 
 ReadRows = Callable[[str], "Dataset"]
 """A recipe's `data` -> the rows."""
@@ -29,7 +32,20 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps; for adapters.")] = "auto",
     mapping: Annotated[str, typer.Option(help="Label scheme of the data.")] = "auto",
     on_bad_row: Annotated[str, typer.Option(help="stop or skip.")] = "stop",
-    restart: Annotated[bool, typer.Option(help="Forget an interrupted training.")] = False,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe: --set lora.r=8."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option(help="Measure one step and say what the training would be.")
+    ] = False,
+    resume: Annotated[
+        bool | None,
+        typer.Option(help="Go on with an interrupted training (the default), or start anew."),
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option(help="Forget an interrupted training; the same as --no-resume.")
+    ] = False,
 ) -> None:
     """Make a system's adapter, or a baseline, by its recipe.
 
@@ -44,6 +60,9 @@ def train(
         raise UserError(f"{system.name} has no adapter to train.")
     if not system.config.recipe:
         raise UserError(f"{system.folder / 'system.toml'} has no [recipe] to train by.")
+    if resume and restart:
+        raise UserError("--resume and --restart contradict each other.")
+    table = changed(system.config.recipe, change or [])
     out = console(sys.stderr)
 
     def read_rows(source: str) -> Dataset:
@@ -62,33 +81,66 @@ def train(
 
     engine = system.config.engine
     if engine == "tfidf" or engine == "majority":
-        _train_baseline(system, engine, read_rows, out)
+        if dry_run:
+            raise UserError("--dry-run is for adapters; a baseline takes seconds.")
+        _train_baseline(system, table, engine, read_rows, out)
         typer.echo(f"The baseline {system.name} is in {system.folder}")
-    else:
-        _train_adapter(system, read_rows, out, device, restart)
-        typer.echo(f"The adapter of {system.name} is in {system.folder}")
+        return
+
+    from evalkit.engines.loading import quiet_libraries
+
+    quiet_libraries()
+    from evalkit.training.run import plan, run_training
+
+    training = _describe(system, table, read_rows)
+    if dry_run:
+        typer.echo(plan(training, device=device, console=out).describe())  # type: ignore[arg-type]
+        return
+    run_training(training, device=device, restart=restart or resume is False, console=out)  # type: ignore[arg-type]
+    typer.echo(f"The adapter of {system.name} is in {system.folder}")
 
 
-def _train_adapter(
-    system: System, read_rows: ReadRows, out: Console, device: str, restart: bool
-) -> None:
+def changed(recipe: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """A recipe table with some keys set anew.
+
+    Args:
+        recipe: the `[recipe]` table.
+        changes: `key=value` each; a dot leads into a table, and the value is TOML (text that is
+            not stands for itself).
+
+    Raises:
+        UserError: a change without `=`, or one that leads into what is no table.
+    """
+    table = copy.deepcopy(dict(recipe))
+    for change in changes:
+        key, equals, text = change.partition("=")
+        *path, last = key.strip().split(".")
+        if not equals or not last:
+            raise UserError(f"--set takes KEY=VALUE, such as lora.r=8, not '{change}'.")
+        inner = table
+        for name in path:
+            inner = inner.setdefault(name, {})
+            if not isinstance(inner, dict):
+                raise UserError(f"--set {change}: '{name}' is not a table of the recipe.")
+        try:
+            inner[last] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            inner[last] = text.strip()
+    return table
+
+
+def _describe(system: System, table: Mapping[str, Any], read_rows: ReadRows) -> Training:
     from evalkit.training.recipe import read_recipe
+    from evalkit.training.run import Training
     from evalkit.weights import weights_fingerprint
 
-    recipe = read_recipe(system.config.recipe, str(system.folder / "system.toml"))
+    recipe = read_recipe(table, str(system.folder / "system.toml"))
     assert system.config.base is not None
     assert system.source is not None
     base = system.source.locate()
     if base is None:
         raise UserError(system.source.absence(f"evalkit fetch {system.argument}"))
-    dataset = read_rows(recipe.data)
-
-    from evalkit.engines.loading import quiet_libraries
-
-    quiet_libraries()
-    from evalkit.training.run import Training, run_training
-
-    training = Training(
+    return Training(
         name=system.name,
         folder=system.folder,
         task=system.task,
@@ -97,18 +149,21 @@ def _train_adapter(
         base_name=system.config.base,
         base_folder=base,
         weights_sha256=weights_fingerprint(base),
-        dataset=dataset,
+        dataset=read_rows(recipe.data),
     )
-    run_training(training, device=device, restart=restart, console=out)  # type: ignore[arg-type]
 
 
 def _train_baseline(
-    system: System, engine: Literal["tfidf", "majority"], read_rows: ReadRows, out: Console
+    system: System,
+    table: Mapping[str, Any],
+    engine: Literal["tfidf", "majority"],
+    read_rows: ReadRows,
+    out: Console,
 ) -> None:
     from evalkit.training.baselines import BaselineTraining, train_baseline
     from evalkit.training.recipe import read_baseline_recipe
 
-    recipe = read_baseline_recipe(engine, system.config.recipe, str(system.folder / "system.toml"))
+    recipe = read_baseline_recipe(engine, table, str(system.folder / "system.toml"))
     training = BaselineTraining(
         name=system.name,
         file=system.trained_files[0],

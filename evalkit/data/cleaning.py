@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from evalkit.data.normalising import exact_inputs
 from evalkit.records import Example
 
 
@@ -23,7 +24,7 @@ def deduplicate(examples: Iterable[Example]) -> Deduplicated:
     """Keep the first of all examples whose inputs are the same, character by character."""
     groups: dict[tuple[tuple[str, str], ...], list[Example]] = {}
     for example in examples:
-        groups.setdefault(tuple(sorted(example.inputs.items())), []).append(example)
+        groups.setdefault(exact_inputs(example), []).append(example)
     kept = tuple(group[0] for group in groups.values())
     dropped = sum(len(group) - 1 for group in groups.values())
     conflicts = tuple(tuple(group) for group in groups.values() if _disagree(group))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.data.minhash import NGRAM, PERMUTATIONS, SEED, sign, similar_pairs
-from evalkit.data.normalising import normalised_inputs
+from evalkit.data.normalising import exact_inputs, normalised_inputs
 from evalkit.data.overlap import THRESHOLD, Kind, Match, check_threshold
 from evalkit.errors import UserError
 from evalkit.records import Example
@@ -170,7 +170,7 @@ def load_fingerprints(path: Path) -> Fingerprints:
 
 
 def _hash_exact(example: Example) -> int:
-    return _hash(json.dumps(dict(example.inputs), sort_keys=True))
+    return _hash(json.dumps(exact_inputs(example)))
 
 
 def _hash(text: str) -> int:

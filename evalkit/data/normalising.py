@@ -1,4 +1,4 @@
-"""What near-identical texts differ in, taken away: the one normalisation of evalkit."""
+"""What is compared where inputs are looked for again: as they stand, or normalised."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def normalise_text(text: str) -> str:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     words = _BETWEEN_WORDS.sub(" ", _NUMBER.sub("0", folded)).strip()
     return words or " ".join(folded.split())
+
+
+def exact_inputs(example: Example) -> tuple[tuple[str, str], ...]:
+    """Return an example's inputs as they stand, equal for equal ones and fit for a dict's key."""
+    return tuple(sorted(example.inputs.items()))
 
 
 def normalised_inputs(example: Example) -> str:

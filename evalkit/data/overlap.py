@@ -7,21 +7,14 @@ normalised texts share most of their character n-grams).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from evalkit.data.minhash import (
-    MARGIN,
-    estimate,
-    grams,
-    jaccard,
-    sign,
-    similar_bundles,
-    similar_pairs,
-)
-from evalkit.data.normalising import normalised_inputs
+from evalkit.data.minhash import near_pairs, sign, similar_bundles, tabulate
+from evalkit.data.normalising import exact_inputs, normalised_inputs
 from evalkit.errors import UserError
 from evalkit.records import Example
 
@@ -102,10 +95,13 @@ def find_overlap(
         for row in asked.rows[place]:
             found[row] = match
     for text, rows in zip(asked.texts, asked.rows, strict=True):
-        same = known.rows[known.places[text]] if text in known.places else []
-        for row in rows if same else ():
-            exact = (i for i in same if train[i].inputs == test[row].inputs)
-            position = next(exact, None)
+        if text not in known.places:
+            continue
+        same = known.rows[known.places[text]]
+        # Built backwards, so that the first of several equal rows stays.
+        exact = {exact_inputs(train[position]): position for position in reversed(same)}
+        for row in rows:
+            position = exact.get(exact_inputs(test[row]))
             kind = Kind.NORMALISED if position is None else Kind.EXACT
             found[row] = Match(kind, 1.0, same[0] if position is None else position)
     return Overlap(
@@ -161,11 +157,8 @@ class _Texts:
     """Text -> its number, in the order of their first rows."""
     rows: Sequence[list[int]]
     """For each text the rows that have it, ascending."""
+    texts: Sequence[str]
     signatures: Signatures
-
-    @property
-    def texts(self) -> Sequence[str]:
-        return tuple(self.places)
 
 
 def _read(examples: Iterable[Example]) -> _Texts:
@@ -173,22 +166,22 @@ def _read(examples: Iterable[Example]) -> _Texts:
     for row, example in enumerate(examples):
         rows.setdefault(normalised_inputs(example), []).append(row)
     places = {text: place for place, text in enumerate(rows)}
-    return _Texts(places, tuple(rows.values()), sign(rows))
+    return _Texts(places, tuple(rows.values()), tuple(rows), sign(rows))
 
 
 def _near_matches(known: _Texts, asked: _Texts, threshold: float) -> Iterator[tuple[int, Match]]:
     """Yield for each text asked about the known text most like it, where one is near."""
-    texts, others = known.texts, asked.texts
+    new = [place for place, text in enumerate(asked.texts) if text not in known.places]
     best: dict[int, tuple[float, int]] = {}
-    # The smaller side is indexed and the larger one gone through block by block.
-    pairs = similar_pairs(known.signatures, asked.signatures, threshold, threshold - MARGIN)
-    for block in pairs:
-        for i, j in zip(block[0].tolist(), block[1].tolist(), strict=True):
-            if others[j] in known.places:
-                continue
-            similarity = jaccard(grams(texts[i]), grams(others[j]))
-            if similarity >= threshold:
-                best[j] = max(best.get(j, (0.0, 0)), (similarity, -i))
+    pairs = near_pairs(
+        known.texts,
+        known.signatures,
+        [asked.texts[place] for place in new],
+        asked.signatures[new],
+        threshold,
+    )
+    for i, j, similarity in pairs:
+        best[new[j]] = max(best.get(new[j], (0.0, 0)), (similarity, -i))
     for j, (similarity, i) in best.items():
         yield j, Match(Kind.NEAR, similarity, known.rows[-i][0])
 
@@ -198,7 +191,7 @@ def _duplicates(examples: Sequence[Example], texts: _Texts, threshold: float) ->
     for rows in texts.rows:
         same: dict[tuple[tuple[str, str], ...], list[int]] = {}
         for row in rows if len(rows) > 1 else ():
-            same.setdefault(tuple(sorted(examples[row].inputs.items())), []).append(row)
+            same.setdefault(exact_inputs(examples[row]), []).append(row)
         exact += same.values()
     by_kind: dict[Kind, Iterable[list[int]]] = {
         Kind.EXACT: exact,
@@ -221,22 +214,29 @@ def _labels_differ(examples: Sequence[Example], rows: Sequence[int]) -> bool:
 def _near_groups(texts: _Texts, threshold: float) -> list[list[int]]:
     """Return the rows of each connected component, ascending, by their first rows."""
     components = _Components(len(texts.places))
-    listed = texts.texts
     for bundle in similar_bundles(texts.signatures, threshold):
-        for here in bundle:
-            apart = [there for there in bundle if components.find(there) != components.find(here)]
-            if not apart:
-                break
-            seems = estimate(texts.signatures[here], texts.signatures[apart])
-            for there, similarity in zip(apart, seems.tolist(), strict=True):
-                if similarity >= threshold - MARGIN and (
-                    jaccard(grams(listed[here]), grams(listed[there])) >= threshold
-                ):
-                    components.join(here, there)
+        _connect(bundle, components, texts.texts, threshold)
     groups: dict[int, list[int]] = {}
     for place, rows in enumerate(texts.rows):
         groups.setdefault(components.find(place), []).extend(rows)
     return sorted(map(sorted, groups.values()))
+
+
+def _connect(
+    bundle: Sequence[int], components: _Components, texts: Sequence[str], threshold: float
+) -> None:
+    """Join the components of those texts of a bundle that are near."""
+    roots = [components.find(place) for place in bundle]
+    ((largest, size),) = Counter(roots).most_common(1)
+    if size == len(bundle):
+        return
+    table = tabulate(texts[place] for place in bundle)
+    for at, root in enumerate(roots):
+        # Of two texts that are not connected one lies outside the largest component.
+        if root != largest:
+            near = table.similarity(at, slice(None)) >= threshold
+            for other in near.nonzero()[0].tolist():
+                components.join(bundle[at], bundle[other])
 
 
 class _Components:

@@ -77,11 +77,12 @@ def load_majority(path: Path, task: Task) -> MajorityModel:
 
 
 def _label(value: Any, field: Field) -> Label:
-    said = value if isinstance(value, list) else [value]
+    many = field.kind == "multi-label"
+    said = value if many else [value]
     # In Python 1 is True and 1.0.
     if not said or any(type(v) not in (int, str) or v not in field.labels for v in said):
         raise ValueError(f"{value!r} is not a value of {field.title}")
-    label: Label = tuple(said) if field.kind == "multi-label" else said[0]
+    label: Label = tuple(said) if many else value
     return label
 
 

@@ -1,7 +1,8 @@
 """The baseline a small language model has to beat: TF-IDF and logistic regression.
 
-Runs of words and of characters are counted in hashed places, so the model holds no vocabulary
-and no training text can be read back from it. Its file is a safetensors file: no pickle.
+Runs of words and of characters are counted in hashed places, so the file holds no vocabulary and
+no text. A guessed run can be looked up in it, as in any trained model. It is a safetensors file:
+no pickle.
 
 scikit-learn ships no types.
 """
@@ -34,6 +35,7 @@ _HEADER = "evalkit"
 WORD = r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+"
 """Chinese and Japanese write no spaces: every character of theirs is a word."""
 
+MAX_BITS = 22
 MAX_ITERATIONS = 1000
 
 
@@ -163,6 +165,8 @@ def load_tfidf(path: Path, task: Task) -> TfidfModel:
             characters=_lengths(header["characters"]),
             bits=int(header["bits"]),
         )
+        if not 1 <= hashing.bits <= MAX_BITS:
+            raise ValueError(f"it cannot have 2^{hashing.bits} places")
         places = 2 * 2**hashing.bits
         shapes: dict[str, tuple[int, ...]] = {"idf": (places,)}
         for name, field in task.fields.items():
@@ -292,6 +296,8 @@ def _likely_set(field: Field, probabilities: Sequence[float]) -> tuple[Label, fl
 
 def _lengths(given: Sequence[int]) -> tuple[int, int]:
     shortest, longest = map(int, given)
+    if not 1 <= shortest <= longest:
+        raise ValueError(f"there are no runs of {shortest} to {longest}")
     return shortest, longest
 
 

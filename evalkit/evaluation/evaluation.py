@@ -14,12 +14,15 @@ from evalkit.errors import InsufficientData
 from evalkit.evaluation import metric as ask
 from evalkit.evaluation.comparing import Contest, check_same_rows, compare_rows, flips
 from evalkit.evaluation.metric import Metric
-from evalkit.evaluation.rows import EvaluatedRow, Rows
+from evalkit.evaluation.rows import EvaluatedRow, Rows, groups_of
 from evalkit.formats import Format
 from evalkit.formats.base import longest_labels
-from evalkit.metrics import Confusion
+from evalkit.metrics import Confusion, LabelScores, ReliabilityBin
 from evalkit.records import Completion, Estimate, Example, Label, Request
 from evalkit.tasks import FieldKind, Task
+
+COVERAGES = (0.5, 0.8)
+"""Shares of the rows on which accuracy is shown where a system says how sure it is."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,23 @@ class Evaluation:
         """Mean squared distance between confidence and being right."""
         return self.measure(ask.brier_score(self.task, field))
 
+    def accuracy_at_coverage(self, field: str, coverage: float) -> Measurement:
+        """Accuracy on the share of rows that the system is surest of; ties are kept together."""
+        return self.measure(ask.accuracy_at_coverage(self.task, field, coverage))
+
+    def reliability(self, field: str) -> list[ReliabilityBin]:
+        """Confidence and accuracy by range of confidence, on clean rows; empty without any."""
+        sure, right = ask.confidences(self.clean_rows, field)
+        return metrics.reliability_curve(sure, right) if sure else []
+
+    def label_scores(self, field: str) -> list[LabelScores]:
+        """Precision, recall and F1 of every value, on clean rows; empty without any."""
+        spec = ask.find_field(self.task, field)
+        truth = [row.example.labels[field] for row in self.clean_rows]
+        said = [row.said(field) for row in self.clean_rows]
+        groups = groups_of(self.clean_rows)
+        return metrics.label_scores(truth, said, spec.labels, groups=groups) if truth else []
+
     def parse_failure_rate(self) -> Measurement:
         """Share of answers that could not be read at all."""
         return self.measure(ask.parse_failure_rate())
@@ -211,6 +231,7 @@ class Evaluation:
                 ]
             if any(name in row.completion.confidences for row in self.rows):
                 found += [ask.calibration_error(task, name), ask.brier_score(task, name)]
+                found += [ask.accuracy_at_coverage(task, name, share) for share in COVERAGES]
         return [
             *found,
             ask.format_violation_rate(),

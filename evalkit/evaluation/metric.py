@@ -193,6 +193,19 @@ def brier_score(task: Task, field: str) -> Metric:
     )
 
 
+def accuracy_at_coverage(task: Task, field: str, coverage: float) -> Metric:
+    """Accuracy on the share of rows that the system is surest of."""
+    find_field(task, field)
+
+    def estimate(rows: Rows) -> Estimate:
+        sure, right = confidences(rows, field)
+        groups = groups_of(_confident(rows, field))
+        (point,) = metrics.accuracy_at_coverage(sure, right, (coverage,), groups=groups)
+        return point.accuracy
+
+    return Metric(f"{field} accuracy at {coverage:.0%} coverage", estimate)
+
+
 def parse_failure_rate() -> Metric:
     """Share of answers that could not be read at all."""
     return _fault("parse failures", lambda row: row.is_unreadable)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import ceil
 from typing import Literal
 
 from evalkit import metrics
@@ -170,13 +171,16 @@ def _judge_contest(gate: str, policy: Policy, contest: Contest, slice_name: str)
 
 
 def _detects(policy: Policy, estimate: Estimate) -> float | None:
-    if estimate.successes is None or estimate.method == "count":
+    if not estimate.method.startswith("wilson"):
         return None
     good = policy.threshold if policy.min_value is not None else 1 - policy.threshold
-    return metrics.detectable_drop(estimate.n, good) if 0 < good < 1 else None
+    return metrics.detectable_drop(metrics.independent_rows(estimate), good) if good > 0 else None
 
 
 def _settled_by(policy: Policy, estimate: Estimate) -> int | None:
-    if estimate.successes is None:
+    if not estimate.method.startswith("wilson"):
         return None
-    return metrics.cases_to_settle(estimate.value, policy.threshold, n_now=estimate.n)
+    independent = metrics.independent_rows(estimate)
+    found = metrics.cases_to_settle(estimate.value, policy.threshold, n_now=independent)
+    # Near-duplicates count less: as many more of them as now.
+    return None if found is None else ceil(found * estimate.n / independent)

@@ -51,7 +51,12 @@ from evalkit.metrics.ordinal import (
     quadratic_kappa_statistic,
     read_as,
 )
-from evalkit.metrics.power import cases_to_settle, detectable_drop, paired_detectable_difference
+from evalkit.metrics.power import (
+    cases_to_settle,
+    detectable_drop,
+    independent_rows,
+    paired_detectable_difference,
+)
 from evalkit.metrics.proportions import effective_rows, proportion, share
 
 __all__ = [
@@ -77,6 +82,7 @@ __all__ = [
     "f1",
     "f1_statistic",
     "holm",
+    "independent_rows",
     "jaccard",
     "jaccard_statistic",
     "label_scores",

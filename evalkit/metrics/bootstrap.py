@@ -75,10 +75,10 @@ def bootstrap(
     alike, and have no width at it. So a `BoundedStatistic` takes from its resamples the
     variance alone. It gets the Wilson interval (on its own scale) of a share of as many rows as
     would have that variance: with the value v and the variance V scaled to [0, 1],
-    (v(1 - v) + 1/m) / (V + 1/m²) rows. Without 1/m that is the effective sample size as surveys
-    define it (`effective_rows`); 1/m counts in one row more, wholly off the value, and m is the
-    number of rows behind the statistic (over the typical group size), so that a perfect score
-    is as certain as m of m. A mean of hits gets its plain Wilson interval.
+    (v(1 - v) + 2/m) / (V + 2/m²) rows. Without the 2s that is the effective sample size of
+    surveys; they count in two rows more, wholly off the value, as `effective_rows` does with
+    groups. m is the number of rows behind the statistic (over the typical group size), so that
+    a perfect score is as certain as m of m. A mean of hits gets its plain Wilson interval.
 
     Any other statistic gets its percentiles, widened to hold the value where they miss it, as
     they can for biased statistics of few rows.
@@ -181,7 +181,7 @@ def describe_draws(
         rows = max((statistic.rows or n) / (typical_size(members) if members else 1), 1.0)
         share = min(max((value - statistic.least) / statistic.scale, 0.0), 1.0)
         variance = float(drawn.var()) / statistic.scale**2
-        effective = (share * (1 - share) + 1 / rows) / (variance + 1 / rows**2)
+        effective = (share * (1 - share) + 2 / rows) / (variance + 2 / rows**2)
         ends = wilson(share, max(effective, 1.0))
         low, high = (statistic.least + statistic.scale * end for end in ends)
     else:

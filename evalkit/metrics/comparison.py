@@ -38,7 +38,8 @@ def compare_hits(
     right, how likely is a split this uneven or worse where each goes either way with even odds,
     counting half of what is just as uneven? Fagerland, Lydersen and Laake (BMC Medical Research
     Methodology 13:91, 2013) recommend it over the exact test, which is needlessly conservative,
-    and over the asymptotic one, which exceeds its level. It is 1 where there is no such row.
+    and find that it keeps its level, which the asymptotic one often exceeds a little. It is 1
+    where there is no such row.
 
     The interval of the difference is Newcombe's square-and-add (Statistics in Medicine 17,
     2635-2650, 1998, method 10). It may in rare cases disagree with the p-value about 0.

@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 from evalkit.errors import InsufficientData
 from evalkit.metrics.proportions import Z95
+from evalkit.records import Estimate
 
 MOST_CASES = 1_000_000
 """`cases_to_settle` gives up beyond this."""
@@ -22,7 +23,7 @@ def detectable_drop(
     not be exceeded, ask with 1 - value.
 
     Args:
-        n: number of independent cases; of clustered rows the effective number, rounded down.
+        n: number of independent cases; of clustered rows see `independent_rows`.
         value: the share to fall below, such as a threshold.
         power: how often such a drop has to be noticed.
         alpha: how often no drop may be taken for one.
@@ -79,6 +80,24 @@ def cases_to_settle(estimate_value: float, threshold: float, *, n_now: int) -> i
     needed = math.floor(Z95**2 * threshold * (1 - threshold) / apart**2) + 1
     needed = max(needed, n_now, 1)
     return needed if needed <= max(MOST_CASES, n_now) else None
+
+
+def independent_rows(estimate: Estimate) -> int:
+    """Return how many independent rows a share's interval is worth, rounded down.
+
+    That is its n where its rows are independent, and fewer where near-duplicates are grouped:
+    the n of the Wilson interval of the same width. Give it to `detectable_drop`. To get from
+    `cases_to_settle` of it to rows of the same kind, multiply by n over it.
+
+    Raises `ValueError` where the estimate is not a share with an interval inside 0 and 1.
+    """
+    value, width = estimate.value, estimate.high - estimate.low
+    if not (0 <= estimate.low <= value <= estimate.high <= 1 and 0 < width < 1):
+        raise ValueError(f"not a share with an interval: {estimate}")
+    # With s = 1.96²/n the Wilson interval's width w has w²(1 + s)² = 4 s v(1 - v) + s².
+    square, linear = 1 - width**2, 2 * width**2 - 4 * value * (1 - value)
+    spread = (linear + math.sqrt(linear**2 + 4 * square * width**2)) / (2 * square)
+    return max(1, math.floor(Z95**2 / spread + 1e-6))
 
 
 def paired_detectable_difference(

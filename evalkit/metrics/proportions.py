@@ -64,10 +64,10 @@ def effective_rows(values: Sequence[float], groups: Sequence[int] | None = None)
     1 and n.
 
     A design effect measured on a handful of mistakes is mostly noise, and where all values are
-    equal there is none to measure. So one more group of typical size (the mean group size of a
-    row), which is wholly off the mean by 1, is counted in. Where all values are equal that
-    leaves the design effect of rows that always agree with their group, n²/Σm² rows; where
-    many are not it does not matter.
+    equal there is none to measure. So two more groups of typical size (the mean group size of a
+    row) are counted in, with every row off the mean by 1. Where all values are equal that leaves
+    the design effect of rows that always agree with their group, n²/Σm² rows; where many are
+    not it does not matter. (With one such group, simulated intervals of 95% held 91.6%.)
 
     Raises:
         InsufficientData: there are no rows.
@@ -88,7 +88,7 @@ def effective_rows(values: Sequence[float], groups: Sequence[int] | None = None)
     off = math.fsum(math.fsum(values[row] - mean for row in rows) ** 2 for rows in members)
     between = off * len(members) / (len(members) - 1)
     typical = typical_size(members)
-    design_effect = (between + typical**2) / (alone + typical)
+    design_effect = (between + 2 * typical**2) / (alone + 2 * typical)
     few = float(stdtrit(n - 1, 0.975) / stdtrit(len(members) - 1, 0.975)) ** 2
     return min(max(n / design_effect * few, 1.0), float(n))
 

@@ -6,7 +6,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,7 +227,8 @@ class GateSession:
         from evalkit.evaluation import check_same_rows
         from evalkit.store import find_run, read_run
 
-        self.baseline = read_run(find_run(named, Path(self.config.getoption("runs"))))
+        baseline = read_run(find_run(named, Path(self.config.getoption("runs"))))
+        self.baseline = replace(baseline, system=f"{baseline.system} ({named})")
         for name in self.subjects:
             if name in self.datasets:
                 ours = {example.id: example for example in self.datasets[name].examples}

@@ -16,9 +16,9 @@ from rich.text import Text
 from evalkit.errors import EvidenceError, InsufficientData
 from evalkit.evaluation import Contest, Evaluation, compare
 from evalkit.gates import ALPHA
-from evalkit.reporting.numbers import number, p_value, points
+from evalkit.reporting.numbers import cost_line, number, p_value, points
 from evalkit.reporting.printable import printable
-from evalkit.reporting.terminal import wrong_case
+from evalkit.reporting.terminal import flipped_case
 from evalkit.store import read_verdicts
 from evalkit.systems import shown_path
 
@@ -33,9 +33,22 @@ def contests(first: Evaluation, second: Evaluation) -> list[Contest]:
 
 
 def comparison_report(
-    first: Evaluation, second: Evaluation, folders: Sequence[Path], show: int
+    first: Evaluation,
+    second: Evaluation,
+    folders: Sequence[Path],
+    *,
+    show: int,
+    criteria_sha256: str | None = None,
 ) -> list[RenderableType]:
-    """Metrics and slices with paired tests, flipped rows, what differs, cost and verdicts."""
+    """Metrics and slices with paired tests, flipped rows, what differs, cost and verdicts.
+
+    Args:
+        first: called A.
+        second: called B.
+        folders: of the two runs.
+        show: how many flipped rows to show each way.
+        criteria_sha256: of the criteria that hold now; stored verdicts under others don't count.
+    """
     one, other = names(first, second, folders)
     theirs = {row.example.id: row for row in second.rows}
     found = contests(first, second)
@@ -65,12 +78,14 @@ def comparison_report(
             "shares, a paired bootstrap for the rest; p without correction for their number"
         ),
     ]
+    shown += [Text(line) for line in _answers_that_differ(first, second)]
     for contest in found:
         if contest.metric.name in _headlines(first):
-            shown += _flips(contest, first, show)
+            shown += _flips(contest, first, second, show)
     shown += [Text(line) for line in (*_differences(first, second), *_costs(first, second))]
     shown += [
-        Text(f"{label}: {_verdict(folder)}") for label, folder in zip("AB", folders, strict=True)
+        Text(f"{label}: {_verdict(folder, criteria_sha256)}")
+        for label, folder in zip("AB", folders, strict=True)
     ]
     return shown
 
@@ -107,12 +122,26 @@ def _headlines(evaluation: Evaluation) -> list[str]:
     return [f"{field} accuracy" for field in evaluation.task.fields]
 
 
-def _flips(contest: Contest, evaluation: Evaluation, show: int) -> list[Text]:
+def _answers_that_differ(first: Evaluation, second: Evaluation) -> list[str]:
+    """How many answers are not the same, right or wrong."""
+    theirs = {row.example.id: row for row in second.rows}
+    pairs = [(row, theirs[row.example.id]) for row in first.rows]
+    text = sum(a.completion.text != b.completion.text for a, b in pairs)
+    value = sum(any(a.said(f) != b.said(f) for f in first.task.fields) for a, b in pairs)
+    return [f"the answer is another in {text:,} rows, what it says in {value:,}"]
+
+
+def _flips(contest: Contest, first: Evaluation, second: Evaluation, show: int) -> list[Text]:
+    theirs = {row.example.id: row for row in second.rows}
     shown = []
-    for rows, what in ((contest.lost, "right in B alone"), (contest.won, "right in A alone")):
+    for rows, which in ((contest.lost, "B"), (contest.won, "A")):
         if rows:
-            shown.append(Text(f"{contest.metric.name}: {len(rows)} rows {what} (A's answer shown)"))
-            shown += [Text(f"  {wrong_case(row, evaluation.task)}") for row in rows[:show]]
+            name = contest.metric.name.removesuffix(" accuracy")
+            shown.append(Text(f"{name}: {len(rows)} rows right in {which} alone"))
+            shown += [
+                Text(f"  {flipped_case(row, theirs[row.example.id], first.task)}")
+                for row in rows[:show]
+            ]
     return shown
 
 
@@ -136,26 +165,14 @@ def _differences(first: Evaluation, second: Evaluation) -> list[str]:
 
 
 def _costs(first: Evaluation, second: Evaluation) -> list[str]:
-    lines = []
-    for label, evaluation in (("A", first), ("B", second)):
-        cost = evaluation.record["cost"]
-        speed = cost["rows_per_second"]
-        memory = cost["peak_memory_bytes"].get("process")
-        lines.append(
-            f"{label}: {f'{speed:.2f} rows/s' if speed else 'speed unknown'}, "
-            f"{1000 * cost['seconds_per_row_p50']:.0f} ms a row (p50), "
-            f"{1000 * cost['seconds_per_row_p95']:.0f} ms (p95), "
-            f"{cost['prompt_tokens']:,} prompt and {cost['generated_tokens']:,} generated tokens"
-            + (f", {memory / 1e9:.1f} GB at most" if memory else "")
-        )
-    return lines
+    return [f"{label}: {cost_line(e.record['cost'])}" for label, e in (("A", first), ("B", second))]
 
 
-def _verdict(folder: Path) -> str:
+def _verdict(folder: Path, criteria_sha256: str | None) -> str:
     try:
-        content = read_verdicts(folder)
+        content = read_verdicts(folder, criteria_sha256)
     except EvidenceError as error:
-        return str(error)
+        return f"inconclusive: {error}"
     if content is None:
         return "not judged"
     return "may ship" if content["may_ship"] else "may NOT ship"

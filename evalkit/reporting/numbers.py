@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from evalkit.evaluation import Contest
 from evalkit.gates import Policy, Verdict
 from evalkit.records import Estimate
@@ -69,3 +72,16 @@ def contest_line(contest: Contest) -> str:
     if contest.won or contest.lost:
         line += f"; {len(contest.won)} won, {len(contest.lost)} lost"
     return line
+
+
+def cost_line(cost: Mapping[str, Any]) -> str:
+    """What the answers of a run cost, on one line."""
+    speed, memory = cost["rows_per_second"], cost["peak_memory_bytes"]
+    parts = [
+        f"{speed:,.1f} rows/s" if speed else "speed unknown",
+        f"{1000 * cost['seconds_per_row_p50']:.0f} ms a row (p50)",
+        f"{1000 * cost['seconds_per_row_p95']:.0f} ms (p95)",
+        f"{cost['prompt_tokens']:,} prompt and {cost['generated_tokens']:,} generated tokens",
+        *(f"{bytes_ / 1e9:.1f} GB of {where} memory" for where, bytes_ in memory.items()),
+    ]
+    return ", ".join(parts)

@@ -16,6 +16,7 @@ from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, compare, descr
 from evalkit.gates import Outcome, Release, Verdict
 from evalkit.reporting.numbers import (
     contest_line,
+    cost_line,
     interval,
     needed,
     number,
@@ -70,15 +71,31 @@ def explain(verdict: Verdict, task: Task) -> str:
 
 
 def wrong_case(row: EvaluatedRow, task: Task) -> str:
-    """A row with the right labels and what was said instead, on one line."""
+    """A row with the right labels and what was said instead, on two lines."""
+    return f"{_inputs(row)}\n      right: {_right(row, task)}; said: {_said(row, task)}"
+
+
+def flipped_case(row: EvaluatedRow, other: EvaluatedRow, task: Task) -> str:
+    """A row with the right labels and what systems A and B said, on two lines."""
+    said = f"A: {_said(row, task)}; B: {_said(other, task)}"
+    return f"{_inputs(row)}\n      right: {_right(row, task)}; {said}"
+
+
+def _inputs(row: EvaluatedRow) -> str:
     inputs = " | ".join(text for text in row.example.inputs.values() if text)
-    right = ", ".join(f.display(row.example.labels[name]) for name, f in task.fields.items())
-    if row.said(next(iter(task.fields))) is None:
+    return f"{printable(row.example.id, 20)}: {printable(inputs, 90)}"
+
+
+def _right(row: EvaluatedRow, task: Task) -> str:
+    return ", ".join(f.display(row.example.labels[name]) for name, f in task.fields.items())
+
+
+def _said(row: EvaluatedRow, task: Task) -> str:
+    if row.is_unreadable:
         said = f"unreadable: {row.completion.text}"
     else:
         said = ", ".join(describe_said(f, row.said(name)) for name, f in task.fields.items())
-    name = printable(row.example.id, 20)
-    return f"{name}: {printable(inputs, 90)}\n      right: {right}; said: {printable(said, 90)}"
+    return printable(said, 90)
 
 
 def release_table(release: Release) -> Table:
@@ -160,8 +177,8 @@ def release_report(release: Release, evaluation: Evaluation, run: str) -> list[R
     data = record["data"]
     seconds = record["seconds"]
     shown: list[RenderableType] = [release_table(release)]
-    if any(v.note and v.outcome is not Outcome.INCONCLUSIVE for v in release.verdicts):
-        shown.append(Text("~ the 95% interval crosses the threshold: more cases would settle it"))
+    if crossing := [v for v in release.verdicts if v.settled_by is not None]:
+        shown.append(Text(f"~ the interval crosses the threshold; settled by {_settled(crossing)}"))
     if any(v.detects is not None for v in release.verdicts):
         shown.append(
             Text("drop: how many points beyond its bound the truth must lie for this to show it")
@@ -172,14 +189,8 @@ def release_report(release: Release, evaluation: Evaluation, run: str) -> list[R
             f"{seconds['load']:.0f} s to load, {seconds['answer']:.0f} s to answer; {run}"
         )
     )
-    overview = evaluation.overview()
-    measured = [
-        f"{name} {number(found.estimate.value, unit)} ({interval(found.estimate, unit)})"
-        for name, found in overview.items()
-        if name not in ("parse failures", "out of enum")
-        for unit in [found.metric.unit if found.metric else "%"]
-    ]
-    shown.append(Text(f"measured: {', '.join(measured)}"))
+    shown.append(Text(f"cost: {cost_line(record['cost'])}"))
+    shown += [Text(line) for line in _measured(evaluation)]
     shown.append(Text(_seen(evaluation)))
     shown += [Text(contest_line(v.contest)) for v in release.verdicts if v.contest is not None]
     shown += [
@@ -241,6 +252,27 @@ def headline_contests(first: Evaluation, second: Evaluation) -> list[Contest]:
             with contextlib.suppress(InsufficientData):
                 contests.append(compare(first, second, metric))
     return contests
+
+
+def _settled(verdicts: Sequence[Verdict]) -> str:
+    """How many cases would decide what is open, if the values stayed as they are."""
+    return ", ".join(f"{v.settled_by:,} cases ({v.label})" for v in verdicts)
+
+
+def _measured(evaluation: Evaluation) -> list[str]:
+    """The usual numbers, gated or not: a line for each field and one for the rest."""
+    lines: dict[str, list[str]] = {}
+    for name, found in evaluation.overview().items():
+        if name in ("parse failures", "out of enum"):
+            continue  # in the table
+        unit = found.metric.unit if found.metric else "%"
+        field = name.partition(" ")[0]
+        heading = field if field in evaluation.task.fields else "answers"
+        lines.setdefault(heading, []).append(
+            f"{name.removeprefix(f'{heading} ')} {number(found.estimate.value, unit)} "
+            f"({interval(found.estimate, unit)})"
+        )
+    return [f"{heading}: {', '.join(found)}" for heading, found in lines.items()]
 
 
 def _seen(evaluation: Evaluation) -> str:

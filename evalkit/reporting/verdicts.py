@@ -35,6 +35,15 @@ def verdicts_to_json(
             }
             for name, found in evaluation.overview().items()
         },
+        "fields": {
+            name: {
+                "confusion": asdict(evaluation.confusion(name)),
+                "reliability": [asdict(point) for point in evaluation.reliability(name)],
+                "values": [asdict(scores) for scores in evaluation.label_scores(name)],
+            }
+            for name in evaluation.task.fields
+        },
+        "cost": evaluation.record["cost"],
         "gates": [
             {
                 "gate": verdict.gate,

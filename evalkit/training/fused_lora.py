@@ -7,7 +7,7 @@ itself, and only the input and its projection onto the rank are kept. The sums a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft.tuners.lora import Linear as LoraLinear
@@ -18,7 +18,7 @@ class _FusedLora(torch.autograd.Function):
     """`x W' + x A' B'`, with W frozen and B scaled beforehand."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         x: torch.Tensor,
         weight: torch.Tensor,
@@ -32,7 +32,7 @@ class _FusedLora(torch.autograd.Function):
         return out.addmm_(low, b.T)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, low, weight, a, b = ctx.saved_tensors
         d_low = gradient @ b
         d_x = (gradient @ weight).addmm_(d_low, a) if ctx.needs_input_grad[0] else None
@@ -63,15 +63,16 @@ def _is_plain(layer: LoraLinear) -> bool:
 
 def _forward_of(layer: LoraLinear) -> Any:
     ordinary = layer.forward
-    base, scaling = layer.base_layer, layer.scaling["default"]
-    lora_a, lora_b = layer.lora_A["default"], layer.lora_B["default"]
+    base, scaling = cast("nn.Linear", layer.base_layer), layer.scaling["default"]
+    lora_a = cast("nn.Linear", layer.lora_A["default"])
+    lora_b = cast("nn.Linear", layer.lora_B["default"])
 
     def forward(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         if layer.merged or layer.disable_adapters or args or kwargs:
             return ordinary(x, *args, **kwargs)
         dtype = base.weight.dtype
         with torch.autocast(x.device.type, enabled=False):
-            flat = _FusedLora.apply(
+            flat: torch.Tensor = _FusedLora.apply(  # type: ignore[no-untyped-call]
                 x.reshape(-1, x.shape[-1]).to(dtype),
                 base.weight,
                 base.bias,

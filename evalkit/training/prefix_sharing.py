@@ -1,15 +1,16 @@
 """Exact prefix sharing: the prompt prefix of a micro-batch is run once, with gradients.
 
 Every row of a micro-batch starts with the same tokens (instructions and label descriptions).
-They go through the trunk once; the rows' suffixes attend to their keys and values; the output
-head runs only where a token is to be learned. Loss and gradients are those of the ordinary
-loop (tested to a relative 1e-5 in fp32); the same idea as Prefix Grouper (arXiv 2506.05433).
+They and the rows' suffixes go through the trunk as one long row, in which every suffix attends
+to the prefix and to itself; the output head runs only where a token is to be learned. Loss and
+gradients are those of the ordinary loop (tested to a relative 1e-5 in fp32); the same idea as
+Prefix Grouper (arXiv 2506.05433).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -29,13 +30,18 @@ class Row(TypedDict):
     input_ids: list[int]
     """Prompt, answer and end token."""
     prompt_length: int
+    weights: NotRequired[list[float]]
+    """What each token of the answer counts in the loss; 1 by default."""
+    example: NotRequired[int]
+    """Which example it is of, where that is asked for again."""
 
 
 class SharedPrefixCollator:
     """Rows -> one micro-batch whose common prefix stands apart.
 
     Returns tensors `input_ids` and `labels` (rows x suffix, right-padded; `labels` is -100 on
-    prompt and padding) and `prefix_ids` (prefix length). `input_ids` comes first because
+    prompt and padding), `prefix_ids` (prefix length) and, where the rows have weights,
+    `weights` (as `labels`, 0 where nothing is learned). `input_ids` comes first because
     Trainer reads the batch size from the first tensor. One prompt token at least stays in the
     suffix: the first suffix token has no logit of its own.
     """
@@ -50,13 +56,24 @@ class SharedPrefixCollator:
         width = max(len(row["input_ids"]) for row in rows) - shared
         input_ids = torch.full((len(rows), width), self.pad_id)
         labels = torch.full((len(rows), width), IGNORED)
+        weights = torch.zeros((len(rows), width))
         for index, row in enumerate(rows):
             suffix = torch.tensor(row["input_ids"][shared:])
             input_ids[index, : len(suffix)] = suffix
             answer = row["prompt_length"] - shared
             labels[index, answer : len(suffix)] = suffix[answer:]
+            if "weights" in row:
+                weights[index, answer : len(suffix)] = torch.tensor(row["weights"])
         prefix_ids = torch.tensor(rows[0]["input_ids"][:shared], dtype=torch.long)
-        return {"input_ids": input_ids, "labels": labels, "prefix_ids": prefix_ids}
+        batch = {"input_ids": input_ids, "labels": labels, "prefix_ids": prefix_ids}
+        return batch | {"weights": weights} if "weights" in rows[0] else batch
+
+
+def divisor_of(batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """What a micro-batch's summed loss is divided by: its learned tokens, or their weights."""
+    if "weights" in batch:
+        return batch["weights"].sum()
+    return (batch["labels"][:, 1:] != IGNORED).sum()
 
 
 def share_prefix(model: PreTrainedModel) -> None:
@@ -67,16 +84,19 @@ def share_prefix(model: PreTrainedModel) -> None:
     Calls without `prefix_ids` go to the model's own forward.
 
     Raises:
-        UserError: activation checkpointing is on; it drops the prefix's keys silently.
+        UserError: the model attends in a way that sharing would change, or activation
+            checkpointing is on.
     """
     _refuse_checkpointing(model)
+    _check(model)
     ordinary = model.forward
 
     def forward(
         input_ids: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         prefix_ids: torch.Tensor | None = None,
-        num_items_in_batch: torch.Tensor | int | None = None,
+        num_items_in_batch: torch.Tensor | float | None = None,
+        weights: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         if prefix_ids is None:
@@ -88,7 +108,7 @@ def share_prefix(model: PreTrainedModel) -> None:
             )
         assert input_ids is not None
         assert labels is not None
-        loss = shared_prefix_loss(model, prefix_ids, input_ids, labels, num_items_in_batch)
+        loss = shared_prefix_loss(model, prefix_ids, input_ids, labels, num_items_in_batch, weights)
         return CausalLMOutputWithPast(loss=loss)
 
     model.forward = forward
@@ -99,7 +119,8 @@ def shared_prefix_loss(
     prefix_ids: torch.Tensor,
     input_ids: torch.Tensor,
     labels: torch.Tensor,
-    divisor: torch.Tensor | int | None = None,
+    divisor: torch.Tensor | float | None = None,
+    weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Mean cross-entropy of the labelled suffix tokens.
 
@@ -108,30 +129,42 @@ def shared_prefix_loss(
         prefix_ids: (prefix,) token ids that all rows share; may be empty.
         input_ids: (rows, suffix) token ids, right-padded.
         labels: (rows, suffix) target ids, -100 where nothing is learned.
-        divisor: tokens the sum is divided by; those of this batch by default. Trainer gives
-            the count over all micro-batches of an accumulation step.
+        divisor: what the sum is divided by; the tokens of this batch, or their weights, by
+            default. Trainer gives the sum over all micro-batches of an accumulation step.
+        weights: (rows, suffix) what each target counts; 1 by default.
 
     Raises:
         UserError: activation checkpointing is on.
     """
     # Again at each call: it can be switched on at any time.
     _refuse_checkpointing(model)
+    hidden = _suffix_states(model, prefix_ids, input_ids)
+    targets = labels[:, 1:]
+    learned = targets != IGNORED
+    logits = _head(model, hidden[:, :-1][learned])
+    losses = cross_entropy(logits.float(), targets[learned], reduction="none")
+    if weights is not None:
+        losses = losses * weights[:, 1:][learned]
+    if divisor is None:
+        divisor = learned.sum() if weights is None else weights.sum()
+    return losses.sum() / divisor
+
+
+def _suffix_states(
+    model: PreTrainedModel, prefix_ids: torch.Tensor, input_ids: torch.Tensor
+) -> torch.Tensor:
+    """The trunk's last hidden states of the suffixes, (rows, suffix, size)."""
     (rows, width), shared = input_ids.shape, len(prefix_ids)
     layout = Layout(shared, rows, width)
     with sharing(model):
-        hidden = model.base_model(
+        hidden: torch.Tensor = model.base_model(
             input_ids=torch.cat([prefix_ids, input_ids.flatten()])[None],
             position_ids=layout.positions(input_ids.device)[None],
             use_cache=False,
             layout=layout,
         ).last_hidden_state[0]
     # Padding stands on the right, where causality alone hides it from every real token.
-    hidden = hidden[shared:].view(rows, width, -1)
-    targets = labels[:, 1:]
-    learned = targets != IGNORED
-    logits = _head(model, hidden[:, :-1][learned])
-    total = cross_entropy(logits.float(), targets[learned], reduction="sum")
-    return total / (learned.sum() if divisor is None else divisor)
+    return hidden[shared:].view(rows, width, -1)
 
 
 def _head(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
@@ -141,11 +174,46 @@ def _head(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
     return logits if cap is None else torch.tanh(logits / cap) * cap
 
 
+@torch.no_grad()
+def _check(model: PreTrainedModel) -> None:
+    """Compare a few logits with the model's own; they differ by rounding alone.
+
+    An architecture that mixes tokens other than by transformers' attention interface (a
+    recurrent layer, say) would train on a wrong loss without an error.
+    """
+    device = next(model.parameters()).device
+    vocabulary = model.config.get_text_config().vocab_size
+    rows = (torch.arange(24, device=device).view(2, 12) * 7 + 5) % vocabulary
+    rows[:, :5] = rows[0, :5]
+    was_training = model.training
+    model.eval()
+    try:
+        shared = _head(model, _suffix_states(model, rows[0, :5], rows[:, 5:]))
+        own = [model(input_ids=row[None]).logits[0, 5:] for row in rows]
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise _cannot_share(model) from error
+    finally:
+        model.train(was_training)
+    expected = torch.stack(own).float()
+    difference = float((shared.float() - expected).norm() / expected.norm())
+    exact = next(model.parameters()).dtype == torch.float32
+    if not difference < (1e-3 if exact else 0.1):
+        raise _cannot_share(model)
+
+
+def _cannot_share(model: PreTrainedModel) -> UserError:
+    return UserError(
+        f"evalkit cannot train {type(model).__name__}: it does not attend by transformers' "
+        "attention interface alone, which sharing the prompt's prefix relies on. Llama, Qwen3, "
+        "Gemma 3 and Mistral do."
+    )
+
+
 def _refuse_checkpointing(model: PreTrainedModel) -> None:
     # The layers' own flags: the property that sums them up is renamed between versions.
     if any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
         raise UserError(
             "Prefix sharing and activation (gradient) checkpointing exclude each other: "
-            "checkpointed layers drop the shared keys and the loss is silently wrong. "
-            "Switch checkpointing off."
+            "layers that are computed again for their gradient would attend as if nothing were "
+            "shared. Switch checkpointing off."
         )

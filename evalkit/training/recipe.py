@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from evalkit.errors import UserError
 from evalkit.toml_files import explain
@@ -36,9 +43,36 @@ class LoraRecipe(_Model):
     """Rank."""
     alpha: Count = 16
     """Scale; updates are multiplied by alpha / r."""
+    rslora: bool = False
+    """Multiply updates by alpha / sqrt(r) instead."""
+    dora: bool = False
+    """Learn the magnitude of each weight column apart from its direction (DoRA)."""
     dropout: Share = 0.0
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = SEVEN_LINEARS
     """Names of the linear layers that are adapted."""
+
+
+class Augmentation(_Model):
+    """Other label spaces than the task's, a new one for each micro-batch.
+
+    Against name bias: a model that always sees the same names learns the names, not to read
+    the list it is given.
+    """
+
+    field: str
+    """The field whose values change."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of micro-batches that get a changed list."""
+    reorder: bool = True
+    """Shuffle the values; not for an ordinal field."""
+    drop: Share = 0.0
+    """Chance of each value that none of the micro-batch's rows has to be left out."""
+    names: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = {}
+    """Value -> other names for it, one of which may stand in its place."""
+    distractors: dict[str, str] = {}
+    """Further values that are never right, and their descriptions."""
+    most_distractors: Count = 2
+    """So many distractors join the list at most."""
 
 
 class RowsRecipe(_Model):
@@ -59,8 +93,13 @@ class Recipe(RowsRecipe):
     """Everything that decides how an adapter comes out."""
 
     epochs: Size = 3
+    max_steps: Count | None = None
+    """Optimiser steps at which training ends, however many epochs that is."""
     batch_size: Count = 16
-    """Rows per step on one device."""
+    """Rows per micro-batch on one device."""
+    tokens_per_batch: Count | None = None
+    """In place of `batch_size`: a micro-batch takes as many rows of like length as fit in so
+    many tokens, the shared prefix counted once."""
     gradient_accumulation: Count = 1
     learning_rate: Size = 2e-4
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -71,7 +110,32 @@ class Recipe(RowsRecipe):
     quantization: Literal["none", "nf4"] = "none"
     """`nf4` trains over 4-bit base weights with double quantisation."""
     optimizer: Literal["adamw", "adamw-8bit"] = "adamw"
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced` lets the tokens of rare values count more in the loss, those of frequent ones
+    less."""
+    label_weight: Size = 1.0
+    """What a token that says a label counts in the loss; punctuation and copied text count 1."""
+    early_stopping: Count | None = None
+    """Epochs without a better dev loss after which training ends; the best epoch's weights are
+    kept. Needs `dev_rows`."""
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+    """Where the loss is logged as well."""
     lora: LoraRecipe = LoraRecipe()
+    augment: Augmentation | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        usual = type(self).model_fields["batch_size"].default
+        if self.tokens_per_batch and self.batch_size != usual:
+            raise ValueError("give batch_size or tokens_per_batch, not both")
+        if self.early_stopping and not self.dev_rows:
+            raise ValueError("early_stopping watches the loss on dev rows; set dev_rows")
+        return self
+
+    @property
+    def weighs_labels(self) -> bool:
+        """Whether some tokens count more in the loss than others."""
+        return self.class_weights != "none" or self.label_weight != 1
 
 
 class TfidfRecipe(RowsRecipe):

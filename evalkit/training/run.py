@@ -4,28 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
 
 from evalkit.data import Dataset
 from evalkit.data.fingerprints import FILE as FINGERPRINTS
 from evalkit.data.fingerprints import Fingerprints
-from evalkit.engines.chat import build_chat
+from evalkit.engines.chat import Chat, build_chat
 from evalkit.engines.loading import Device, choose_device, load_base, load_tokenizer
-from evalkit.environment import commit, machine, package_versions
+from evalkit.engines.transformers_engine import TransformersEngine
+from evalkit.environment import commit, machine, package_versions, peak_memory
+from evalkit.errors import UserError
 from evalkit.formats import Format
 from evalkit.formats.base import empty_prompt
 from evalkit.tasks import Task
+from evalkit.training.augmentation import AugmentingCollator, check_augmentation
+from evalkit.training.card import can_plot, model_card, plot_loss
+from evalkit.training.dev_accuracy import dev_accuracy
+from evalkit.training.encoding import encode_rows, label_weights, missing_values
+from evalkit.training.plan import Plan, plan_training
+from evalkit.training.prefix_sharing import Row, SharedPrefixCollator
 from evalkit.training.recipe import Recipe
-from evalkit.training.rows import prepare_rows
-from evalkit.training.trainer import TrainedAdapter, encode_rows, save_adapter, train_adapter
+from evalkit.training.rows import TrainingRows, prepare_rows
+from evalkit.training.saving import save_adapter
+from evalkit.training.trainer import Collator, TrainedAdapter, train_adapter
 
-PROVENANCE_VERSION = 1
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+PROVENANCE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -52,52 +67,137 @@ class Training:
 def run_training(
     training: Training, *, device: Device = "auto", restart: bool = False, console: Console
 ) -> Path:
-    """Train, write the adapter and its `provenance.json`, and return the folder.
+    """Train, write the adapter and what belongs beside it, and return the folder.
 
     A training that was interrupted goes on from its last checkpoint, unless `restart`. The
     checkpoints' folder is named by everything that decides the outcome, so a changed recipe,
-    prompt or data set starts anew.
+    prompt or data set starts anew. Under torchrun, the first process writes.
+
+    Raises:
+        UserError: the recipe does not fit the task, the rows or the base, or the disk is full.
     """
+    first = os.environ.get("RANK", "0") == "0"
+    console = console if first else Console(quiet=True)
+    ready = _prepare(training, device, console)
+    recipe, rows = training.recipe, ready.rows
+    prompt_sha256 = ready.chat.prompt_sha256(empty_prompt(training.task, training.format))
+    identity = _identity(training, prompt_sha256)
+    checkpoints = training.folder / "checkpoints" / identity[:16]
+    if restart and first:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    # What is checked out may change while a training runs; what was loaded does not.
+    head, dirty = commit(training.folder)
+    trained = train_adapter(
+        ready.base,
+        ready.chat.end_of_answer,
+        ready.train,
+        ready.dev,
+        recipe,
+        checkpoints,
+        collate=ready.collate,
+        resume=True,
+        console=console,
+    )
+    if not first:
+        return training.folder
+    memory = peak_memory()
+    trained.model.eval()
+    engine = TransformersEngine(
+        cast("PreTrainedModel", trained.model), ready.chat, batch_size=recipe.batch_size
+    )
+    accuracy = dev_accuracy(engine, training.task, training.format, rows.dev)
+    for name, share in accuracy.items():
+        console.print(f"{training.name}: dev accuracy of {name}: {100 * share:.1f}", markup=False)
+    provenance = _provenance(training, trained, prompt_sha256, ready.base.device.type) | {
+        "dev_accuracy": accuracy,
+        "peak_memory": memory,
+        "missing_values": missing_values(training.task, rows.train),
+        "commit": head,
+        "dirty": dirty,
+        "rows": rows.counts(),
+    }
+    fingerprints = Fingerprints.of(rows.train, data_sha256=training.dataset.sha256)
+    card = model_card(provenance)
+    beside: dict[str, Callable[[Path], object]] = {
+        FINGERPRINTS: fingerprints.save,
+        "README.md": lambda path: path.write_text(card, encoding="utf-8"),
+    }
+    if can_plot():
+        beside["loss.png"] = partial(plot_loss, trained.curve, trained.dev_curve)
+    else:
+        console.print("loss.png is left out: matplotlib is not installed.")
+    save_adapter(trained.model, training.base_name, provenance, training.folder, beside)
+    shutil.rmtree(checkpoints)
+    return training.folder
+
+
+def plan(training: Training, *, device: Device = "auto", console: Console) -> Plan:
+    """Say what a training would be, and measure one step of it; nothing is written.
+
+    Raises:
+        UserError: as `run_training`.
+    """
+    ready = _prepare(training, device, console)
+    pad_id = ready.chat.end_of_answer
+    return plan_training(ready.base, pad_id, ready.train, ready.dev, training.recipe)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """All that a training needs, in memory."""
+
+    rows: TrainingRows
+    chat: Chat
+    base: PreTrainedModel
+    train: list[Row]
+    dev: list[Row]
+    collate: Collator
+
+
+def _prepare(training: Training, device: Device, console: Console) -> _Ready:
     import torch
 
-    recipe = training.recipe
-    prepared = prepare_rows(training.dataset, recipe)
-    console.print(f"{training.name}: {prepared.describe()}", markup=False)
-
+    task, fmt, recipe = training.task, training.format, training.recipe
+    if recipe.augment:
+        check_augmentation(task, recipe.augment)
+    rows = prepare_rows(training.dataset, recipe)
+    console.print(f"{training.name}: {rows.describe()}", markup=False)
+    if not rows.train:
+        raise UserError(f"{training.dataset.source}: no rows are left to train on.")
+    for name, values in missing_values(task, rows.train).items():
+        console.print(
+            f"No training row has {name} = {', '.join(map(str, values))}; the adapter will "
+            "hardly ever answer so.",
+            markup=False,
+        )
     where = choose_device(device)
+    if where.type == "cuda" and "LOCAL_RANK" in os.environ:
+        where = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(where)
     chat = build_chat(load_tokenizer(training.base_folder))
-    rows = encode_rows(training.task, training.format, chat, prepared.train)
-    dev_rows = encode_rows(training.task, training.format, chat, prepared.dev)
+    weights = label_weights(task, recipe, rows.train)
+    train = encode_rows(task, fmt, chat, rows.train, weights)
+    collate: Collator = SharedPrefixCollator(chat.end_of_answer)
+    if recipe.augment:
+        for number, row in enumerate(train):
+            row["example"] = number
+        collate = AugmentingCollator(
+            rows.train,
+            task,
+            fmt,
+            chat,
+            recipe.augment,
+            weights=weights,
+            seed=recipe.seed,
+            collate=SharedPrefixCollator(chat.end_of_answer),
+        )
     base = load_base(
         training.base_folder,
         device=where,
         dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float32,
         quantization=recipe.quantization,
-        # With a shared prefix the eager kernels train faster on a CPU (batches of 32: 6.1 rows/s
-        # against 4.5): torch's flash attention for CPUs is slow backwards.
-        attention="eager" if where.type == "cpu" else "sdpa",
     )
-    prompt_sha256 = chat.prompt_sha256(empty_prompt(training.task, training.format))
-    identity = _identity(training, prompt_sha256)
-    checkpoints = training.folder / "checkpoints" / identity[:16]
-    if restart:
-        shutil.rmtree(checkpoints, ignore_errors=True)
-    # What is checked out may change while a training runs; what was loaded does not.
-    head, dirty = commit(training.folder)
-    trained = train_adapter(
-        base, chat.end_of_answer, rows, dev_rows, recipe, checkpoints, resume=True, console=console
-    )
-    provenance = _provenance(training, trained, prompt_sha256, where.type) | {
-        "commit": head,
-        "dirty": dirty,
-        "rows": prepared.counts(),
-    }
-    # Before the weights: an adapter is never here without what tells its training rows.
-    fingerprints = Fingerprints.of(prepared.train, data_sha256=training.dataset.sha256)
-    fingerprints.save(training.folder / FINGERPRINTS)
-    save_adapter(trained.model, training.base_name, provenance, training.folder)
-    shutil.rmtree(checkpoints)
-    return training.folder
+    return _Ready(rows, chat, base, train, encode_rows(task, fmt, chat, rows.dev), collate)
 
 
 def _identity(training: Training, prompt_sha256: str) -> str:
@@ -132,6 +232,8 @@ def _provenance(
         "steps": trained.steps,
         "train_loss": round(trained.train_loss, 5),
         "dev_loss": None if trained.dev_loss is None else round(trained.dev_loss, 5),
+        "loss_curve": [[step, round(loss, 5)] for step, loss in trained.curve],
+        "dev_loss_curve": [[step, round(loss, 5)] for step, loss in trained.dev_curve],
         "seconds": round(trained.seconds, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device,

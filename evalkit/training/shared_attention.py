@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch.nn.functional import dropout as drop
-from torch.nn.functional import pad, softmax
+from torch.nn.functional import softmax
 from transformers import AttentionInterface, PreTrainedModel
 
 NAME = "evalkit_shared_prefix"
@@ -72,13 +72,12 @@ def attend(
     heads, size = query.shape[1], query.shape[3]
     kinds = key.shape[1]
     group, shared, rows, width = heads // kinds, layout.shared, layout.rows, layout.width
-    split = [shared, rows * width]
-    k_prefix, k_own = key[0].split(split, dim=1)
-    v_prefix, v_own = value[0].split(split, dim=1)
+    k_prefix, k_own = key[0, :, :shared], key[0, :, shared:]
+    v_prefix, v_own = value[0, :, :shared], value[0, :, shared:]
     k_own = k_own.reshape(kinds * rows, width, size)
     v_own = v_own.reshape(kinds * rows, width, size)
     grouped = (query[0] * scaling).view(kinds, group, -1, size)
-    q_prefix, q_own = grouped.split(split, dim=2)
+    q_prefix, q_own = grouped[:, :, :shared], grouped[:, :, shared:]
     mask = _mask(layout, sliding_window, query)
 
     def weigh(scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -100,11 +99,13 @@ def attend(
     to_own = q_own.view(kinds * rows, group * width, size) @ k_own.mT
     to_own = to_own.view(kinds, rows, group, width, width)
     weights = weigh(torch.cat([to_prefix, to_own], dim=-1), mask[1])
-    w_prefix, w_own = weights.split([shared, width], dim=-1)
+    w_prefix, w_own = weights[..., :shared], weights[..., shared:]
     own = w_own.reshape(kinds * rows, group * width, width) @ v_own
     own = own.view(kinds, rows * group * width, size)
     if shared:
-        own = own + w_prefix.reshape(kinds, rows * group * width, shared) @ v_prefix
+        # Contiguous, or its product in the backward pass copies it transposed.
+        w_prefix = w_prefix.contiguous().view(kinds, rows * group * width, shared)
+        own = own + w_prefix @ v_prefix
     own = own.view(kinds, rows, group, width, size).permute(1, 3, 0, 2, 4)
     parts.append(own.reshape(rows * width, heads, size))
     return torch.cat(parts)[None], None

@@ -1,47 +1,44 @@
-"""Examples -> adapter, with transformers' Trainer and PEFT."""
+"""Rows -> adapter, with transformers' Trainer and PEFT."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import json
+import importlib.util
 import os
-import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from peft.utils import get_peft_model_state_dict
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import save_file
+from torch.utils.data import DataLoader
 from transformers import (
+    EarlyStoppingCallback,
     PreTrainedModel,
     Trainer,
     TrainerCallback,
-    TrainerControl,
     TrainerState,
     TrainingArguments,
     set_seed,
 )
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from evalkit.engines.chat import Chat
 from evalkit.errors import UserError, did_you_mean
-from evalkit.formats import Format
-from evalkit.records import Example
-from evalkit.tasks import Task
+from evalkit.training.batches import ByLength, TokenBatches
+from evalkit.training.checkpoints import explain_full_disk, last_checkpoint
 from evalkit.training.fused_lora import fuse_lora
-from evalkit.training.prefix_sharing import Row, SharedPrefixCollator, share_prefix
+from evalkit.training.prefix_sharing import Row, SharedPrefixCollator, divisor_of, share_prefix
+from evalkit.training.progress import ShowProgress
 from evalkit.training.recipe import Recipe
 
 LOG_STEPS = 10
 SAVE_STEPS = 100
 """Between checkpoints; a multiple of LOG_STEPS, so that no loss is lost between two logs."""
+KEPT_CHECKPOINTS = 2
+"""One more than is needed, in case the newest cannot be read."""
+
+Collator = Callable[[Sequence[Row]], dict[str, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -53,46 +50,21 @@ class TrainedAdapter:
     train_loss: float
     """Mean over all steps, in nats per answer token."""
     dev_loss: float | None
-    """After the last step; None without dev rows."""
+    """Of the weights that are kept; None without dev rows."""
     seconds: float
     """Wall-clock, from the start or the last interruption."""
+    curve: tuple[tuple[int, float], ...]
+    """(step, mean loss since the step before)."""
+    dev_curve: tuple[tuple[int, float], ...]
+    """(step, dev loss)."""
 
 
-def encode_rows(task: Task, fmt: Format, chat: Chat, examples: Sequence[Example]) -> list[Row]:
-    """Examples -> token ids, with the renderer and chat template that inference uses."""
-    rows = []
-    for example in examples:
-        prompt = chat.encode_prompt(fmt.prompt(task, example.inputs))
-        answer = chat.encode_answer(fmt.render(task, example.labels, example.inputs))
-        rows.append(Row(input_ids=prompt + answer, prompt_length=len(prompt)))
-    return rows
-
-
-def train_adapter(
-    base: PreTrainedModel,
-    pad_id: int,
-    train: Sequence[Row],
-    dev: Sequence[Row],
-    recipe: Recipe,
-    checkpoints: Path,
-    *,
-    resume: bool = False,
-    console: Console | None = None,
-) -> TrainedAdapter:
-    """Train a LoRA adapter on completion tokens only.
-
-    Args:
-        base: the base model, on its device; its weights are not changed.
-        pad_id: token id that fills the right side of a micro-batch.
-        train: rows to learn from.
-        dev: rows to watch the loss on, once an epoch; may be empty.
-        recipe: how.
-        checkpoints: folder for Trainer's checkpoints, one every 100 steps and after the last.
-        resume: go on from the last checkpoint there, if there is one.
-        console: where progress is shown.
+def build_adapter(base: PreTrainedModel, recipe: Recipe) -> PeftModel:
+    """Put an untrained adapter on a base that shares prefixes from now on.
 
     Raises:
-        UserError: the recipe adapts a layer that the base does not have.
+        UserError: the recipe adapts a layer that the base does not have, or the base's
+            architecture cannot share prefixes.
     """
     _check_targets(base, recipe.lora.targets)
     set_seed(recipe.seed)
@@ -106,16 +78,55 @@ def train_adapter(
             r=recipe.lora.r,
             lora_alpha=recipe.lora.alpha,
             lora_dropout=recipe.lora.dropout,
+            use_rslora=recipe.lora.rslora,
+            use_dora=recipe.lora.dora,
             target_modules=list(recipe.lora.targets),
             task_type="CAUSAL_LM",
         ),
     )
+    assert isinstance(model, PeftModel)
     fuse_lora(model)
+    return model
+
+
+def train_adapter(
+    base: PreTrainedModel,
+    pad_id: int,
+    train: Sequence[Row],
+    dev: Sequence[Row],
+    recipe: Recipe,
+    checkpoints: Path,
+    *,
+    collate: Collator | None = None,
+    resume: bool = False,
+    console: Console | None = None,
+) -> TrainedAdapter:
+    """Train a LoRA adapter on completion tokens only.
+
+    Args:
+        base: the base model, on its device; its weights are not changed.
+        pad_id: token id that fills the right side of a micro-batch.
+        train: rows to learn from.
+        dev: rows to watch the loss on, once an epoch; may be empty.
+        recipe: how.
+        checkpoints: folder for Trainer's checkpoints, one every 100 steps and after the last
+            (with early stopping, after every epoch).
+        collate: rows -> micro-batch; a `SharedPrefixCollator` by default.
+        resume: go on from the last checkpoint there, if there is one.
+        console: where progress is shown.
+
+    Raises:
+        UserError: the recipe does not fit the base or the rows, or the disk is full.
+    """
+    _check_loggers(recipe)
+    model = build_adapter(base, recipe)
     device = next(base.parameters()).device
+    stops_early = recipe.early_stopping is not None
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         seed=recipe.seed,
         num_train_epochs=recipe.epochs,
+        max_steps=recipe.max_steps or -1,
         per_device_train_batch_size=recipe.batch_size,
         per_device_eval_batch_size=recipe.batch_size,
         gradient_accumulation_steps=recipe.gradient_accumulation,
@@ -127,33 +138,49 @@ def train_adapter(
         optim="adamw_8bit" if recipe.optimizer == "adamw-8bit" else "adamw_torch",
         use_cpu=device.type == "cpu",
         eval_strategy="epoch" if dev else "no",
-        save_strategy="steps",
+        save_strategy="epoch" if stops_early else "steps",
         save_steps=SAVE_STEPS,
-        save_total_limit=1,
+        save_total_limit=KEPT_CHECKPOINTS,
+        load_best_model_at_end=stops_early,
+        metric_for_best_model="eval_loss" if stops_early else None,
+        restore_callback_states_from_checkpoint=stops_early,
         logging_steps=LOG_STEPS,
         disable_tqdm=True,
-        report_to="none",
+        report_to=list(recipe.report_to) or "none",
         remove_unused_columns=False,
         dataloader_pin_memory=device.type == "cuda",
+        # Every adapter weight has a gradient at every step.
+        ddp_find_unused_parameters=False,
+        ddp_backend="gloo" if device.type == "cpu" and "RANK" in os.environ else None,
     )
     # Trainer would spread a micro-batch over several devices with DataParallel, which cuts
     # `prefix_ids` to pieces as if they were rows.
     arguments._n_gpu = min(arguments.n_gpu, 1)
-    progress = _ShowProgress(console or Console(stderr=True))
+    if recipe.tokens_per_batch and arguments.world_size > 1:
+        raise UserError(
+            "[recipe] tokens_per_batch: batches of different numbers of rows cannot be shared "
+            "out over processes. Use batch_size, or one process."
+        )
+    progress = ShowProgress(console or Console(stderr=True))
+    callbacks: list[TrainerCallback] = [progress]
+    if recipe.early_stopping is not None:
+        callbacks.append(EarlyStoppingCallback(recipe.early_stopping))
     trainer = _Trainer(
+        recipe,
+        dev,
+        collate or SharedPrefixCollator(pad_id),
         model=model,
         args=arguments,
         train_dataset=list(train),
-        eval_dataset=list(dev) or None,
-        data_collator=SharedPrefixCollator(pad_id),
-        callbacks=[progress],
+        callbacks=callbacks,
     )
-    # Trainer prints every log line as a dict; ours are shown by _ShowProgress.
+    # Trainer prints every log line as a dict; ours are shown by ShowProgress.
     trainer.remove_callback(_printer())
-    last = _last_checkpoint(checkpoints) if resume else None
+    last = last_checkpoint(checkpoints) if resume else None
     started = time.monotonic()
     try:
-        done = trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        with explain_full_disk(checkpoints):
+            done = trainer.train(resume_from_checkpoint=None if last is None else str(last))
         dev_loss = _dev_loss(trainer) if dev else None
     finally:
         # A bar that is left running hides the terminal's cursor.
@@ -164,44 +191,9 @@ def train_adapter(
         train_loss=_mean_loss(trainer.state),
         dev_loss=dev_loss,
         seconds=time.monotonic() - started,
+        curve=_logged(trainer.state, "loss"),
+        dev_curve=_logged(trainer.state, "eval_loss"),
     )
-
-
-def save_adapter(
-    trained: PeftModel, base_name: str, provenance: Mapping[str, Any], folder: Path
-) -> None:
-    """Write an adapter as peft reads it, in bf16, with its provenance; whole or not at all.
-
-    Three files are made in a folder beside and moved in one by one, the weights last: an
-    adapter counts as here only when its weights are.
-    """
-    making = folder / f".making-{os.getpid()}"
-    # A killed process may have left it, and process ids come again.
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
-    try:
-        weights = get_peft_model_state_dict(trained, save_embedding_layers=False)
-        save_file(
-            {
-                name: w.detach().to("cpu", torch.bfloat16).contiguous()
-                for name, w in weights.items()
-            },
-            making / "adapter_model.safetensors",
-            metadata={"format": "pt"},
-        )
-        config = copy.copy(trained.peft_config["default"])
-        config.inference_mode = True
-        # peft writes the local path of the base here; a shelf's folder must mean the same
-        # everywhere.
-        config.base_model_name_or_path = base_name
-        config.save_pretrained(str(making))
-        text = json.dumps(provenance, indent=2, ensure_ascii=False) + "\n"
-        (making / "provenance.json").write_text(text, encoding="utf-8")
-        (folder / "adapter_model.safetensors").unlink(missing_ok=True)
-        for name in ("adapter_config.json", "provenance.json", "adapter_model.safetensors"):
-            (making / name).replace(folder / name)
-    finally:
-        shutil.rmtree(making)
 
 
 def _check_targets(base: PreTrainedModel, targets: Sequence[str]) -> None:
@@ -215,27 +207,84 @@ def _check_targets(base: PreTrainedModel, targets: Sequence[str]) -> None:
             )
 
 
-class _ByLength(LengthGroupedSampler):
-    """Rows of similar length together, in an order that the seed and the epoch alone decide.
-
-    Trainer's own order is drawn anew in the middle of an epoch that is resumed, which then goes
-    through some rows twice and through others not at all.
-    """
-
-    def __init__(self, rows: Sequence[Row], batch_size: int, seed: int) -> None:
-        super().__init__(batch_size, lengths=[len(row["input_ids"]) for row in rows])
-        self.seed = seed
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Trainer before each epoch."""
-        self.generator = torch.Generator().manual_seed(self.seed + epoch)
-
-
 class _Trainer(Trainer):
-    def _get_train_sampler(self, train_dataset: Any = None) -> _ByLength:
+    """Trainer with our batches and our divisor."""
+
+    def __init__(
+        self, recipe: Recipe, dev: Sequence[Row], collate: Collator, **arguments: Any
+    ) -> None:
+        super().__init__(eval_dataset=list(dev) or None, data_collator=collate, **arguments)
+        self.recipe = recipe
+        self.collate = collate
+        # By length, so that little is padding.
+        self.dev = sorted(dev, key=lambda row: len(row["input_ids"]))
+        self.order: ByLength | None = None
+
+    def get_train_dataloader(self) -> DataLoader[Row]:
+        """Batches of so many tokens where the recipe asks for them."""
+        tokens = self.recipe.tokens_per_batch
+        if tokens is None:
+            return super().get_train_dataloader()
+        rows: Any = self.train_dataset
+        loader: DataLoader[Row] = DataLoader(
+            rows,
+            batch_sampler=TokenBatches(rows, tokens, self.args.seed),
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        prepared: DataLoader[Row] = self.accelerator.prepare(loader)
+        return prepared
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> ByLength:
         rows: Any = self.train_dataset if train_dataset is None else train_dataset
+        # Rows of one step, over all processes: two processes take the rows of one with
+        # batches twice as large.
         step = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return _ByLength(rows, step, self.args.seed)
+        self.order = ByLength(rows, step * self.args.world_size, self.args.seed)
+        return self.order
+
+    def _run_epoch(self, model: Any, epoch: int, *given: Any, **named: Any) -> None:
+        # Trainer does not reach the sampler in an epoch that several processes resume: they
+        # would go through the first epoch's order again, and nothing says so.
+        if self.order is not None:
+            self.order.set_epoch(epoch)
+        super()._run_epoch(model, epoch, *given, **named)  # type: ignore[no-untyped-call]
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """The loss per answer token of all dev rows, in every process alike.
+
+        Trainer's is a mean of the batches' means, which depends on how they are cut.
+        """
+        model, collate, device = self.model, self.collate, self.args.device
+        assert model is not None
+        model.eval()
+        total = divisor = 0.0
+        size = self.args.per_device_eval_batch_size
+        for start in range(0, len(self.dev), size):
+            batch = collate(self.dev[start : start + size])
+            here = {name: tensor.to(device) for name, tensor in batch.items()}
+            weight = float(divisor_of(batch))
+            with torch.no_grad(), self.compute_loss_context_manager():
+                total += float(model(**here).loss) * weight
+            divisor += weight
+        model.train()
+        metrics = {"eval_loss": total / divisor}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def _get_num_items_in_batch(
+        self, batch_samples: list[Any], device: torch.device
+    ) -> torch.Tensor | None:
+        """Tokens, or their weights, of all micro-batches of a step, over all processes."""
+        if not batch_samples:
+            return None
+        divisor = torch.stack([divisor_of(batch) for batch in batch_samples]).sum().to(device)
+        if self.args.world_size > 1:
+            divisor = self.accelerator.gather(divisor).sum()
+        return divisor
 
 
 def _with_warmup(schedule: str) -> str:
@@ -248,81 +297,38 @@ def _printer() -> type[TrainerCallback]:
     return PrinterCallback
 
 
-def _last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint.
-
-    Trainer writes the state last. From a checkpoint without one it would silently start again
-    at step 0, with weights that are already trained.
-    """
-    whole: dict[int, Path] = {}
-    for state in folder.glob("checkpoint-*/trainer_state.json"):
-        with contextlib.suppress(ValueError):
-            whole[json.loads(state.read_text(encoding="utf-8"))["global_step"]] = state.parent
-    return whole[max(whole)] if whole else None
+def _check_loggers(recipe: Recipe) -> None:
+    for name in recipe.report_to:
+        if importlib.util.find_spec(name) is None:
+            raise UserError(
+                f"[recipe] report_to: '{name}' is not installed here. Install it "
+                f"(pip install {name}), or leave it out."
+            )
 
 
 def _dev_loss(trainer: Trainer) -> float:
-    """The last evaluation, made up for where an interruption came between training and it."""
-    logged = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
-    if not logged or logged[-1]["step"] < trainer.state.global_step:
+    """The dev loss of the weights that are kept.
+
+    The last evaluation's; made up for where an interruption came between training and it.
+    """
+    if trainer.args.load_best_model_at_end and trainer.state.best_metric is not None:
+        return float(trainer.state.best_metric)
+    logged = _logged(trainer.state, "eval_loss")
+    if not logged or logged[-1][0] < trainer.state.global_step:
         return float(trainer.evaluate()["eval_loss"])
-    return float(logged[-1]["eval_loss"])
+    return logged[-1][1]
+
+
+def _logged(state: TrainerState, name: str) -> tuple[tuple[int, float], ...]:
+    return tuple(
+        (int(entry["step"]), float(entry[name])) for entry in state.log_history if name in entry
+    )
 
 
 def _mean_loss(state: TrainerState) -> float:
     """The mean over all steps; Trainer's own counts those since the last interruption."""
     total, before = 0.0, 0
-    for entry in state.log_history:
-        if "loss" in entry:
-            total += entry["loss"] * (entry["step"] - before)
-            before = int(entry["step"])
+    for step, loss in _logged(state, "loss"):
+        total += loss * (step - before)
+        before = step
     return total / before
-
-
-class _ShowProgress(TrainerCallback):
-    """A bar on a terminal, a line every so often elsewhere."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.bar = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} steps, loss {task.fields[loss]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-
-    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-        """Start the bar where training starts (a later step when resumed)."""
-        self.task = self.bar.add_task(
-            "", total=state.max_steps, completed=state.global_step, loss="-"
-        )
-        self.bar.start()
-
-    def on_step_end(
-        self, args: Any, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        """Log the last step too, so that the losses logged are those of all steps."""
-        control.should_log |= state.global_step >= state.max_steps
-        return control
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
-        """Show the latest loss."""
-        if logs is None:
-            return
-        if "loss" in logs:
-            self.bar.update(self.task, completed=state.global_step, loss=f"{logs['loss']:.4f}")
-            if not self.console.is_terminal and state.global_step % (5 * LOG_STEPS) == 0:
-                self.console.print(
-                    f"training: step {state.global_step}/{state.max_steps}, loss {logs['loss']:.4f}"
-                )
-        if "eval_loss" in logs:
-            self.console.print(f"epoch {state.epoch:.2f}: dev loss {logs['eval_loss']:.4f}")

@@ -19,7 +19,8 @@ from evalkit.gates import (
     load_policies,
     policies_sha256,
 )
-from evalkit.metrics import compare_hits, proportion
+from evalkit.metrics import compare_hits, proportion, share
+from evalkit.records import Estimate
 from evalkit.tasks import load_task
 
 BETTER = Policy(min_difference=0.0, min_cases=50, why="x")
@@ -123,7 +124,20 @@ def test_a_verdict_says_what_it_could_have_noticed() -> None:
     larger = judge("g", AT_LEAST_80, proportion(1600, 2000))
     assert larger.detects is not None
     assert larger.detects < verdict.detects / 2
-    assert judge("g", NEVER, proportion(0, 200)).detects is None
+    # One in 200 is 0.5%; a true rate of 0.8% shows itself four times in five.
+    assert judge("g", NEVER, proportion(0, 200)).detects == pytest.approx(0.008, abs=0.0005)
+    assert judge("g", AT_LEAST_80, Estimate(0.9, 200, 0.8, 1.0, "mine", 180)).detects is None
+
+
+def test_near_duplicates_notice_less() -> None:
+    hits = [i % 5 > 0 for i in range(200)]
+    alone = judge("g", AT_LEAST_80, share(hits))
+    copies = [hit for hit in hits for _ in range(5)]
+    grouped = judge("g", AT_LEAST_80, share(copies, groups=[i // 5 for i in range(1000)]))
+    assert grouped.estimate.n == 1000
+    assert alone.detects is not None
+    assert grouped.detects is not None
+    assert grouped.detects >= alone.detects - 0.001
 
 
 def test_an_undecided_verdict_says_how_many_cases_would_settle_it() -> None:

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,9 +15,14 @@ from evalkit.metrics import (
     all_fields_accuracy,
     confusion,
     f1,
+    f1_statistic,
     macro_f1,
+    macro_f1_statistic,
     precision,
+    precision_statistic,
+    proportion,
     recall,
+    share,
 )
 from evalkit.records import Missing, OutOfEnum
 
@@ -139,6 +145,7 @@ def test_confusion_refuses_labels_it_has_no_place_for(truth, said):
         confusion(truth, said, (1, 2, 3))
 
 
+@settings(deadline=None)
 @given(rows)
 def test_confusion_counts_every_row_once(pairs):
     truth, said = unzip(pairs)
@@ -202,6 +209,7 @@ def test_the_order_of_rows_does_not_matter(pairs, rng: random.Random):
         assert metric(*unzip(pairs)) == metric(*unzip(shuffled))
 
 
+@settings(deadline=None)
 @given(st.one_of(rows, multi_rows), st.sampled_from(FAILURES), st.data())
 def test_a_failure_never_raises_accuracy_or_recall(pairs, failure, data):
     truth, said = unzip(pairs)
@@ -217,3 +225,66 @@ def test_macro_f1_is_repeatable():
     said = FOLDERS * 10 + ("Work",) * 60
     assert macro_f1(truth, said, seed=5) == macro_f1(truth, said, seed=5)
     assert macro_f1(truth, said, seed=5) != macro_f1(truth, said, seed=6)
+
+
+def test_a_perfect_macro_f1_is_as_certain_as_its_rarest_values():
+    balanced = macro_f1(FOLDERS * 25, FOLDERS * 25)
+    assert (balanced.value, balanced.high) == (1, 1)
+    assert balanced.low == pytest.approx(proportion(100, 100).low)
+    truth = ("Work",) * 97 + ("Alerts",) * 3
+    assert macro_f1(truth, truth).low == pytest.approx(0.75, abs=0.02)  # 4 / (1/97 + 1/3) rows
+    assert macro_f1(truth, ("Personal",) * 100).low == 0
+
+
+def test_a_perfect_f1_is_as_certain_as_the_rows_it_concerns():
+    truth = ("Work",) * 20 + ("Alerts",) * 80
+    assert f1(truth, truth, "Work").low == pytest.approx(proportion(20, 20).low)
+
+
+def test_shares_are_clustered_on_their_own_rows():
+    truth = ("Work", "Work", "Work", "Alerts", "Alerts", "Alerts")
+    said = ("Work", "Work", "Alerts", "Alerts", "Work", "Alerts")
+    groups = [5, 5, 1, 2, 2, 3]
+    assert recall(truth, said, "Work", groups=groups) == share(
+        [True, True, False], groups=[5, 5, 1], asked=""
+    )
+    assert precision(truth, said, "Work", groups=groups) == share(
+        [True, True, False], groups=[5, 5, 2], asked=""
+    )
+    assert recall(truth, said, "Alerts", groups=[0, 0, 0, 1, 2, 3]).method == "wilson"
+    assert accuracy(truth, said, groups=groups).method == "wilson, clustered"
+    both = [{"folder": label} for label in truth], [{"folder": reading} for reading in said]
+    clustered = all_fields_accuracy(*both, groups=groups)
+    assert clustered == accuracy(truth, said, groups=groups)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.one_of(rows, multi_rows), st.randoms())
+def test_clustered_macro_f1_depends_on_neither_order_nor_group_numbers(pairs, rng):
+    groups = [rng.randrange(5) for _ in pairs]
+    names = rng.sample(range(5), 5)
+    order = rng.sample(range(len(pairs)), len(pairs))
+    truth, said = unzip(pairs)
+    moved_truth, moved_said = unzip([pairs[row] for row in order])
+    moved = macro_f1(moved_truth, moved_said, groups=[names[groups[row]] for row in order])
+    assert macro_f1(truth, said, groups=groups) == moved
+    alone = macro_f1(truth, said, groups=range(len(pairs)))
+    assert alone == macro_f1(truth, said)
+
+
+@settings(deadline=None, max_examples=50)
+@given(rows, st.data())
+def test_statistics_keep_the_order_of_rows(pairs, data):
+    truth, said = unzip(pairs)
+    one = st.integers(0, 3)
+    weights = data.draw(st.lists(one, min_size=len(pairs), max_size=len(pairs)).filter(any))
+    drawn = [pair for pair, count in zip(pairs, weights, strict=True) for _ in range(count)]
+    resampled = unzip(drawn)
+    row = np.array([weights], dtype=float)
+    assert macro_f1_statistic(truth, said)(row)[0] == pytest.approx(macro_f1(*resampled).value)
+    got = precision_statistic(truth, said, "Work")(row)[0]
+    assert np.isnan(got) == ("Work" not in resampled[1])
+    if "Work" in resampled[1]:
+        assert got == pytest.approx(precision(*resampled, "Work").value)
+        got = f1_statistic(truth, said, "Work")(row)[0]
+        assert got == pytest.approx(f1(*resampled, "Work").value)

@@ -12,17 +12,21 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
-from transformers import PreTrainedModel
+from transformers import AttentionInterface, MambaConfig, MambaForCausalLM, PreTrainedModel
 
 from evalkit.errors import UserError
+from evalkit.training import shared_attention
+from evalkit.training.fused_lora import fuse_lora
 from evalkit.training.prefix_sharing import (
     IGNORED,
     Row,
     SharedPrefixCollator,
+    divisor_of,
     share_prefix,
     shared_prefix_loss,
 )
 from evalkit.training.recipe import SEVEN_LINEARS
+from evalkit.training.shared_attention import Layout
 from tiny_models import SHAPES, VOCABULARY, WINDOW, model
 
 TOLERANCE = 1e-5
@@ -167,6 +171,24 @@ def test_without_a_prefix_the_models_own_forward_answers():
     assert torch.equal(one.loss, other.loss)
 
 
+def test_weights_of_tokens_and_their_divisor():
+    rows = [
+        Row(input_ids=[*ids(9, 1), *ids(3, 20 + number)], prompt_length=9, weights=[1.0, 5.0, 0.5])
+        for number in range(3)
+    ]
+    trained = with_adapter("llama")
+    batch = SharedPrefixCollator(PAD)(rows)
+    assert float(divisor_of(batch)) == 3 * 6.5
+    total = torch.zeros(())
+    for row in rows:
+        logits = trained(input_ids=torch.tensor([row["input_ids"]])).logits[0, 8:-1]
+        losses = cross_entropy(logits, torch.tensor(row["input_ids"][9:]), reduction="none")
+        total = total + (losses * torch.tensor(row["weights"])).sum()
+    assert differ(trained(**batch).loss.detach(), total.detach() / 19.5) < TOLERANCE
+    halved = trained(**batch, num_items_in_batch=torch.tensor(39.0)).loss
+    assert differ(halved.detach(), total.detach() / 39) < TOLERANCE
+
+
 # Activation checkpointing
 
 
@@ -191,6 +213,63 @@ def test_activation_checkpointing_switched_on_later_is_refused(case: str, every:
         trained(**batch)
     base.activation_checkpointing_disable()
     assert torch.equal(trained(**batch).loss, loss)
+
+
+# Architectures
+
+
+def test_a_recurrent_model_is_refused():
+    config = MambaConfig(
+        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4, conv_kernel=4
+    )
+    with pytest.raises(UserError, match="cannot train MambaForCausalLM"):
+        share_prefix(MambaForCausalLM(config))
+
+
+def test_a_model_that_shares_wrongly_is_refused(monkeypatch: pytest.MonkeyPatch):
+    """One whose attention is not handed the layout, say."""
+    refused = model("qwen3")
+    attend = shared_attention.attend
+
+    def mistaken(*states: Any, layout: Any, **options: Any) -> Any:
+        return attend(*states, layout=Layout(0, 1, states[1].shape[2]), **options)
+
+    monkeypatch.setitem(AttentionInterface._global_mapping, shared_attention.NAME, mistaken)
+    with pytest.raises(UserError, match="cannot train Qwen3ForCausalLM"):
+        share_prefix(refused)
+
+
+# The fused adapter
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_fused_adapters_compute_what_pefts_do(shape: str):
+    one, other = with_adapter(shape), with_adapter(shape)
+    assert fuse_lora(one) == 7 * len(one.get_base_model().model.layers)
+    batch = SharedPrefixCollator(PAD)(CASES["short prefix"])
+    loss, expected = one(**batch).loss, other(**batch).loss
+    assert differ(loss.detach(), expected.detach()) < TOLERANCE
+    fused, plain = gradients(one, loss), gradients(other, expected)
+    assert fused.keys() == plain.keys()
+    assert {n: e for n in plain if (e := differ(fused[n], plain[n])) > TOLERANCE} == {}
+
+
+def test_adapters_with_more_to_them_keep_pefts_layers():
+    for options in ({"lora_dropout": 0.1}, {"use_dora": True}):
+        config = LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM", **options)
+        assert fuse_lora(get_peft_model(model("llama"), config)) == 0
+    config = LoraConfig(r=4, target_modules=["q_proj"], use_rslora=True, init_lora_weights=False)
+    adapted = get_peft_model(model("llama"), config).eval()
+    batch = torch.tensor([ids(9, 3)])
+    with torch.no_grad():
+        expected = adapted(input_ids=batch).logits
+        assert fuse_lora(adapted) == 3
+        assert differ(adapted(input_ids=batch).logits, expected) < TOLERANCE
+        with adapted.disable_adapter():
+            plain = model("llama")(input_ids=batch).logits
+            assert differ(adapted(input_ids=batch).logits, plain) < TOLERANCE
+        merged = adapted.merge_and_unload()
+        assert differ(merged(input_ids=batch).logits, expected) < TOLERANCE
 
 
 # The collator

@@ -7,14 +7,23 @@ from typing import Any
 import pytest
 
 from evalkit.errors import UserError
-from evalkit.training.recipe import SEVEN_LINEARS, LoraRecipe, Recipe, read_recipe
+from evalkit.training.recipe import (
+    SEVEN_LINEARS,
+    LoraRecipe,
+    Recipe,
+    RowsRecipe,
+    TfidfRecipe,
+    read_baseline_recipe,
+    read_recipe,
+)
 
 SHELF = Path(__file__).parents[2] / "adapters"
-RECIPES = {
-    path.parent.name: table["recipe"]
+TABLES = {
+    path.parent.name: tomllib.loads(path.read_text(encoding="utf-8"))
     for path in sorted(SHELF.glob("*/system.toml"))
-    if "recipe" in (table := tomllib.loads(path.read_text(encoding="utf-8")))
 }
+RECIPES = {n: t["recipe"] for n, t in TABLES.items() if "recipe" in t and "base" in t}
+BASELINES = {n: t for n, t in TABLES.items() if t.get("engine") in ("tfidf", "majority")}
 
 
 def test_only_the_data_has_to_be_named():
@@ -35,7 +44,16 @@ def test_only_the_data_has_to_be_named():
         precision="bf16",
         quantization="none",
         optimizer="adamw",
-        lora=LoraRecipe(r=8, alpha=16, dropout=0.0, targets=SEVEN_LINEARS),
+        max_steps=None,
+        tokens_per_batch=None,
+        class_weights="none",
+        label_weight=1.0,
+        early_stopping=None,
+        report_to=(),
+        augment=None,
+        lora=LoraRecipe(
+            r=8, alpha=16, rslora=False, dora=False, dropout=0.0, targets=SEVEN_LINEARS
+        ),
     )
 
 
@@ -88,6 +106,19 @@ def test_a_recipe_survives_its_own_record():
         ({"data": "x", "precision": "fp16"}, "precision: "),
         ({"data": "x", "quantization": "int8"}, "quantization: "),
         ({"data": "x", "optimizer": "sgd"}, "optimizer: "),
+        ({"data": "x", "max_steps": 0}, "max_steps: "),
+        ({"data": "x", "label_weight": 0}, "label_weight: "),
+        ({"data": "x", "class_weights": "sqrt"}, "class_weights: "),
+        ({"data": "x", "report_to": ["neptune"]}, "report_to.0: "),
+        ({"data": "x", "early_stopping": 2}, "early_stopping watches the loss on dev rows"),
+        (
+            {"data": "x", "batch_size": 8, "tokens_per_batch": 999},
+            "give batch_size or tokens_per_batch, not both",
+        ),
+        ({"data": "x", "augment": {}}, "augment.field: "),
+        ({"data": "x", "augment": {"field": "folder", "drop": 1.0}}, "augment.drop: "),
+        ({"data": "x", "augment": {"field": "folder", "names": {"Work": []}}}, "augment.names"),
+        ({"data": "x", "augment": {"field": "folder", "shre": 1}}, "unknown key 'augment.shre'"),
     ],
 )
 def test_faults_are_named(table: dict[str, Any], said: str):
@@ -101,6 +132,82 @@ def test_faults_are_named(table: dict[str, Any], said: str):
 
 def test_every_option_says_what_it_is_for_or_says_it_by_its_name():
     plain = {"seed", "epochs", "learning_rate", "schedule", "weight_decay", "precision"}
-    plain |= {"gradient_accumulation", "optimizer", "lora"}
+    plain |= {"gradient_accumulation", "optimizer", "lora", "augment"}
     silent = {name for name, option in Recipe.model_fields.items() if not option.description}
     assert silent <= plain
+
+
+# Baselines
+
+
+def test_a_baseline_too_needs_its_data_alone():
+    assert read_baseline_recipe("majority", {"data": "x"}, "system.toml") == RowsRecipe(
+        data="x", rows=None, deduplicate=True, dev_rows=0, seed=0
+    )
+    assert read_baseline_recipe("tfidf", {"data": "x"}, "system.toml") == TfidfRecipe(
+        data="x",
+        rows=None,
+        deduplicate=True,
+        dev_rows=0,
+        seed=0,
+        words=(1, 2),
+        characters=(2, 4),
+        hash_bits=15,
+        c=2.0,
+        class_weight="none",
+    )
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_on_the_shelf_has_a_valid_recipe(name: str):
+    table = BASELINES[name]
+    recipe = read_baseline_recipe(table["engine"], table["recipe"], name)
+    assert type(recipe).model_validate(recipe.model_dump(mode="json")) == recipe
+
+
+@pytest.mark.parametrize(
+    ("name", "adapter"),
+    [
+        ("3level", "smollm2-3level"),
+        ("5level", "smollm2-5level"),
+        ("intents", "smollm2-intents"),
+    ],
+)
+def test_baselines_learn_from_the_rows_of_the_adapter_they_stand_against(name: str, adapter: str):
+    keys = set(RowsRecipe.model_fields)
+    rows = Recipe.model_validate(RECIPES[adapter]).model_dump(include=keys)
+    for kind in ("tfidf", "majority"):
+        table = BASELINES[f"{kind}-{name}"]
+        recipe = read_baseline_recipe(kind, table["recipe"], name)
+        assert recipe.model_dump(include=keys) == rows
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({}, "data: Field required"),
+        ({"data": "x", "epochs": 3}, "unknown key 'epochs'."),
+        ({"data": "x", "charakters": [2, 4]}, "Did you mean 'characters'"),
+        ({"data": "x", "words": [2, 1]}, "words: the shortest length comes first"),
+        ({"data": "x", "words": [0, 1]}, "words."),
+        ({"data": "x", "characters": [3]}, "characters."),
+        ({"data": "x", "hash_bits": 40}, "hash_bits: "),
+        ({"data": "x", "c": 0}, "c: "),
+        ({"data": "x", "class_weight": "some"}, "class_weight: "),
+    ],
+)
+def test_faults_of_a_tfidf_recipe_are_named(table: dict[str, Any], said: str):
+    with pytest.raises(UserError) as caught:
+        read_baseline_recipe("tfidf", table, "adapters/x/system.toml")
+    assert str(caught.value).startswith("adapters/x/system.toml, [recipe]: ")
+    assert said in str(caught.value)
+
+
+def test_a_majority_has_nothing_else_to_choose():
+    with pytest.raises(UserError, match="unknown key 'c'"):
+        read_baseline_recipe("majority", {"data": "x", "c": 1}, "system.toml")
+
+
+def test_every_option_of_a_baseline_says_what_it_is_for():
+    silent = {n for n, option in TfidfRecipe.model_fields.items() if not option.description}
+    assert silent == {"seed"}

@@ -30,7 +30,8 @@ from evalkit.weights import weights_fingerprint
 from tiny_models import save_base
 
 TASK = load_task("intents")
-NOISE = {"seconds", "finished", "train_loss", "dev_loss"}
+NOISE = {"seconds", "finished", "train_loss", "dev_loss", "loss_curve", "dev_loss_curve"}
+NOISE |= {"dev_accuracy", "peak_memory"}
 """What differs from run to run, or follows from everything else."""
 
 
@@ -105,9 +106,11 @@ def test_an_adapter_and_where_it_comes_from(training: Training, tmp_path: Path):
     written = train(training)
     files = {path.name for path in training.folder.rglob("*") if path.is_file()}
     assert files == {
+        "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",
         "contamination.bin",
+        "loss.png",
         "provenance.json",
     }
     fingerprints = load_fingerprints(training.folder / "contamination.bin")
@@ -138,6 +141,15 @@ def test_an_adapter_and_where_it_comes_from(training: Training, tmp_path: Path):
     assert written["train_loss"] > 0
     assert written["dev_loss"] > 0
     assert written["packages"]["torch"]
+    assert written["loss_curve"] == [[2, written["train_loss"]]]
+    assert written["dev_loss_curve"] == [[2, written["dev_loss"]]]
+    assert written["peak_memory"]["process"] > 1e8
+    assert set(written["dev_accuracy"]) == {"intents", "all"}
+    card = (training.folder / "README.md").read_text()
+    assert "# tiny" in card
+    assert "base_model: Tiny/Model" in card
+    assert "10 rows trained on" in card
+    assert (training.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert "tiny: 10 rows to train on, 2 held out for dev, 0 exact duplicates" in written["shown"]
 
 
@@ -181,7 +193,10 @@ CHANGES: dict[str, tuple[Callable[[Training], dict[str, Any]], set[str]]] = {
     "format": (lambda _: {"format": get_format("json", TASK)}, {"format", "prompt_sha256"}),
     "recipe": (lambda t: {"recipe": recipe(t, learning_rate=1e-3)}, {"recipe"}),
     "epochs": (lambda t: {"recipe": recipe(t, epochs=2)}, {"recipe", "steps"}),
-    "rows": (lambda t: {"recipe": recipe(t, rows=6)}, {"recipe", "rows", "steps"}),
+    "rows": (
+        lambda t: {"recipe": recipe(t, rows=6)},
+        {"recipe", "rows", "steps", "missing_values"},
+    ),
     "seed": (lambda t: {"recipe": recipe(t, seed=7)}, {"recipe", "rows"}),
     "base": (lambda _: {"base_name": "../model"}, {"base"}),
     "weights": (lambda _: {"weights_sha256": "0" * 64}, {"weights_sha256"}),
@@ -295,13 +310,13 @@ def test_an_interrupted_training_ends_as_if_nothing_had_been(
     train(long)
     cut = change(long, "cut")
 
-    class Interrupted(trainer_module._ShowProgress):
+    class Interrupted(trainer_module.ShowProgress):
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step == 8:
                 raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer_module, "_ShowProgress", Interrupted)
+        patched.setattr(trainer_module, "ShowProgress", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(cut)
     assert not (cut.folder / "adapter_model.safetensors").exists()

@@ -17,16 +17,14 @@ from transformers import PreTrainedModel
 
 from evalkit.engines.loading import attach_adapter, load_base
 from evalkit.errors import UserError
+from evalkit.training import saving as saving_module
 from evalkit.training import trainer as trainer_module
+from evalkit.training.checkpoints import last_checkpoint
 from evalkit.training.prefix_sharing import Row
+from evalkit.training.progress import ShowProgress
 from evalkit.training.recipe import LoraRecipe, Recipe
-from evalkit.training.trainer import (
-    TrainedAdapter,
-    _last_checkpoint,
-    _ShowProgress,
-    save_adapter,
-    train_adapter,
-)
+from evalkit.training.saving import save_adapter
+from evalkit.training.trainer import TrainedAdapter, train_adapter
 from tiny_models import VOCABULARY, model, save_base
 
 CPU = torch.device("cpu")
@@ -231,7 +229,7 @@ def test_a_layer_that_is_not_there_is_a_user_error(targets: tuple[str, ...], tmp
 # Interruptions
 
 
-class Interrupted(_ShowProgress):
+class Interrupted(ShowProgress):
     """Presses Ctrl-C after a step."""
 
     after = 0
@@ -243,8 +241,8 @@ class Interrupted(_ShowProgress):
 
 def interrupt(after: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     monkeypatch.setattr(Interrupted, "after", after)
-    monkeypatch.setattr(trainer_module, "_ShowProgress", Interrupted)
-    return lambda: monkeypatch.setattr(trainer_module, "_ShowProgress", _ShowProgress)
+    monkeypatch.setattr(trainer_module, "ShowProgress", Interrupted)
+    return lambda: monkeypatch.setattr(trainer_module, "ShowProgress", ShowProgress)
 
 
 LONG = {"epochs": 3, "batch_size": 4, "learning_rate": 1e-3}
@@ -268,7 +266,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut", rows, dev, shallow(), **LONG)
     checkpoints = tmp_path / "cut" / "checkpoints"
-    assert _last_checkpoint(checkpoints) == checkpoints / f"checkpoint-{saved}"
+    assert last_checkpoint(checkpoints) == checkpoints / f"checkpoint-{saved}"
     # One that was being written when the power went, of the step that was trained last.
     (checkpoints / "checkpoint-13").mkdir()
     for name in ("adapter_model.safetensors", "adapter_config.json", "optimizer.pt"):
@@ -286,20 +284,6 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(
     assert apart(again, whole) < 1e-6
     assert again.dev_loss == pytest.approx(whole.dev_loss, rel=1e-5)
     assert again.train_loss == pytest.approx(whole.train_loss, rel=1e-5)
-
-
-def test_only_whole_checkpoints_count(tmp_path: Path):
-    assert _last_checkpoint(tmp_path / "nothing") is None
-    for step, state in (
-        (90, '{"global_step": 90}'),
-        (100, '{"global_step": 100}'),
-        (110, '{"global_'),
-        (120, None),
-    ):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if state:
-            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
-    assert _last_checkpoint(tmp_path) == tmp_path / "checkpoint-100"
 
 
 @pytest.mark.parametrize("interrupted", [True, False])
@@ -392,7 +376,7 @@ def test_an_interruption_leaves_no_half_adapter(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", move)
         if moment == "weights":
-            patched.setattr(trainer_module, "save_file", stop)
+            patched.setattr(saving_module, "save_file", stop)
         if moment == "config":
             patched.setattr(LoraConfig, "save_pretrained", stop)
         if moment == "provenance":

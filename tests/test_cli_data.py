@@ -1,0 +1,200 @@
+"""`evalkit data`, as its user meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evalkit.data import Kind, load_dataset, load_fingerprints
+from evalkit.data.fingerprints import FILE
+from evalkit.tasks import load_task
+from evalkit.training.recipe import RowsRecipe
+from evalkit.training.rows import prepare_rows
+
+ROOT = Path(__file__).parents[1]
+BODIES = [
+    "Your parcel from the garden centre will arrive on Friday between ten and noon",
+    "Payment of $523.45 to the electricity company has been confirmed",
+    "Standup moved to half past nine, same room as always",
+    "Seven new photos were added to the album of last summer",
+]
+
+
+def evalkit(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from evalkit.cli import main; main()", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def write_rows(path: Path, bodies: list[str], priority: int = 4) -> Path:
+    rows = [
+        {
+            "id": f"{path.stem}-{number}",
+            "notification": {"app": "mail", "title": "", "body": body},
+            "classification": {"folder": "Work", "priority": priority},
+        }
+        for number, body in enumerate(bodies)
+    ]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Path:
+    return write_rows(tmp_path / "train.jsonl", [*BODIES, BODIES[0]])
+
+
+@pytest.fixture
+def held_out(tmp_path: Path) -> Path:
+    bodies = [BODIES[0], BODIES[1].upper(), BODIES[2].replace("nine", "ten"), "\x1b[2J unlike"]
+    return write_rows(tmp_path / "test.jsonl", bodies, priority=2)
+
+
+def test_duplicates_within_one_set(train: Path) -> None:
+    done = evalkit("data", "overlap", train)
+    assert done.returncode == 0, done.stderr
+    assert "Read as notifications-5level" in done.stdout
+    assert [line.split() for line in done.stdout.splitlines() if line.startswith("  exact")] == [
+        ["exact", "1", "2", "1", "0"]
+    ]
+    assert "train-0" in done.stdout
+    assert "training" not in done.stdout
+
+
+def test_overlap_fits_80_columns_and_is_plain_when_piped(train: Path, held_out: Path) -> None:
+    done = evalkit("data", "overlap", train.name, held_out.name, "--show", "0", cwd=train.parent)
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    rows = [line.split() for line in done.stdout.splitlines()]
+    for kind in Kind:
+        assert [kind, "1", "25.0%", "1"] in rows
+    assert ["in", "all", "3", "75.0%", "3"] in rows
+
+
+def test_escape_sequences_do_not_reach_the_terminal(held_out: Path) -> None:
+    done = evalkit("data", "overlap", held_out, held_out, "--show", "9")
+    assert "unlike" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_overlap_as_json(train: Path, held_out: Path) -> None:
+    done = evalkit("data", "overlap", train, held_out, "--json")
+    found = json.loads(done.stdout)
+    assert found["task"] == "notifications-5level"
+    assert found["overlap"]["rows"] == found["overlap"]["labels_differ"] == 3
+    assert found["overlap"]["matches"][0] == {
+        "test": "test-0",
+        "train": "train-0",
+        "kind": "exact",
+        "similarity": 1.0,
+        "labels_differ": True,
+    }
+    exact = found["train"]["duplicates"]["exact"]
+    assert exact == {"groups": 1, "rows": 2, "repeats": 1, "labels_differ": 0}
+    strict = json.loads(evalkit("data", "overlap", train, held_out, "--json", *THRESHOLD).stdout)
+    assert strict["overlap"]["rows"] == 2
+
+
+THRESHOLD = ("--threshold", "0.99")
+
+
+def test_a_task_that_maps_labels_is_taken_where_none_reads_them(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", BODIES, priority=5)
+    done = evalkit("data", "overlap", rows, "--mapping", "five-level")
+    assert done.returncode == 0, done.stderr
+    assert "Read as notifications-3level" in done.stdout
+    assert "five-level" in done.stderr
+    done = evalkit("data", "overlap", rows, "--task", "notifications-3level")
+    assert "Read as notifications-3level" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["overlap", "nothing.jsonl"], "There is no file nothing.jsonl"),
+        (["overlap", "README.md"], "no reader for files ending in '.md'"),
+        (["overlap", "{other}"], "notifications-3level: {other}:1:"),
+        (["overlap", "{train}", "--task", "intent"], "Did you mean 'intents'?"),
+        (["overlap", "{train}", "--task", "intents"], "nothing at 'prompt'"),
+        (["overlap", "{train}", "{other}"], "{other}:1:"),
+        (["overlap", "{train}", "--threshold", "80"], "no share from 0.5 to 1"),
+        (["overlap", "{train}", "--on-bad-row", "skipp"], "Did you mean 'skip'?"),
+        (["overlap"], "Missing argument"),
+        (["fingerprint", "qwen3-3level-base"], "has no provenance.json"),
+    ],
+)
+def test_a_users_mistake_exits_4(
+    train: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"a": 1}\n', encoding="utf-8")
+    done = evalkit("data", *(a.format(train=train, other=other) for a in arguments))
+    assert done.returncode == 4
+    assert message.format(other=other) in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def system(tmp_path: Path, train: Path) -> Path:
+    """A trained system, as far as its fingerprints are concerned."""
+    folder = tmp_path / "adapters" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "system.toml").write_text(
+        'task = "notifications-5level"\nformat = "json"\nbase = "hf:nobody/nothing"\n',
+        encoding="utf-8",
+    )
+    recipe = RowsRecipe(data=str(train), dev_rows=1)
+    dataset = load_dataset(str(train), load_task("notifications-5level"))
+    provenance = {
+        "recipe": {**recipe.model_dump(), "epochs": 3},
+        "rows": prepare_rows(dataset, recipe).counts(),
+        "data_sha256": dataset.sha256,
+    }
+    (folder / "provenance.json").write_text(json.dumps(provenance), encoding="utf-8")
+    return folder
+
+
+def test_fingerprints_are_those_of_the_rows_trained_on(system: Path, train: Path) -> None:
+    done = evalkit("data", "fingerprint", "mine", cwd=system.parents[1])
+    assert done.returncode == 0, done.stderr
+    assert "contamination.bin: 3 rows" in done.stdout
+    dataset = load_dataset(str(train), load_task("notifications-5level"))
+    rows = prepare_rows(dataset, RowsRecipe(data="", dev_rows=1))
+    fingerprints = load_fingerprints(system / FILE)
+    assert fingerprints.data_sha256 == dataset.sha256
+    assert all(match and match.kind is Kind.EXACT for match in fingerprints.match(rows.train))
+    assert fingerprints.match(rows.dev) == (None,)
+
+
+def test_other_data_than_was_trained_on_is_refused(system: Path, held_out: Path) -> None:
+    done = evalkit("data", "fingerprint", f"{system}/", "--data", held_out)
+    assert done.returncode == 4
+    assert "is not what mine was trained on" in done.stderr
+    assert not (system / FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": {"trained_on": 3, "dev_sha256": "ff"}}, "other rows"),
+        ({"rows": None}, "does not say what was trained on"),
+        ({"recipe": {"data": "x", "rows": "all"}}, "does not say what was trained on"),
+    ],
+)
+def test_a_provenance_that_does_not_fit_is_refused(
+    system: Path, change: dict[str, object], message: str
+) -> None:
+    path = system / "provenance.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change), encoding="utf-8")
+    done = evalkit("data", "fingerprint", f"{system}/")
+    assert done.returncode == 4
+    assert message in done.stderr
+    assert not (system / FILE).exists()
