@@ -65,6 +65,14 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """A canonical answer: labels as a format writes them."""
+
+    labels: Mapping[str, Label]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One prompt for an engine."""
 
@@ -74,6 +82,9 @@ class Request:
     """The example's inputs, for baselines that read no prompt."""
     longest_answer: str
     """The longest canonical answer to this input; engines stop a little after its length."""
+    answers: tuple[Answer, ...] = ()
+    """Canonical answers to this input: all of them, or none where there are too many. They may
+    change how fast an answer comes, and never what it is."""
 
 
 class FinishReason(StrEnum):
@@ -97,6 +108,9 @@ class Completion:
     confidences: Mapping[str, float] = field(default_factory=lambda: _NO_NUMBERS)
     """Field name -> the probability the engine gives to the value it names; empty where it
     gives none. Of a multi-label field, that of the whole set."""
+    margin: float | None = None
+    """The least distance of a chosen token's logit from the next one's: where it is near 0, the
+    answer could have gone another way. None where the engine has no logits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -287,6 +287,8 @@ def _completion_to_json(completion: Completion) -> dict[str, Any]:
     }
     if completion.confidences:
         content["confidences"] = dict(completion.confidences)
+    if completion.margin is not None:
+        content["margin"] = completion.margin
     return content
 
 
@@ -298,6 +300,7 @@ def _completion_from_json(content: dict[str, Any]) -> Completion:
         prompt_tokens=content["prompt_tokens"],
         seconds=content["seconds"],
         confidences=content.get("confidences", {}),
+        margin=content.get("margin"),
     )
 
 

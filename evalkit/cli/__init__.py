@@ -13,6 +13,7 @@ import typer
 
 from evalkit.cli.common import PytestCode
 from evalkit.cli.data import data
+from evalkit.cli.export import export
 from evalkit.cli.runs import baseline, compare, gate
 from evalkit.cli.shelf import fetch, systems
 from evalkit.cli.train import train
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (systems, fetch, train, gate, compare):
+for command in (systems, fetch, train, export, gate, compare):
     app.command()(command)
 app.add_typer(baseline, name="baseline")
 app.add_typer(data, name="data")

@@ -16,9 +16,9 @@ from evalkit.evaluation.comparing import Contest, check_same_rows, compare_rows,
 from evalkit.evaluation.metric import Metric
 from evalkit.evaluation.rows import EvaluatedRow, Rows, groups_of
 from evalkit.formats import Format
-from evalkit.formats.base import longest_labels
+from evalkit.formats.base import canonical_labels, longest_labels
 from evalkit.metrics import Confusion, LabelScores, ReliabilityBin
-from evalkit.records import Completion, Estimate, Example, Label, Request
+from evalkit.records import Answer, Completion, Estimate, Example, Label, Request
 from evalkit.tasks import FieldKind, Task
 
 COVERAGES = (0.5, 0.8)
@@ -336,7 +336,21 @@ def evaluate(
 def build_requests(task: Task, fmt: Format, examples: Iterable[Example]) -> list[Request]:
     """What an engine is asked, for each example."""
     longest = longest_labels(task)
-    return [
-        Request(e.id, fmt.prompt(task, e.inputs), e.inputs, fmt.render(task, longest, e.inputs))
-        for e in examples
-    ]
+    labels = canonical_labels(task)
+    requests, known = [], {}
+    for example in examples:
+        texts = tuple(fmt.render(task, found, example.inputs) for found in labels)
+        if texts not in known:
+            # Most formats answer every input with the same texts.
+            pairs = zip(labels, texts, strict=True)
+            known = {texts: tuple(Answer(found, text) for found, text in pairs)}
+        requests.append(
+            Request(
+                example.id,
+                fmt.prompt(task, example.inputs),
+                example.inputs,
+                fmt.render(task, longest, example.inputs),
+                known[texts],
+            )
+        )
+    return requests

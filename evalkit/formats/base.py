@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain, combinations, product
 from typing import Protocol
 
 from evalkit.records import Function, Label, Prompt, Reading, Span
@@ -61,6 +62,29 @@ def longest_labels(task: Task) -> dict[str, Label]:
         else:
             longest[name] = max(field.labels, key=lambda label: len(str(label)))
     return longest
+
+
+def canonical_labels(task: Task, most: int = 64) -> tuple[dict[str, Label], ...]:
+    """Every combination of labels an answer can have; none where there are more than `most`.
+
+    Sets of a multi-label field come smallest first.
+    """
+    choices: list[list[Label]] = []
+    total = 1
+    for field in task.fields.values():
+        if field.kind == "multi-label":
+            free = [str(v) for v in field.labels if v not in field.exclusive]
+            alone: list[Label] = [(str(v),) for v in field.exclusive]
+            if 2 ** len(free) > most:
+                return ()
+            sets = (combinations(free, size) for size in range(1, len(free) + 1))
+            choices.append([*alone, *chain.from_iterable(sets)])
+        else:
+            choices.append(list(field.labels))
+        total *= len(choices[-1])
+        if total > most:
+            return ()
+    return tuple(dict(zip(task.fields, found, strict=True)) for found in product(*choices))
 
 
 def empty_prompt(task: Task, fmt: Format) -> Prompt:

@@ -75,9 +75,8 @@ def plan_training(
         start = max(0, (len(order) - recipe.batch_size) // 2)
         middle = order[start : start + recipe.batch_size]
         per_epoch = math.ceil(len(train) / recipe.batch_size)
-    steps = recipe.max_steps or math.ceil(
-        max(per_epoch // recipe.gradient_accumulation, 1) * recipe.epochs
-    )
+    steps_of_epoch = math.ceil(per_epoch / recipe.gradient_accumulation)
+    steps = recipe.max_steps or math.ceil(steps_of_epoch * recipe.epochs)
     model = build_adapter(base, recipe).train()
     batch = SharedPrefixCollator(pad_id)([train[row] for row in middle])
     device = next(model.parameters()).device

@@ -7,6 +7,7 @@ stop early: all three are asserted of the reference.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,7 +15,15 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from evalkit.engines.generation import Continuation, Job, PrefixCache, continue_greedily
+from evalkit.engines.drafts import Drafts
+from evalkit.engines.generation import (
+    CausalModel,
+    Continuation,
+    Job,
+    PrefixCache,
+    continue_greedily,
+)
+from evalkit.records import Answer
 from tiny_models import SHAPES, VOCABULARY, WINDOW, model
 
 STOPS = frozenset(range(0, VOCABULARY, 9))
@@ -87,9 +96,10 @@ def reference(shape: str, case: str) -> Reference:
 def continued(
     shape: str, jobs: Sequence[Job], batch_size: int, prefixes: PrefixCache | None = None
 ) -> tuple[Continuation, ...]:
-    prefixes = prefixes or PrefixCache(tiny(shape))
+    causal = CausalModel(tiny(shape))
+    prefixes = prefixes or PrefixCache(causal)
     said: dict[int, Continuation] = {}
-    for batch in continue_greedily(tiny(shape), jobs, STOPS, batch_size, prefixes):
+    for batch in continue_greedily(causal, jobs, STOPS, batch_size, prefixes):
         assert 0 < len(batch) <= batch_size
         assert not said.keys() & dict(batch).keys()
         said |= batch
@@ -145,29 +155,32 @@ def test_no_jobs(shape: str):
 
 def test_longest_prompts_come_first():
     jobs = CASES["very different lengths"]
-    batches = list(continue_greedily(tiny("llama"), jobs, STOPS, 3, PrefixCache(tiny("llama"))))
+    causal = CausalModel(tiny("llama"))
+    batches = list(continue_greedily(causal, jobs, STOPS, 3, PrefixCache(causal)))
     lengths = [len(jobs[row].prompt) for batch in batches for row, _ in batch]
     assert lengths == sorted(lengths, reverse=True)
     assert [len(batch) for batch in batches] == [3, 3, 2]
 
 
-class Counting:
-    """A model that counts its calls."""
+class Counting(CausalModel):
+    """A model that counts the calls of its trunk."""
 
     def __init__(self, counted: PreTrainedModel) -> None:
-        self.counted = counted
-        self.device = counted.device
+        super().__init__(counted)
+        whole = self.trunk
         self.calls = 0
 
-    def __call__(self, **inputs: Any) -> Any:
-        self.calls += 1
-        return self.counted(**inputs)
+        def trunk(**inputs: Any) -> Any:
+            self.calls += 1
+            return whole(**inputs)
+
+        self.trunk = trunk
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_prefix_is_run_once_and_stays_as_it_is(shape: str):
     counting = Counting(tiny(shape))
-    prefixes = PrefixCache(counting)  # type: ignore[arg-type]
+    prefixes = PrefixCache(counting)
     case = "prefix beyond the window"
     for batch_size in (3, 1, 16):
         assert continued(shape, CASES[case], batch_size, prefixes) == reference(shape, case).said
@@ -179,5 +192,75 @@ def test_the_prefix_is_run_once_and_stays_as_it_is(shape: str):
 
 def test_no_prefix_needs_no_cache():
     counting = Counting(tiny("llama"))
-    assert PrefixCache(counting).rows([], 3) is None  # type: ignore[arg-type]
+    assert PrefixCache(counting).rows([], 3) is None
     assert counting.calls == 0
+
+
+def drafts_for(said: Continuation, kind: str) -> Drafts:
+    """Canonical answers, of which the one that the model gives is the first, or is not there."""
+    right = [*said.ids, 0]  # 0 is a stop token
+    near = [*said.ids[:-1], (said.ids[-1] + 1) % VOCABULARY, 0] if said.ids else [1, 0]
+    begun = [*said.ids[: len(said.ids) // 2], 1, 1, 1, 0]
+    found = {
+        "right": [right],
+        "near": [near],
+        "begun": [begun, near],
+        "all": [[5, 5, 5, 0], begun, near, right],
+        "wrong": [[5, 5, 5, 0], [7, 0]],
+        "too long": [[*said.ids, *ids(40, 3), 0]],
+    }[kind]
+    answers = [Answer({"label": i}, str(i)) for i in range(len(found))]
+    return Drafts(answers, found)
+
+
+@pytest.mark.parametrize("kind", ["right", "near", "begun", "all", "wrong", "too long"])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_guesses_do_not_change_what_is_said(shape: str, case: str, kind: str):
+    expected = reference(shape, case).said
+    jobs = [
+        replace(job, drafts=drafts_for(said, kind))
+        for job, said in zip(CASES[case], expected, strict=True)
+    ]
+    assert continued(shape, jobs, 3) == expected
+
+
+@pytest.mark.parametrize("shape", ["llama", "qwen3"])
+def test_a_right_guess_takes_one_pass(shape: str):
+    case = "common prefix"
+    expected = reference(shape, case).said
+    jobs = [
+        replace(job, drafts=drafts_for(said, "right"))
+        for job, said in zip(CASES[case], expected, strict=True)
+    ]
+    plain, guessed = continued(shape, CASES[case], 16), continued(shape, jobs, 16)
+    assert sum(said.passes for said in guessed) == len(jobs)
+    assert sum(said.passes for said in plain) > 3 * len(jobs)
+    for one, other in zip(plain, guessed, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+        assert one.margin == pytest.approx(other.margin, abs=1e-4)
+        assert len(one.logprobs) == len(one.ids) + one.stopped
+
+
+def test_logprobs_and_margins_are_the_models_own():
+    jobs = CASES["common prefix"]
+    for job, said in zip(jobs, continued("llama", jobs, 16), strict=True):
+        sequence = torch.tensor([[*job.prompt, *said.ids]])
+        with torch.inference_mode():
+            logits = tiny("llama")(sequence).logits[0, len(job.prompt) - 1 :]
+        best, second = logits.topk(2).values.unbind(-1)
+        steps = len(said.logprobs)
+        expected = (best - logits.logsumexp(-1))[:steps].tolist()
+        assert said.logprobs == pytest.approx(expected, abs=1e-4)
+        assert said.margin == pytest.approx(float((best - second)[:steps].min()), abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_head_is_the_models_own_in_fp32(shape: str):
+    whole = tiny(shape)
+    sequence = torch.tensor([ids(9, 4)])
+    with torch.inference_mode():
+        causal = CausalModel(whole)
+        hidden = causal.trunk(input_ids=sequence).last_hidden_state[0]
+        assert torch.allclose(causal.logits(hidden), whole(sequence).logits[0], atol=1e-5)
+        assert causal.logits(hidden.bfloat16()).dtype == torch.float32

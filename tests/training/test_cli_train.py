@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evalkit.cli.train import changed
+from evalkit.cli.train import changed, train
 from evalkit.errors import UserError
 from tiny_models import save_base
 
@@ -57,8 +56,9 @@ def test_a_key_inside_a_value_is_refused():
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     save_base(folder / "base", layers=1)
+    draw = random.Random(0)
     rows = [
-        {"id": str(n), "prompt": f"{word} {n}", "output": [word]}
+        {"id": str(n), "prompt": f"{word} {draw.randbytes(12).hex()}", "output": [word]}
         for n, word in enumerate(["payment", "inventory", "none"] * 4)
     ]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
@@ -72,28 +72,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def train(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from evalkit.cli import main; main()", "train", "tiny", *arguments],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_a_dry_run_says_what_would_be_and_writes_nothing(project: Path):
+def test_a_dry_run_says_what_would_be_and_writes_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(project)
     before = sorted(project.rglob("*"))
-    done = train(project, "--dry-run", "--device", "cpu", "--set", "batch_size=2")
-    assert done.returncode == 0, done.stderr
-    assert "steps     5" in done.stdout
-    assert "No training row has intents = order_management, user_auth" in done.stderr
+    train("tiny", device="cpu", dry_run=True, change=["batch_size=2"])
+    shown = capsys.readouterr()
+    assert "steps     5" in shown.out
+    assert "No training row has intents = order_management, user_auth" in shown.err
     assert sorted(project.rglob("*")) == before
 
 
-def test_a_changed_recipe_is_what_is_recorded(project: Path):
-    done = train(project, "--device", "cpu", "--resume", "--set", "lora.r=2", "--set", "seed=5")
-    assert done.returncode == 0, done.stderr
+def test_a_changed_recipe_is_what_is_recorded(project: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(project)
+    train("tiny", device="cpu", resume=True, change=["lora.r=2", "seed=5"])
     provenance = json.loads((project / "adapters/tiny/provenance.json").read_text())
     assert (provenance["recipe"]["lora"]["r"], provenance["recipe"]["seed"]) == (2, 5)
     assert provenance["missing_values"] == {
@@ -101,7 +94,9 @@ def test_a_changed_recipe_is_what_is_recorded(project: Path):
     }
 
 
-def test_a_faulty_change_is_a_users_mistake(project: Path):
-    done = train(project, "--set", "lora.rank=8")
-    assert done.returncode == 4
-    assert "unknown key 'lora.rank'" in done.stderr
+def test_a_faulty_change_is_a_users_mistake(project: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(project)
+    with pytest.raises(UserError, match=r"unknown key 'lora\.rank'"):
+        train("tiny", change=["lora.rank=8"])
+    with pytest.raises(UserError, match="contradict each other"):
+        train("tiny", resume=True, restart=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+
 from tiny_training import run_processes
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks and SIGKILL")

@@ -1,0 +1,78 @@
+"""Guesses at answers, and what their tokens' probabilities say of each field."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit.engines.drafts import Drafts
+from evalkit.formats.base import canonical_labels
+from evalkit.records import Answer
+from evalkit.tasks import load_task
+
+END = 99
+ANSWERS = [  # two fields: 10 opens, 1x is a folder (12 in two tokens), 20 parts, 3x is a level
+    ({"folder": "A", "level": 1}, [10, 11, 20, 31, END]),
+    ({"folder": "A", "level": 2}, [10, 11, 20, 32, END]),
+    ({"folder": "B", "level": 1}, [10, 12, 13, 20, 31, END]),
+    ({"folder": "B", "level": 2}, [10, 12, 13, 20, 32, END]),
+]
+DRAFTS = Drafts([Answer(labels, "") for labels, _ in ANSWERS], [ids for _, ids in ANSWERS])
+
+
+def test_the_commonest_answer_is_guessed():
+    assert DRAFTS.guess([], Counter()) == (10, 11, 20, 31)
+    assert DRAFTS.guess([], Counter({3: 2, 1: 1})) == (10, 12, 13, 20, 32)
+    assert DRAFTS.guess([10, 11], Counter({3: 2, 1: 1})) == (20, 32)
+    assert DRAFTS.guess([10, 12, 13, 20, 31], Counter()) == ()
+
+
+def test_nothing_is_guessed_of_another_answer():
+    assert DRAFTS.guess([11], Counter()) == ()
+    assert DRAFTS.number([10, 11, 20]) is None
+    assert DRAFTS.number([10, 11, 20, 32]) == 1
+
+
+def test_confidence_is_that_of_the_tokens_that_part_the_answers():
+    logs = [math.log(p) for p in (0.5, 0.8, 0.9, 0.7, 0.6, 0.1)]
+    found = DRAFTS.confidences(3, logs)
+    assert found == pytest.approx({"folder": 0.8, "level": 0.6})
+
+
+def test_an_answer_that_goes_on_where_another_ends_parts_from_it_there():
+    answers = [Answer({"set": ("a",)}, "a"), Answer({"set": ("a", "b")}, "a, b")]
+    drafts = Drafts(answers, [[1, END], [1, 2, END]])
+    logs = [math.log(0.5), math.log(0.75), math.log(0.9)]
+    assert drafts.confidences(0, logs[:2]) == pytest.approx({"set": 0.75})
+    assert drafts.confidences(1, logs) == pytest.approx({"set": 0.75})
+
+
+@given(st.data())
+def test_guesses_go_on_as_some_answer_does(data: st.DataObject):
+    tokens = st.lists(st.integers(0, 3), max_size=4)
+    found = data.draw(st.lists(tokens, min_size=1, max_size=8, unique_by=tuple))
+    drafts = Drafts([Answer({"x": i}, "") for i in range(len(found))], [[*f, END] for f in found])
+    written = data.draw(tokens)
+    habits = Counter(data.draw(st.lists(st.integers(0, len(found) - 1))))
+    guess = drafts.guess(written, habits)
+    fitting = [f for f in found if f[: len(written)] == written]
+    assert ([*written, *guess] in found) if fitting else guess == ()
+    for number, ids in enumerate(found):
+        assert drafts.number(ids) == number
+        confidences = drafts.confidences(number, [math.log(0.5)] * (len(ids) + 1))
+        assert 0 < confidences["x"] <= 1
+        assert (confidences["x"] == 1) is (len(found) == 1)
+
+
+def test_every_combination_of_labels_is_an_answer():
+    assert len(canonical_labels(load_task("notifications-3level"))) == 12
+    assert len(canonical_labels(load_task("notifications-5level"))) == 20
+    sets = [labels["intents"] for labels in canonical_labels(load_task("intents"))]
+    assert len(sets) == len(set(sets)) == 2**5
+    assert sets.count(("none",)) == 1
+    assert canonical_labels(load_task("intents"), most=31) == ()
+    assert canonical_labels(load_task("notifications-5level"), most=19) == ()

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors import safe_open
+
+from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.errors import UserError
+from evalkit.evaluation import build_requests
+from evalkit.records import Example
+from evalkit.systems import load_system
+from evalkit.tasks import task_names
+from evalkit.tasks.task import BUILT_IN
+from evalkit.training.exporting import export_merged
+from evalkit.training.saving import save_adapter
+from tiny_models import model, save_base
+
+EXAMPLES = [Example(str(n), {"prompt": f"pay {n}"}, {"intents": ("payment",)}) for n in range(4)]
+
+
+@pytest.fixture(params=["intents", "wishes.toml"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A system with an adapter that changes its answers."""
+    save_base(tmp_path / "secret" / "base")
+    made = tmp_path / "adapters" / "tiny"
+    made.mkdir(parents=True)
+    (made / "system.toml").write_text(
+        f'task = "{request.param}"\nformat = "labels"\nbase = "../../secret/base"\n'
+        'summary = "tiny \\"one\\""\n'
+    )
+    (made / "wishes.toml").write_bytes((BUILT_IN / "intents.toml").read_bytes())
+    (made / "contamination.bin").write_bytes(b"as it is")
+    torch.manual_seed(1)
+    config = LoraConfig(
+        r=4, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM", init_lora_weights=False
+    )
+    trained = get_peft_model(model("llama"), config)
+    save_adapter(trained, "../../secret/base", {}, made)  # type: ignore[arg-type]
+    return made
+
+
+def answers(folder: Path) -> list[tuple[int, ...]]:
+    system = load_system(folder)
+    engine = build_engine(system, EngineOptions("cpu", "fp32"))
+    said = dict(engine.complete(build_requests(system.task, system.format, EXAMPLES)))
+    return [said[example.id].token_ids for example in EXAMPLES]
+
+
+def test_the_merged_model_answers_as_the_adapter_did(folder: Path, tmp_path: Path):
+    to = tmp_path / "merged"
+    export_merged(load_system(folder), to, "fp32")
+    assert answers(to) == answers(folder)
+    assert (to / "contamination.bin").read_bytes() == b"as it is"
+    system = load_system(to)
+    assert system.config.summary == 'tiny "one", merged'
+    assert system.task == load_system(folder).task
+    assert "intents" in task_names()
+    assert not [
+        path.name
+        for path in to.rglob("*")
+        if path.name != "system.toml" and b"secret" in path.read_bytes()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)]
+)
+def test_precision(precision: str, dtype: torch.dtype, folder: Path, tmp_path: Path):
+    export_merged(load_system(folder), tmp_path / "merged", precision)  # type: ignore[arg-type]
+    with safe_open(tmp_path / "merged" / "model.safetensors", "pt") as file:
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {dtype}  # noqa: SIM118
+
+
+def test_what_cannot_be_exported_is_refused(folder: Path, tmp_path: Path):
+    system = load_system(folder)
+    with pytest.raises(UserError, match="is not empty"):
+        export_merged(system, folder, "bf16")
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(UserError, match="has not been trained"):
+        export_merged(load_system(folder), tmp_path / "merged", "bf16")
+    text = (folder / "system.toml").read_text()
+    (folder / "system.toml").write_text(text + "adapter = false\n")
+    with pytest.raises(UserError, match="no adapter to merge"):
+        export_merged(load_system(folder), tmp_path / "merged", "bf16")
+    assert not (tmp_path / "merged").exists()
