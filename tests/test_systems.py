@@ -71,6 +71,7 @@ def test_every_system_of_the_seeds_is_on_the_shelf(shelf: dict[str, System]) -> 
         "keyword-intents": ("intents", "labels"),
         "smollm2-3level": ("notifications-3level", "json"),
         "smollm2-3level-base": ("notifications-3level", "json"),
+        "smollm2-5level": ("notifications-5level", "json"),
         "smollm2-call-5level": ("notifications-5level", "call"),
         "smollm2-3level-call": ("notifications-3level", "call"),
         "smollm2-call-base": ("notifications-5level", "call"),

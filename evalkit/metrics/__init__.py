@@ -22,15 +22,11 @@ from evalkit.metrics.calibration import (
 from evalkit.metrics.classification import (
     Confusion,
     Said,
-    accuracy,
-    all_fields_accuracy,
     confusion,
     f1,
-    f1_statistic,
     macro_f1,
     macro_f1_statistic,
     precision,
-    precision_statistic,
     recall,
 )
 from evalkit.metrics.comparison import compare_hits, compare_statistics, holm
@@ -42,14 +38,12 @@ from evalkit.metrics.multilabel import (
     label_scores,
     micro_f1,
     micro_f1_statistic,
-    partial_match,
 )
 from evalkit.metrics.ordinal import (
     mean_absolute_error,
     mean_absolute_error_statistic,
     quadratic_kappa,
     quadratic_kappa_statistic,
-    read_as,
 )
 from evalkit.metrics.power import (
     cases_to_settle,
@@ -67,9 +61,7 @@ __all__ = [
     "ReliabilityBin",
     "Said",
     "Statistic",
-    "accuracy",
     "accuracy_at_coverage",
-    "all_fields_accuracy",
     "bootstrap",
     "brier",
     "cases_to_settle",
@@ -80,7 +72,6 @@ __all__ = [
     "effective_rows",
     "expected_calibration_error",
     "f1",
-    "f1_statistic",
     "holm",
     "independent_rows",
     "jaccard",
@@ -94,14 +85,11 @@ __all__ = [
     "micro_f1",
     "micro_f1_statistic",
     "paired_detectable_difference",
-    "partial_match",
     "precision",
-    "precision_statistic",
     "proportion",
     "quadratic_kappa",
     "quadratic_kappa_statistic",
     "quantiles",
-    "read_as",
     "recall",
     "reliability_curve",
     "share",

@@ -1,10 +1,9 @@
-"""How right the answers are: accuracy, recall, precision, F1 and confusion.
+"""How right the answers are: recall, precision, F1 and confusion.
 
 Everywhere `truth` and `said` are parallel: one label and one reading per row. A reading that
 gives no label (`Missing`, `OutOfEnum`, or None where the whole answer could not be parsed)
 stays in the denominator and is wrong. On a multi-label field a label is a set (a tuple in the
-task's order): accuracy asks for exactly the right set; recall, precision and F1 of a value ask
-whether it is in the set.
+task's order): recall, precision and F1 of a value ask whether it is in the set.
 
 `groups` gives a number per row; rows of one number are near-duplicates of each other, and the
 intervals allow for that (`evalkit.metrics.proportions.share`, `evalkit.metrics.bootstrap`).
@@ -12,12 +11,12 @@ intervals allow for that (`evalkit.metrics.proportions.share`, `evalkit.metrics.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.errors import InsufficientData
-from evalkit.metrics.bootstrap import BoundedStatistic, bootstrap, share_statistic
+from evalkit.metrics.bootstrap import BoundedStatistic, bootstrap
 from evalkit.metrics.grouping import content_order, pick_groups
 from evalkit.metrics.proportions import share
 from evalkit.records import Estimate, Label, Missing, OutOfEnum
@@ -30,38 +29,6 @@ if TYPE_CHECKING:
 
 Said = Label | Missing | OutOfEnum | None
 """What an answer gives one field; None where the answer could not be parsed."""
-
-
-def accuracy(
-    truth: Sequence[Label], said: Sequence[Said], *, groups: Sequence[int] | None = None
-) -> Estimate:
-    """Return the share of rows with exactly the right label.
-
-    Raises `InsufficientData` where there are no rows.
-    """
-    right = [label == reading for label, reading in zip(truth, said, strict=True)]
-    return share(right, groups=groups, asked="accuracy")
-
-
-def all_fields_accuracy(
-    truth: Sequence[Mapping[str, Label]],
-    said: Sequence[Mapping[str, Said] | None],
-    *,
-    groups: Sequence[int] | None = None,
-) -> Estimate:
-    """Return the share of rows with every field right.
-
-    Each truth maps field names to labels; each reading maps the same names, or is None where
-    the answer could not be parsed. Raises `InsufficientData` where there are no rows, and
-    `KeyError` where a reading leaves a field out (say `Missing`): that is a fault in the
-    caller, not a wrong answer.
-    """
-    right = [
-        # The whole reading is looked up, so that a field left out shows even on wrong answers.
-        reading is not None and {name: reading[name] for name in labels} == dict(labels)
-        for labels, reading in zip(truth, said, strict=True)
-    ]
-    return share(right, groups=groups, asked="accuracy over all fields")
 
 
 def recall(
@@ -153,32 +120,6 @@ def macro_f1_statistic(truth: Sequence[Label], said: Sequence[Said]) -> BoundedS
     Raises `InsufficientData` where no row has a value.
     """
     return Memberships.of(truth, said, _values_of(truth)).bounded_macro_f1()
-
-
-def f1_statistic(
-    truth: Sequence[Label], said: Sequence[Said], value: str | int
-) -> BoundedStatistic:
-    """Return one value's `f1` as a statistic of rows in their order, for paired comparisons.
-
-    It is 0 where no row has the value and no row says it.
-    """
-    return Memberships.of(truth, said, (value,)).bounded_f1()
-
-
-def precision_statistic(
-    truth: Sequence[Label], said: Sequence[Said], value: str | int
-) -> BoundedStatistic:
-    """Return a value's `precision` as a statistic of rows in their order.
-
-    Unlike those of recall, the denominators of two systems' precisions are different rows, so
-    that a paired comparison has to resample. It is nan where no row says the value.
-    """
-    return share_statistic(
-        [
-            holds(label, value) if holds(reading, value) else None
-            for label, reading in zip(truth, said, strict=True)
-        ]
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """How right the answers are on fields whose labels are sets.
 
-The share of exactly right sets is `accuracy`. Everywhere a label is a tuple that names at least
-one value, and an answer that gives no set (`Missing`, `OutOfEnum`, or None where the whole answer
-could not be parsed) counts as the empty set: it has nothing right and misses all there is.
+Everywhere a label is a tuple that names at least one value, and an answer that gives no set
+(`Missing`, `OutOfEnum`, or None where the whole answer could not be parsed) counts as the empty
+set: it has nothing right and misses all there is.
 All raise `InsufficientData` where there are no rows, and `ValueError` where a truth is not a set
 or names nothing.
 """
@@ -16,21 +16,7 @@ from evalkit.errors import InsufficientData
 from evalkit.metrics.bootstrap import BoundedStatistic, bootstrap, mean_statistic
 from evalkit.metrics.classification import Said, f1, holds, precision, recall
 from evalkit.metrics.grouping import content_order
-from evalkit.metrics.proportions import share
 from evalkit.records import Estimate, Label
-
-
-def partial_match(
-    truth: Sequence[Label], said: Sequence[Said], *, groups: Sequence[int] | None = None
-) -> Estimate:
-    """Return the share of rows whose answer names at least one right value.
-
-    Exactly right sets are among them, and wrong values beside a right one cost nothing: a system
-    that names every value each time has 100%. Read it beside `accuracy` and `jaccard`. Seed 003
-    sets a goal for this rate (80%) without defining it; this is the usual reading.
-    """
-    pairs = _sets(truth, said, "partial match")
-    return share([bool(right & named) for right, named in pairs], groups=groups)
 
 
 def jaccard(

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from evalkit.errors import InsufficientData
 from evalkit.metrics.bootstrap import BoundedStatistic, bootstrap, mean_statistic
-from evalkit.metrics.classification import Said, holds
-from evalkit.metrics.grouping import content_order, pick_groups
-from evalkit.metrics.proportions import share
+from evalkit.metrics.classification import Said
+from evalkit.metrics.grouping import content_order
 from evalkit.records import Estimate, Label, Missing, OutOfEnum
 
 if TYPE_CHECKING:
@@ -101,31 +100,6 @@ def quadratic_kappa_statistic(
 ) -> BoundedStatistic:
     """Return `quadratic_kappa` as a statistic of rows in their order; nan where there is none."""
     return _quadratic_kappa(_levels(truth, said, values), len(values))
-
-
-def read_as(
-    truth: Sequence[Label],
-    said: Sequence[Said],
-    was: str | int,
-    read_as: str | int,
-    *,
-    groups: Sequence[int] | None = None,
-) -> Estimate:
-    """Return the share of the rows that have one value which say a certain other one.
-
-    Such as high shown as low, the mistake that costs most. An unreadable answer is a row that
-    was not shown as anything: it stays in the denominator and does not count here, so watch
-    the rate of unreadable answers beside this.
-
-    Raises `InsufficientData` where no row has the value.
-    """
-    hits = [holds(reading, read_as) for _, reading in zip(truth, said, strict=True)]
-    having = [row for row, label in enumerate(truth) if holds(label, was)]
-    return share(
-        [hits[row] for row in having],
-        groups=pick_groups(groups, having, len(truth)),
-        asked=f"{was!r} read as {read_as!r} ({was!r} is in no row's truth)",
-    )
 
 
 _Pair = tuple[int, int]

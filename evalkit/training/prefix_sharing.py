@@ -44,16 +44,21 @@ class SharedPrefixCollator:
     `weights` (as `labels`, 0 where nothing is learned). `input_ids` comes first because
     Trainer reads the batch size from the first tensor. One prompt token at least stays in the
     suffix: the first suffix token has no logit of its own.
+
+    Suffixes are padded to a multiple of `multiple` tokens: on a CPU every new shape costs a
+    second (kernels are made for it), which is more than a few tokens of padding do.
     """
 
-    def __init__(self, pad_id: int) -> None:
+    def __init__(self, pad_id: int, multiple: int = 1) -> None:
         self.pad_id = pad_id
+        self.multiple = multiple
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         """Collate a micro-batch."""
         shared = common_prefix([row["input_ids"] for row in rows])
         shared = min(shared, *(row["prompt_length"] - 1 for row in rows))
         width = max(len(row["input_ids"]) for row in rows) - shared
+        width += -width % self.multiple
         input_ids = torch.full((len(rows), width), self.pad_id)
         labels = torch.full((len(rows), width), IGNORED)
         weights = torch.zeros((len(rows), width))

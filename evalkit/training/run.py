@@ -177,7 +177,8 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
     chat = build_chat(load_tokenizer(training.base_folder))
     weights = label_weights(task, recipe, rows.train)
     train = encode_rows(task, fmt, chat, rows.train, weights)
-    collate: Collator = SharedPrefixCollator(chat.end_of_answer)
+    plain = SharedPrefixCollator(chat.end_of_answer, multiple=4 if where.type == "cpu" else 1)
+    collate: Collator = plain
     if recipe.augment:
         for number, row in enumerate(train):
             row["example"] = number
@@ -189,7 +190,7 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
             recipe.augment,
             weights=weights,
             seed=recipe.seed,
-            collate=SharedPrefixCollator(chat.end_of_answer),
+            collate=plain,
         )
     base = load_base(
         training.base_folder,

@@ -22,7 +22,7 @@ from evalkit.errors import UserError
 from evalkit.formats.base import longest_labels
 from evalkit.records import Request
 from evalkit.systems import load_system
-from evalkit.training.trainer import save_adapter
+from evalkit.training.saving import save_adapter
 from tiny_models import model, save_base, tokenizer
 
 CPU = torch.device("cpu")

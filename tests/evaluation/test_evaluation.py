@@ -108,6 +108,11 @@ def test_sets_are_judged_as_sets() -> None:
     assert found.recall("intents", "payment").estimate.successes == 2
     assert found.out_of_enum_rate().estimate.successes == 1
     assert len(found.confusion("intents").values) == 3
+    # One exactly right, one half right, one wrong.
+    assert found.partial_match("intents").estimate.successes == 2
+    assert found.jaccard("intents").estimate.value == pytest.approx(0.5)
+    assert found.micro_f1("intents").estimate.value == pytest.approx(2 * 2 / (2 + 4))
+    assert [score.value for score in found.label_scores("intents") if score.named] == ["payment"]
 
 
 def test_no_rows_give_no_estimate() -> None:

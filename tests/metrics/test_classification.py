@@ -1,4 +1,4 @@
-"""Accuracy, recall, precision, F1 and confusion, by hand and against scikit-learn."""
+"""Recall, precision, F1 and confusion, by hand and against scikit-learn."""
 
 import random
 
@@ -11,15 +11,11 @@ from sklearn.preprocessing import MultiLabelBinarizer
 
 from evalkit.errors import InsufficientData
 from evalkit.metrics import (
-    accuracy,
-    all_fields_accuracy,
     confusion,
     f1,
-    f1_statistic,
     macro_f1,
     macro_f1_statistic,
     precision,
-    precision_statistic,
     proportion,
     recall,
     share,
@@ -55,7 +51,7 @@ def as_sets(said):
 
 def test_failures_stay_in_the_denominator():
     truth = ("Work", "Work", "Work", "Work")
-    estimate = accuracy(truth, ("Work", None, Missing(), OutOfEnum("Wrok")))
+    estimate = recall(truth, ("Work", None, Missing(), OutOfEnum("Wrok")), "Work")
     assert (estimate.successes, estimate.n) == (1, 4)
 
 
@@ -70,7 +66,6 @@ def test_recall_and_precision_by_hand():
 def test_multi_label_by_hand():
     truth = (("order", "payment"), ("auth",), ("payment",))
     said = (("order", "payment"), ("payment", "auth"), None)
-    assert accuracy(truth, said).successes == 1
     assert (recall(truth, said, "payment").successes, recall(truth, said, "payment").n) == (1, 2)
     assert precision(truth, said, "payment").successes == 1
     assert precision(truth, said, "payment").n == 2
@@ -88,16 +83,13 @@ def test_numbers_that_cannot_be_counted():
         recall(truth, said, "Personal")
     with pytest.raises(InsufficientData, match="F1 of 'Alerts'"):
         f1(truth, said, "Alerts")
-    for metric in (accuracy, macro_f1, all_fields_accuracy):
-        with pytest.raises(InsufficientData):
-            metric((), ())
+    with pytest.raises(InsufficientData):
+        macro_f1((), ())
 
 
 @pytest.mark.parametrize(
     "metric",
     [
-        accuracy,
-        all_fields_accuracy,
         macro_f1,
         lambda t, s: recall(t, s, 1),
         lambda t, s: precision(t, s, 1),
@@ -106,27 +98,8 @@ def test_numbers_that_cannot_be_counted():
     ],
 )
 def test_truth_and_said_have_to_be_of_one_length(metric):
-    # None is a reading that both kinds of metric take.
-    truth = ({"a": 1}, {"a": 1}) if metric is all_fields_accuracy else (1, 1)
     with pytest.raises(ValueError, match="argument 2 is shorter"):
-        metric(truth, (None,))
-
-
-def test_all_fields_have_to_be_right():
-    truth = [{"folder": "Work", "priority": 1}] * 5
-    said = [
-        {"folder": "Work", "priority": 1},
-        {"folder": "Work", "priority": 2},
-        {"folder": OutOfEnum("Wrok"), "priority": 1},
-        {"folder": "Work", "priority": Missing()},
-        None,
-    ]
-    assert all_fields_accuracy(truth, said).successes == 1
-
-
-def test_a_reading_without_one_of_the_fields_is_a_fault_of_the_caller():
-    with pytest.raises(KeyError, match="priority"):
-        all_fields_accuracy([{"folder": "Work", "priority": 1}], [{"folder": "Alerts"}])
+        metric((1, 1), (None,))
 
 
 def test_confusion_by_hand():
@@ -163,7 +136,6 @@ def test_confusion_counts_every_row_once(pairs):
 def test_single_label_numbers_equal_scikit_learns(pairs):
     truth, said = unzip(pairs)
     text, present = as_text(said), sorted(set(truth))
-    assert accuracy(truth, said).value == sklearn_metrics.accuracy_score(truth, text)
     options = {"labels": present, "zero_division": 0}
     expected = sklearn_metrics.f1_score(truth, text, average="macro", **options)
     assert macro_f1(truth, said).value == pytest.approx(expected)
@@ -181,7 +153,6 @@ def test_multi_label_numbers_equal_scikit_learns(pairs):
     truth, said = unzip(pairs)
     binary = MultiLabelBinarizer(classes=INTENTS)
     true, given_ = binary.fit_transform(truth), binary.transform(as_sets(said))
-    assert accuracy(truth, said).value == sklearn_metrics.accuracy_score(true, given_)
     present = [i for i in range(len(INTENTS)) if true[:, i].any()]
     expected = sklearn_metrics.f1_score(
         true, given_, labels=present, average="macro", zero_division=0
@@ -196,26 +167,24 @@ def test_multi_label_numbers_equal_scikit_learns(pairs):
 @given(st.one_of(rows, multi_rows), st.integers(0, 3))
 def test_estimates_lie_in_0_to_1_and_hold_their_value(pairs, seed):
     truth, said = unzip(pairs)
-    for estimate in (accuracy(truth, said), macro_f1(truth, said, seed=seed)):
-        assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
-        assert estimate.n == len(pairs)
+    estimate = macro_f1(truth, said, seed=seed)
+    assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+    assert estimate.n == len(pairs)
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.one_of(rows, multi_rows), st.randoms())
 def test_the_order_of_rows_does_not_matter(pairs, rng: random.Random):
     shuffled = rng.sample(pairs, len(pairs))
-    for metric in (accuracy, macro_f1):
-        assert metric(*unzip(pairs)) == metric(*unzip(shuffled))
+    assert macro_f1(*unzip(pairs)) == macro_f1(*unzip(shuffled))
 
 
 @settings(deadline=None)
 @given(st.one_of(rows, multi_rows), st.sampled_from(FAILURES), st.data())
-def test_a_failure_never_raises_accuracy_or_recall(pairs, failure, data):
+def test_a_failure_never_raises_recall(pairs, failure, data):
     truth, said = unzip(pairs)
     broken = list(said)
     broken[data.draw(st.integers(0, len(said) - 1))] = failure
-    assert accuracy(truth, broken).value <= accuracy(truth, said).value
     value = truth[0][0] if isinstance(truth[0], tuple) else truth[0]
     assert recall(truth, broken, value).value <= recall(truth, said, value).value
 
@@ -252,10 +221,6 @@ def test_shares_are_clustered_on_their_own_rows():
         [True, True, False], groups=[5, 5, 2], asked=""
     )
     assert recall(truth, said, "Alerts", groups=[0, 0, 0, 1, 2, 3]).method == "wilson"
-    assert accuracy(truth, said, groups=groups).method == "wilson, clustered"
-    both = [{"folder": label} for label in truth], [{"folder": reading} for reading in said]
-    clustered = all_fields_accuracy(*both, groups=groups)
-    assert clustered == accuracy(truth, said, groups=groups)
 
 
 @settings(deadline=None, max_examples=30)
@@ -282,9 +247,3 @@ def test_statistics_keep_the_order_of_rows(pairs, data):
     resampled = unzip(drawn)
     row = np.array([weights], dtype=float)
     assert macro_f1_statistic(truth, said)(row)[0] == pytest.approx(macro_f1(*resampled).value)
-    got = precision_statistic(truth, said, "Work")(row)[0]
-    assert np.isnan(got) == ("Work" not in resampled[1])
-    if "Work" in resampled[1]:
-        assert got == pytest.approx(precision(*resampled, "Work").value)
-        got = f1_statistic(truth, said, "Work")(row)[0]
-        assert got == pytest.approx(f1(*resampled, "Work").value)

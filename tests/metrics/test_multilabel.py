@@ -11,23 +11,19 @@ from sklearn.preprocessing import MultiLabelBinarizer
 
 from evalkit.errors import InsufficientData
 from evalkit.metrics import (
-    accuracy,
     f1,
     jaccard,
     jaccard_statistic,
     label_scores,
     micro_f1,
     micro_f1_statistic,
-    partial_match,
     precision,
     recall,
-    share,
 )
 from evalkit.records import Missing, OutOfEnum
 
 INTENTS = ("order", "payment", "auth")
 FAILURES = (None, Missing(), OutOfEnum("refund"))
-METRICS = (partial_match, jaccard, micro_f1)
 
 sets = st.sets(st.sampled_from(INTENTS), min_size=1).map(
     lambda chosen: tuple(intent for intent in INTENTS if intent in chosen)
@@ -45,7 +41,6 @@ def unzip(pairs):
 def test_by_hand():
     truth = (("order", "payment"), ("auth",), ("payment",), ("order",))
     said = (("order", "auth"), ("auth",), ("order",), None)
-    assert (partial_match(truth, said).successes, partial_match(truth, said).n) == (2, 4)
     assert jaccard(truth, said).value == pytest.approx((1 / 3 + 1) / 4)
     assert micro_f1(truth, said).value == pytest.approx(2 * 2 / (5 + 4))
 
@@ -64,7 +59,6 @@ def test_numbers_equal_scikit_learns(pairs):
     assert micro_f1(truth, said).value == pytest.approx(
         sklearn_metrics.f1_score(true, given_, average="micro", zero_division=0)
     )
-    assert accuracy(truth, said).value <= partial_match(truth, said).value
     each = sklearn_metrics.precision_recall_fscore_support(true, given_, zero_division=0)
     table = label_scores(truth, said, INTENTS)
     for scores, *wanted, support in zip(table, *each, strict=True):
@@ -92,7 +86,6 @@ def test_leaving_an_answer_out_never_helps_a_row(pairs, failure, data):
     broken = list(said)
     broken[data.draw(st.integers(0, len(said) - 1))] = failure
     assert jaccard(truth, broken).value <= jaccard(truth, said).value
-    assert partial_match(truth, broken).value <= partial_match(truth, said).value
 
 
 def test_statistics_keep_the_order_of_rows():
@@ -115,14 +108,7 @@ def test_the_table_has_the_metrics_of_each_value():
     assert unseen.f1 is None
 
 
-def test_near_duplicates_are_grouped():
-    truth, said = (("order",), ("order",), ("auth",)), (("order",), ("order",), ("order",))
-    assert partial_match(truth, said, groups=[0, 0, 1]) == share(
-        [True, True, False], groups=[0, 0, 1]
-    )
-
-
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", [jaccard, micro_f1])
 def test_what_cannot_be_measured(metric):
     with pytest.raises(InsufficientData):
         metric((), ())

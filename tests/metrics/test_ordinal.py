@@ -15,8 +15,6 @@ from evalkit.metrics import (
     proportion,
     quadratic_kappa,
     quadratic_kappa_statistic,
-    read_as,
-    share,
 )
 from evalkit.records import Missing, OutOfEnum
 
@@ -116,17 +114,6 @@ def test_kappa_needs_two_levels():
         quadratic_kappa((1,) + (2,) * 9, (2,) * 10, SCALE)
     with pytest.raises(InsufficientData, match="mean absolute error"):
         mean_absolute_error((), (), SCALE)
-
-
-def test_high_read_as_low():
-    truth = ("high", "high", "high", "high", "low")
-    said = ("low", "high", None, "medium", "low")
-    estimate = read_as(truth, said, "high", "low")
-    assert (estimate.successes, estimate.n) == (1, 4)
-    grouped = read_as(truth, said, "high", "low", groups=[0, 0, 1, 2, 2])
-    assert grouped == share([True, False, False, False], groups=[0, 0, 1, 2])
-    with pytest.raises(InsufficientData, match="'medium' read as 'low'"):
-        read_as(truth, said, "medium", "low")
 
 
 @pytest.mark.parametrize("metric", [mean_absolute_error, quadratic_kappa])

@@ -291,6 +291,15 @@ def test_a_batch_is_taken_apart():
     assert {tensor.dtype for tensor in batch.values()} == {torch.int64}
 
 
+def test_widths_can_be_multiples():
+    rows = CASES["short prefix"]
+    plain, wide = SharedPrefixCollator(PAD)(rows), SharedPrefixCollator(PAD, multiple=8)(rows)
+    assert (plain["input_ids"].shape[1], wide["input_ids"].shape[1]) == (11, 16)
+    trained = with_adapter("qwen3")
+    assert differ(trained(**wide).loss.detach(), trained(**plain).loss.detach()) < TOLERANCE
+    assert SharedPrefixCollator(PAD, multiple=11)(rows)["input_ids"].shape[1] == 11
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_one_prompt_token_stays_in_every_suffix(case: str):
     rows = CASES[case]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -171,6 +172,8 @@ def test_the_seed_decides(tmp_path: Path):
         {"schedule": "constant", "warmup": 0.3},
         {"schedule": "constant", "warmup": 0.0, "weight_decay": 0.1},
         {"lora": LoraRecipe(r=4, alpha=8, dropout=0.1, targets=("q_proj", "o_proj"))},
+        {"lora": LoraRecipe(r=4, alpha=8, rslora=True, targets=("q_proj", "o_proj"))},
+        {"batch_size": 16, "tokens_per_batch": 60},
     ],
 )
 def test_every_option_of_a_recipe_trains(changes: dict[str, Any], tmp_path: Path):
@@ -224,6 +227,62 @@ def test_a_layer_that_is_not_there_is_a_user_error(targets: tuple[str, ...], tmp
         train(tmp_path, toy_rows(8), lora=LoraRecipe(targets=targets))
     named = LoraRecipe(targets=("self_attn.q_proj",))
     assert len(adapter_of(train(tmp_path, toy_rows(8), epochs=1, lora=named))) == 2 * 3
+
+
+def test_dora_learns_magnitudes_too(tmp_path: Path):
+    lora = LoraRecipe(r=4, alpha=8, dora=True, targets=("q_proj",))
+    trained = train(tmp_path, toy_rows(8), epochs=1, lora=lora)
+    assert sum("lora_magnitude" in name for name in adapter_of(trained)) == 3
+
+
+def test_training_ends_after_so_many_steps(tmp_path: Path):
+    rows = toy_rows(32)
+    trained = train(tmp_path, rows, rows[:4], max_steps=5, epochs=100)
+    assert trained.steps == 5
+    assert trained.dev_curve[-1][0] == 5
+
+
+def test_batches_of_tokens_take_several_rows(tmp_path: Path):
+    rows = toy_rows(32)
+    trained = train(tmp_path, rows, epochs=2, batch_size=16, tokens_per_batch=12 + 4 * 8)
+    assert 2 * 32 / 6 <= trained.steps <= 2 * 32 / 3
+
+
+def test_training_stops_where_the_dev_loss_rises_and_keeps_the_best(tmp_path: Path):
+    """The dev rows contradict what is learned, so that their loss falls and then rises."""
+    rows, dev = toy_rows(24), toy_rows(9)
+    for number, row in enumerate(dev):
+        row["input_ids"][-3] = 100 + (number + number // 3) % 3
+    options = {"epochs": 30, "learning_rate": 3e-3, "early_stopping": 2, "dev_rows": 9}
+    trained = train(tmp_path, rows, dev, **options)
+    losses = [loss for _, loss in trained.dev_curve]
+    best = losses.index(min(losses))
+    assert len(losses) == best + 3 < 30
+    assert trained.dev_loss == losses[best]
+    assert abs(loss_of(trained.model, dev) - losses[best]) < 1e-4
+
+
+def test_a_logger_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(trainer_module.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match="'trackio' is not installed here"):
+        train(tmp_path, toy_rows(8), report_to=("trackio",))
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(trainer_module, "SAVE_STEPS", 4)
+    monkeypatch.setattr(trainer_module, "LOG_STEPS", 2)
+    save = trainer_module.Trainer._save_checkpoint
+
+    def fill(self: Any, *given: Any, **named: Any) -> None:
+        if self.state.global_step > 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, *given, **named)
+
+    monkeypatch.setattr(trainer_module.Trainer, "_save_checkpoint", fill)
+    with pytest.raises(UserError, match="is full"):
+        train(tmp_path, toy_rows(32), base=shallow(), **LONG)
+    checkpoints = tmp_path / "checkpoints"
+    assert last_checkpoint(checkpoints) == checkpoints / "checkpoint-4"
 
 
 # Interruptions
