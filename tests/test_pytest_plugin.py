@@ -94,8 +94,8 @@ class Project:
     @property
     def runs(self) -> list[Path]:
         """Of all systems but the baseline."""
-        found = (self.root / "runs").glob("[!.]*-*")
-        return sorted(path for path in found if not path.name.endswith("-tfidf"))
+        found = (self.root / "runs").glob("[!.]*-*/record.json")
+        return sorted(p.parent for p in found if json.loads(p.read_text())["system"] != "tfidf")
 
     def verdicts(self) -> dict:
         (run,) = self.runs

@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import Any
 
 
-def model_card(provenance: Mapping[str, Any]) -> str:
-    """A README.md for an adapter, made of its provenance alone."""
+def model_card(provenance: Mapping[str, Any], *, plotted: bool) -> str:
+    """A README.md for an adapter, made of its provenance.
+
+    Args:
+        provenance: what `provenance.json` says.
+        plotted: whether `loss.png` lies beside it.
+    """
     recipe, rows = provenance["recipe"], provenance["rows"]
     lora = recipe["lora"]
     base = provenance["base"]
@@ -40,12 +45,12 @@ def model_card(provenance: Mapping[str, Any]) -> str:
             "|---|---|",
             *figures,
             "",
+            "They are of the training data's making, so they are no test set.",
+            "",
         ]
     else:
         lines += ["None were held out.", ""]
     lines += [
-        "They steered the training, so they are no test set.",
-        "",
         "## How it was made",
         "",
         "| | |",
@@ -59,8 +64,7 @@ def model_card(provenance: Mapping[str, Any]) -> str:
         + (f", {dev_loss:.4f} on held-out rows |" if dev_loss is not None else " |"),
         f"| time | {provenance['seconds'] / 60:.0f} minutes on {provenance['device']} |",
         "",
-        "![loss](loss.png)",
-        "",
+        *(["![loss](loss.png)", ""] if plotted else []),
         "`provenance.json` has the whole recipe, hashes and versions; `contamination.bin` tells "
         "which rows it was trained on without holding their text.",
         "",

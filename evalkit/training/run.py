@@ -95,7 +95,8 @@ def run_training(
         recipe,
         checkpoints,
         collate=ready.collate,
-        resume=True,
+        # Not what is there: another process may be quicker to look than this one to delete.
+        resume=not restart,
         console=console,
     )
     if not first:
@@ -117,7 +118,7 @@ def run_training(
         "rows": rows.counts(),
     }
     fingerprints = Fingerprints.of(rows.train, data_sha256=training.dataset.sha256)
-    card = model_card(provenance)
+    card = model_card(provenance, plotted=can_plot())
     beside: dict[str, Callable[[Path], object]] = {
         FINGERPRINTS: fingerprints.save,
         "README.md": lambda path: path.write_text(card, encoding="utf-8"),
