@@ -342,7 +342,9 @@ def test_one_edited_byte_is_refused(project: Project) -> None:
     path.write_text(path.read_text().replace('"priority": 3', '"priority": 2', 1))
     result = project.run("suites", "--run", str(run))
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*mine may NOT ship: *predictions.jsonl was changed after the*"])
+    result.stdout.fnmatch_lines(
+        ["mine may NOT ship: *predictions.jsonl was changed after the run. Run it again."]
+    )
     result.assert_outcomes()
 
 
@@ -364,6 +366,19 @@ def test_a_run_of_rows_that_have_changed_since_is_stale(project: Project) -> Non
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*may NOT ship: stale: *test.jsonl now holds other rows*"])
     result.assert_outcomes()
+
+
+def test_the_baselines_own_run_can_be_judged_again(project: Project) -> None:
+    project.write_system()
+    text = project.data.read_text()
+    for low, high in ((3, 5), (2, 3)):  # five levels, which are mapped to the task's three
+        text = text.replace(f'"priority": {low}}}', f'"priority": {high}}}')
+    project.data.write_text(text)
+    assert project.run("suites", "--model", "mine").ret == 0
+    (run,) = (project.root / "runs").glob("*-tfidf")
+    result = project.run("suites", "--run", str(run))
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["tfidf may NOT ship: * failed (*"])
 
 
 def test_a_run_that_is_not_there_exits_4(project: Project) -> None:

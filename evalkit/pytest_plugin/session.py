@@ -263,7 +263,6 @@ class GateSession:
 
     def evaluate_tfidf(self, subject: Subject, evaluation: Evaluation) -> Evaluation:
         """Let the TF-IDF baseline of a system's task answer the same rows, once."""
-        from evalkit.data import Dataset
         from evalkit.systems import find_baseline, missing_parts
 
         system = find_baseline(subject.task, beside=subject.system)
@@ -284,9 +283,7 @@ class GateSession:
             if other and self.datasets[other.name].sha256 == data["sha256"]:
                 self.tfidf[key] = self.evaluate(other)
             else:
-                examples = tuple(row.example for row in evaluation.rows)
-                dataset = Dataset(data["source"], examples, (), {}, data["sha256"], ())
-                self.tfidf[key] = self._run(system, dataset)[0]
+                self.tfidf[key] = self._run(system, _same_rows(evaluation))[0]
         return self.tfidf[key]
 
     def _run(self, system: System, dataset: Dataset) -> tuple[Evaluation, Path]:
@@ -396,7 +393,7 @@ class GateSession:
                 name,
                 subject.task.family,
                 verdicts,
-                policies if name in self.evaluations else {},
+                {} if self._is_spoilt(name) else policies,
                 broken=self.broken.get(name, ()),
                 excused=self._excused(subject),
                 partial=self.is_partial,
@@ -490,6 +487,22 @@ class as_usage_errors:  # noqa: N801 (reads as a verb at its call)
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
         if isinstance(error, UserError):
             raise pytest.UsageError(str(error)) from error
+
+
+def _same_rows(evaluation: Evaluation) -> Dataset:
+    """The data set that a system was evaluated on, for another to be."""
+    from evalkit.data import BadRow, Dataset
+
+    data = evaluation.record["data"]
+    return Dataset(
+        data["source"],
+        tuple(row.example for row in evaluation.rows),
+        tuple(BadRow(row["where"], row["why"]) for row in data["skipped"]),
+        data["label_mappings"],
+        data["sha256"],
+        tuple(data["notes"]),
+        data["left_out"],
+    )
 
 
 def _params(item: pytest.Item) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def closing_line(release: Release) -> Text:
             "chosen, so there is no release verdict.",
             style="bold yellow",
         )
-    reasons = [printable(fault, 300) for fault in release.faults]
+    reasons = [printable(fault, 300).rstrip(".") for fault in release.faults]
     for outcome, word in ((Outcome.FAIL, "failed"), (Outcome.INCONCLUSIVE, "inconclusive")):
         if found := release.of(outcome):
             reasons.append(f"{len(found)} {word} ({_shorten(_brief(v) for v in found)})")
