@@ -125,6 +125,10 @@ def _find_seen(system: System, dataset: Dataset) -> tuple[dict[str, Any], tuple[
     path = system.folder / FINGERPRINTS
     if path.is_file():
         fingerprints = load_fingerprints(path)
+        trained_on = (_provenance(system) or {}).get("data_sha256")
+        if trained_on != fingerprints.data_sha256 and trained_on is not None:
+            why = f"{shown_path(path)} is of other rows than provenance.json names"
+            return {"status": "unknown", "why": why}, ()
         seen = fingerprints.match(dataset.examples)
         kinds = Counter(match.kind.value for match in seen if match is not None)
         return {
@@ -167,10 +171,8 @@ def _notes(system: System, identity: dict[str, Any], resumed: int) -> list[str]:
         notes.append(f"{resumed} answers are from an interrupted run of this same evaluation")
     if not system.trained_files:
         return notes
-    try:
-        text = (system.folder / "provenance.json").read_text(encoding="utf-8")
-        provenance = json.loads(text)
-    except (OSError, ValueError):
+    provenance = _provenance(system)
+    if provenance is None:
         return [*notes, "there is no provenance.json: how the system was trained is unknown"]
     for key, what in (
         ("prompt_sha256", "the prompt is not the one the adapter was trained with"),
@@ -186,6 +188,15 @@ def _notes(system: System, identity: dict[str, Any], resumed: int) -> list[str]:
     ):
         notes.append(f"it was trained on {trained_on}: rows it saw are left out where it counts")
     return notes
+
+
+def _provenance(system: System) -> dict[str, Any] | None:
+    try:
+        text = (system.folder / "provenance.json").read_text(encoding="utf-8")
+        found: dict[str, Any] = json.loads(text)
+    except (OSError, ValueError):
+        return None
+    return found
 
 
 @contextlib.contextmanager

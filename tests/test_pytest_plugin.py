@@ -281,6 +281,14 @@ def test_unknown_training_rows_are_inconclusive(project: Project) -> None:
     )
 
 
+def test_fingerprints_of_other_rows_are_not_believed(project: Project) -> None:
+    examples = load_dataset(str(project.data), load_task("notifications-3level")).examples
+    Fingerprints.of(examples[:9], data_sha256="0" * 64).save(project.tfidf / "contamination.bin")
+    result = project.run("suites", "--model", "tfidf")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["INCONCLUSIVE: contamination: *is of other rows than provenance*"])
+
+
 def test_damaged_fingerprints_exit_4(project: Project) -> None:
     project.write_system()
     (project.root / "adapters" / "mine" / "contamination.bin").write_bytes(b"x")
