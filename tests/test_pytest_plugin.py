@@ -387,6 +387,8 @@ def test_the_baselines_own_run_can_be_judged_again(project: Project) -> None:
     result = project.run("suites", "--run", str(run))
     assert result.ret == 1
     result.stdout.fnmatch_lines(["tfidf may NOT ship: * failed (*"])
+    both = project.run("suites", "--run", str(run), "--run", str(project.runs[0]))
+    both.stdout.fnmatch_lines(["*tfidf may NOT ship*", "*mine may ship*", "all fields right: *"])
 
 
 def test_a_run_that_is_not_there_exits_4(project: Project) -> None:
@@ -667,6 +669,7 @@ def test_collecting_needs_neither_weights_nor_torch(project: Project) -> None:
 
         def pytest_unconfigure():
             heavy = {"torch", "transformers", "peft", "datasets", "scipy", "numpy"}
+            heavy |= {"sklearn", "datasketch", "matplotlib"}
             print("HEAVY", sorted(heavy & set(sys.modules)))
         """
     )

@@ -20,7 +20,7 @@ from evalkit.engines.chat import common_prefix
 
 if TYPE_CHECKING:
     from peft import PeftModel
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
     from transformers.cache_utils import Cache
 
     from evalkit.engines.drafts import Drafts
@@ -53,31 +53,38 @@ class Continuation:
     """Forward passes the row took part in."""
 
 
+def soft_cap(logits: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
+    """Cap logits as Gemma does in its forward, which is not called where the head runs apart."""
+    cap = getattr(config, "final_logit_softcapping", None)
+    return logits if cap is None else torch.tanh(logits / cap) * cap
+
+
 class CausalModel:
     """A causal language model in two parts, so that the head runs only where it is needed.
 
-    The head computes in fp32 whatever the trunk's type is: bf16 logits near 20 lie 0.125 apart,
-    and such ties would be decided by how a batch is laid out.
+    An ordinary head computes in fp32 whatever the trunk's type is: bf16 logits near 20 lie 0.125
+    apart, and such ties would be decided by how a batch is laid out.
     """
 
     def __init__(self, model: PreTrainedModel | PeftModel) -> None:
         inner: Any = getattr(model, "get_base_model", lambda: model)()
-        head = inner.get_output_embeddings()
-        assert isinstance(head, torch.nn.Linear)
+        self._head = inner.get_output_embeddings()
         self.device = inner.device
         self.dtype = inner.dtype
         self.config = inner.config.get_text_config()
         self.trunk = inner.base_model
         """Adapter layers are inside."""
-        self._weight = head.weight.detach().float()
-        self._bias = None if head.bias is None else head.bias.detach().float()
+        # An adapted or a quantised head is more than its weight, and is called as it is.
+        if type(self._head) is torch.nn.Linear:
+            self._head = copy.deepcopy(self._head).float()
+        self.head_dtype = str(next(self._head.parameters()).dtype).removeprefix("torch.")
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The logits (tokens, vocabulary) of hidden states (tokens, width), in fp32."""
-        found = torch.nn.functional.linear(hidden.float(), self._weight, self._bias)
-        # Gemma caps its logits in the model's forward, which is not called here.
-        cap = getattr(self.config, "final_logit_softcapping", None)
-        return found if cap is None else torch.tanh(found / cap) * cap
+        """The logits (tokens, vocabulary) of hidden states (tokens, width), as fp32."""
+        if self.head_dtype == "float32":
+            hidden = hidden.float()
+        logits: torch.Tensor = self._head(hidden)
+        return soft_cap(logits, self.config).float()
 
 
 class PrefixCache:

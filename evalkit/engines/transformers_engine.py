@@ -90,6 +90,7 @@ class TransformersEngine:
             "engine": "transformers",
             "device": self.model.device.type,
             "dtype": str(self.model.dtype).removeprefix("torch."),
+            "head_dtype": self.causal.head_dtype,
             "batch_size": self.batch_size,
             "decoding": "free",
         }

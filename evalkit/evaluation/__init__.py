@@ -1,6 +1,6 @@
 """A system's answers on a dataset, what can be asked of them, and of two systems' at once."""
 
-from evalkit.evaluation.comparing import Contest, check_same_rows
+from evalkit.evaluation.comparing import Contest, check_same_rows, pair
 from evalkit.evaluation.evaluation import (
     Evaluation,
     Measurement,
@@ -22,4 +22,5 @@ __all__ = [
     "compare",
     "describe_said",
     "evaluate",
+    "pair",
 ]

@@ -65,8 +65,8 @@ def check_same_rows(
             )
 
 
-def compare_rows(metric: Metric, first: Rows, second: Rows) -> Comparison:
-    """Hold a metric of two systems against each other on the rows that both have.
+def compare_rows(metric: Metric, ours: Rows, theirs: Rows) -> Comparison:
+    """Hold a metric of two systems against each other on rows as `pair` gives them.
 
     Shares with the same denominator are paired row by row (McNemar); all else by a paired
     bootstrap.
@@ -74,7 +74,6 @@ def compare_rows(metric: Metric, first: Rows, second: Rows) -> Comparison:
     Raises:
         InsufficientData: the systems have no row in common, or the metric none to count.
     """
-    ours, theirs = pair(first, second)
     if not ours:
         raise InsufficientData(f"{metric.name}: the two have no row in common")
     if metric.hit is not None:
@@ -101,17 +100,16 @@ def compare_rows(metric: Metric, first: Rows, second: Rows) -> Comparison:
 
 
 def flips(
-    metric: Metric, first: Rows, second: Rows
+    metric: Metric, ours: Rows, theirs: Rows
 ) -> tuple[tuple[EvaluatedRow, ...], tuple[EvaluatedRow, ...]]:
-    """Rows of the first that count against it alone, and those that count against the second."""
-    lost, won = [], []
-    for ours, theirs in zip(*pair(first, second), strict=True):
-        mine, other = metric.counts_against(ours), metric.counts_against(theirs)
-        if mine and not other:
-            lost.append(ours)
-        if other and not mine:
-            won.append(ours)
-    return tuple(lost), tuple(won)
+    """Of paired rows, those that count against the first alone, and against the second alone."""
+    counted = [
+        (row, metric.counts_against(row), metric.counts_against(other))
+        for row, other in zip(ours, theirs, strict=True)
+    ]
+    lost = tuple(row for row, mine, other in counted if mine and not other)
+    won = tuple(row for row, mine, other in counted if other and not mine)
+    return lost, won
 
 
 def pair(first: Rows, second: Rows) -> tuple[Sequence[EvaluatedRow], Sequence[EvaluatedRow]]:

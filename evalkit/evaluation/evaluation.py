@@ -12,7 +12,7 @@ from evalkit.data import Dataset, Match
 from evalkit.engines.base import Engine
 from evalkit.errors import InsufficientData
 from evalkit.evaluation import metric as ask
-from evalkit.evaluation.comparing import Contest, check_same_rows, compare_rows, flips
+from evalkit.evaluation.comparing import Contest, check_same_rows, compare_rows, flips, pair
 from evalkit.evaluation.metric import Metric
 from evalkit.evaluation.rows import EvaluatedRow, Rows, groups_of
 from evalkit.formats import Format
@@ -157,8 +157,10 @@ class Evaluation:
 
     def reliability(self, field: str) -> list[ReliabilityBin]:
         """Confidence and accuracy by range of confidence, on clean rows; empty without any."""
-        sure, right = ask.confidences(self.clean_rows, field)
-        return metrics.reliability_curve(sure, right) if sure else []
+        rows = ask.confident(self.clean_rows, field)
+        if not rows:
+            return []
+        return metrics.reliability_curve(*ask.confidences(rows, field), groups=groups_of(rows))
 
     def label_scores(self, field: str) -> list[LabelScores]:
         """Precision, recall and F1 of every value, on clean rows; empty without any."""
@@ -211,12 +213,18 @@ class Evaluation:
             values = spec.labels
         return metrics.confusion(truth, said, values)
 
+    def headline_metrics(self) -> list[Metric]:
+        """Being right: in all fields, where there are several, and in each."""
+        task = self.task
+        both = [ask.all_correct(task)] if len(task.fields) > 1 else []
+        return [*both, *(ask.accuracy(task, name) for name in task.fields)]
+
     def usual_metrics(self) -> list[Metric]:
         """What one wants to know of any system on this task, gated or not."""
         task = self.task
-        found = [ask.all_correct(task)] if len(task.fields) > 1 else []
+        found = self.headline_metrics()
         for name, field in task.fields.items():
-            found += [ask.accuracy(task, name), ask.macro_f1(task, name)]
+            found.append(ask.macro_f1(task, name))
             if field.kind is FieldKind.ORDINAL:
                 found += [
                     ask.mean_absolute_error(task, name),
@@ -267,7 +275,7 @@ def compare(first: Evaluation, second: Evaluation, metric: Metric) -> Contest:
         InsufficientData: no row is clean for both, or the metric has none to count.
     """
     check_same_rows(first.examples, second.examples, (f"'{first.system}'", f"'{second.system}'"))
-    ours, theirs = _asked_of(first, metric), _asked_of(second, metric)
+    ours, theirs = pair(_asked_of(first, metric), _asked_of(second, metric))
     lost, won = flips(metric, ours, theirs)
     return Contest(
         metric, first.system, second.system, compare_rows(metric, ours, theirs), lost, won

@@ -155,27 +155,12 @@ def micro_f1(task: Task, field: str) -> Metric:
 
 def calibration_error(task: Task, field: str) -> Metric:
     """How far confidence and accuracy are apart, on average (ECE)."""
-    find_field(task, field)
-    return Metric(
-        f"{field} calibration error",
-        estimate=lambda rows: metrics.expected_calibration_error(
-            *confidences(rows, field), groups=groups_of(_confident(rows, field))
-        ),
-        lower_is_better=True,
-    )
+    return _of_confidence("calibration error", task, field, metrics.expected_calibration_error)
 
 
 def brier_score(task: Task, field: str) -> Metric:
     """Mean squared distance between confidence and being right."""
-    find_field(task, field)
-    return Metric(
-        f"{field} Brier score",
-        estimate=lambda rows: metrics.brier(
-            *confidences(rows, field), groups=groups_of(_confident(rows, field))
-        ),
-        lower_is_better=True,
-        unit="",
-    )
+    return replace(_of_confidence("Brier score", task, field, metrics.brier), unit="")
 
 
 def accuracy_at_coverage(task: Task, field: str, coverage: float) -> Metric:
@@ -184,7 +169,7 @@ def accuracy_at_coverage(task: Task, field: str, coverage: float) -> Metric:
 
     def estimate(rows: Rows) -> Estimate:
         sure, right = confidences(rows, field)
-        groups = groups_of(_confident(rows, field))
+        groups = groups_of(confident(rows, field))
         (point,) = metrics.accuracy_at_coverage(sure, right, (coverage,), groups=groups)
         return point.accuracy
 
@@ -220,9 +205,14 @@ def missing_field_rate(task: Task) -> Metric:
     )
 
 
+def confident(rows: Rows, field: str) -> list[EvaluatedRow]:
+    """The rows of which the system says how sure it is of a field."""
+    return [row for row in rows if field in row.completion.confidences]
+
+
 def confidences(rows: Rows, field: str) -> tuple[list[float], list[bool]]:
     """How sure the system was of a field and whether it was right, where it says so."""
-    sure = _confident(rows, field)
+    sure = confident(rows, field)
     return (
         [row.completion.confidences[field] for row in sure],
         [row.is_right(field) for row in sure],
@@ -285,16 +275,22 @@ def _composite(
     )
 
 
+def _of_confidence(name: str, task: Task, field: str, estimate: Callable[..., Estimate]) -> Metric:
+    """A distance of confidence from being right."""
+    find_field(task, field)
+    return Metric(
+        f"{field} {name}",
+        lambda rows: estimate(*confidences(rows, field), groups=groups_of(confident(rows, field))),
+        lower_is_better=True,
+    )
+
+
 def _fault(name: str, is_case: Callable[[EvaluatedRow], bool]) -> Metric:
     return replace(_share(name, is_case, lower_is_better=True), on_clean_rows=False)
 
 
 def _columns(rows: Rows, field: str) -> tuple[list[Label], list[Said]]:
     return [row.example.labels[field] for row in rows], [row.said(field) for row in rows]
-
-
-def _confident(rows: Rows, field: str) -> list[EvaluatedRow]:
-    return [row for row in rows if field in row.completion.confidences]
 
 
 def _weakest(spec: Field, field: str, rows: Rows) -> str:

@@ -279,9 +279,9 @@ class GateSession:
         data = evaluation.record["data"]
         key = (system.name, data["sha256"])
         if key not in self.tfidf:
-            other = self.subjects.get(system.name)
-            if other and self.datasets[other.name].sha256 == data["sha256"]:
-                self.tfidf[key] = self.evaluate(other)
+            asked = self.datasets.get(system.name)  # where it is itself under test
+            if asked and asked.sha256 == data["sha256"]:
+                self.tfidf[key] = self.evaluate(self.subjects[system.name])
             else:
                 self.tfidf[key] = self._run(system, _same_rows(evaluation))[0]
         return self.tfidf[key]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,18 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.errors import EvidenceError, InsufficientData
-from evalkit.evaluation import Contest, Evaluation, compare
+from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, compare, pair
 from evalkit.gates import ALPHA
 from evalkit.reporting.numbers import cost_line, number, p_value, points
 from evalkit.reporting.printable import printable
 from evalkit.reporting.terminal import flipped_case
+from evalkit.reporting.verdicts import contest_to_json
 from evalkit.store import read_verdicts
 from evalkit.systems import shown_path
+from evalkit.tasks import Task
+
+Pairs = Sequence[tuple[EvaluatedRow, EvaluatedRow]]
+"""Each row of A with that of B."""
 
 
 def contests(first: Evaluation, second: Evaluation) -> list[Contest]:
@@ -49,8 +53,8 @@ def comparison_report(
         show: how many flipped rows to show each way.
         criteria_sha256: of the criteria that hold now; stored verdicts under others don't count.
     """
-    one, other = names(first, second, folders)
-    theirs = {row.example.id: row for row in second.rows}
+    one, other = _names(first, second, folders)
+    pairs = list(zip(*pair(first.rows, second.rows), strict=True))
     found = contests(first, second)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("metric", overflow="fold")
@@ -69,7 +73,7 @@ def comparison_report(
             f"{points(test.low, unit)} to {points(test.high, unit)}",
             p_value(test.p_value).removeprefix("p ").removeprefix("= "),
         )
-    clean = sum(row.seen is None and theirs[row.example.id].seen is None for row in first.rows)
+    clean = sum(ours.seen is None and theirs.seen is None for ours, theirs in pairs)
     shown: list[RenderableType] = [
         Text(f"A: {one}\nB: {other}"),
         table,
@@ -78,10 +82,11 @@ def comparison_report(
             "shares, a paired bootstrap for the rest; p without correction for their number"
         ),
     ]
-    shown += [Text(line) for line in _answers_that_differ(first, second)]
+    shown += [Text(line) for line in _answers_that_differ(pairs, first.task)]
+    headlines = [f"{field} accuracy" for field in first.task.fields]
     for contest in found:
-        if contest.metric.name in _headlines(first):
-            shown += _flips(contest, first, second, show)
+        if contest.metric.name in headlines:
+            shown += _flips(contest, pairs, first.task, show)
     shown += [Text(line) for line in (*_differences(first, second), *_costs(first, second))]
     shown += [
         Text(f"{label}: {_verdict(folder, criteria_sha256)}")
@@ -95,22 +100,14 @@ def comparison_to_json(first: Evaluation, second: Evaluation) -> dict[str, Any]:
     return {
         "systems": [first.system, second.system],
         "rows": len(first.rows),
-        "metrics": [
-            {
-                "metric": contest.metric.name,
-                **asdict(contest.comparison),
-                "won": [row.example.id for row in contest.won],
-                "lost": [row.example.id for row in contest.lost],
-            }
-            for contest in contests(first, second)
-        ],
+        "metrics": [contest_to_json(contest) for contest in contests(first, second)],
         "differences": _differences(first, second),
         "cost": [first.record["cost"], second.record["cost"]],
     }
 
 
-def names(first: Evaluation, second: Evaluation, folders: Sequence[Path]) -> tuple[str, str]:
-    """What the two are called: the systems' names, with the run where these are the same."""
+def _names(first: Evaluation, second: Evaluation, folders: Sequence[Path]) -> tuple[str, str]:
+    """What the two are called: the systems' names and the runs."""
     one, other = (
         f"{printable(evaluation.system)} ({shown_path(folder)})"
         for evaluation, folder in zip((first, second), folders, strict=True)
@@ -118,29 +115,22 @@ def names(first: Evaluation, second: Evaluation, folders: Sequence[Path]) -> tup
     return one, other
 
 
-def _headlines(evaluation: Evaluation) -> list[str]:
-    return [f"{field} accuracy" for field in evaluation.task.fields]
-
-
-def _answers_that_differ(first: Evaluation, second: Evaluation) -> list[str]:
+def _answers_that_differ(pairs: Pairs, task: Task) -> list[str]:
     """How many answers are not the same, right or wrong."""
-    theirs = {row.example.id: row for row in second.rows}
-    pairs = [(row, theirs[row.example.id]) for row in first.rows]
     text = sum(a.completion.text != b.completion.text for a, b in pairs)
-    value = sum(any(a.said(f) != b.said(f) for f in first.task.fields) for a, b in pairs)
+    value = sum(any(a.said(f) != b.said(f) for f in task.fields) for a, b in pairs)
     return [f"the answer is another in {text:,} rows, what it says in {value:,}"]
 
 
-def _flips(contest: Contest, first: Evaluation, second: Evaluation, show: int) -> list[Text]:
-    theirs = {row.example.id: row for row in second.rows}
+def _flips(contest: Contest, pairs: Pairs, task: Task, show: int) -> list[Text]:
+    theirs = {ours.example.id: other for ours, other in pairs}
     shown = []
     for rows, which in ((contest.lost, "B"), (contest.won, "A")):
         if rows:
             name = contest.metric.name.removesuffix(" accuracy")
             shown.append(Text(f"{name}: {len(rows)} rows right in {which} alone"))
             shown += [
-                Text(f"  {flipped_case(row, theirs[row.example.id], first.task)}")
-                for row in rows[:show]
+                Text(f"  {flipped_case(row, theirs[row.example.id], task)}") for row in rows[:show]
             ]
     return shown
 

@@ -243,14 +243,10 @@ def headline_contests(first: Evaluation, second: Evaluation) -> list[Contest]:
     Raises:
         UserError: the two are not of the same test set.
     """
-    names = [f"{field} accuracy" for field in first.task.fields]
-    if len(names) > 1:
-        names.append("all fields right")
     contests = []
-    for metric in first.usual_metrics():
-        if metric.name in names:
-            with contextlib.suppress(InsufficientData):
-                contests.append(compare(first, second, metric))
+    for metric in first.headline_metrics():
+        with contextlib.suppress(InsufficientData):
+            contests.append(compare(first, second, metric))
     return contests
 
 

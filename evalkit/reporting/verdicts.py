@@ -25,7 +25,7 @@ def verdicts_to_json(
         "faults": list(release.faults),
         "not_judged": list(release.not_judged),
         "regressions": [
-            {"gate": r.label, "p_value_holm": r.p_value, "baseline": _contest(r.contest)}
+            {"gate": r.label, "p_value_holm": r.p_value, "baseline": contest_to_json(r.contest)}
             for r in release.regressions
         ],
         "measured": {
@@ -53,8 +53,8 @@ def verdicts_to_json(
                 "on_all_rows": asdict(verdict.on_all_rows) if verdict.on_all_rows else None,
                 "detects": verdict.detects,
                 "settled_by": verdict.settled_by,
-                "against": _contest(verdict.contest),
-                "baseline": _contest(verdict.regression),
+                "against": contest_to_json(verdict.contest),
+                "baseline": contest_to_json(verdict.regression),
                 "min_value": verdict.policy.min_value,
                 "max_value": verdict.policy.max_value,
                 "min_difference": verdict.policy.min_difference,
@@ -69,7 +69,8 @@ def verdicts_to_json(
     }
 
 
-def _contest(contest: Contest | None) -> dict[str, Any] | None:
+def contest_to_json(contest: Contest | None) -> dict[str, Any] | None:
+    """A comparison as data; rows by their ids."""
     if contest is None:
         return None
     return {

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from evalkit.engines.chat import common_prefix
+from evalkit.engines.generation import soft_cap
 from evalkit.errors import UserError
 from evalkit.training.shared_attention import Layout, sharing
 
@@ -173,13 +174,9 @@ def _suffix_states(
 
 
 def _head(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
-    logits: torch.Tensor = model.get_output_embeddings()(hidden)
-    # Gemma caps its logits in the model's forward, which is not called here.
-    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
-    return logits if cap is None else torch.tanh(logits / cap) * cap
+    return soft_cap(model.get_output_embeddings()(hidden), model.config.get_text_config())
 
 
-@torch.no_grad()
 def _check(model: PreTrainedModel) -> None:
     """Compare a few logits with the model's own; they differ by rounding alone.
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel
 
 from evalkit.engines.drafts import Drafts
@@ -264,3 +265,17 @@ def test_the_head_is_the_models_own_in_fp32(shape: str):
         hidden = causal.trunk(input_ids=sequence).last_hidden_state[0]
         assert torch.allclose(causal.logits(hidden), whole(sequence).logits[0], atol=1e-5)
         assert causal.logits(hidden.bfloat16()).dtype == torch.float32
+
+
+def test_an_adapted_head_is_called_with_its_adapter():
+    adapted = get_peft_model(model("llama"), LoraConfig(target_modules=["lm_head"], r=2))
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, generator=torch.manual_seed(0))
+    sequence = torch.tensor([ids(9, 4)])
+    with torch.inference_mode():
+        causal = CausalModel(adapted)
+        logits = causal.logits(causal.trunk(input_ids=sequence).last_hidden_state[0])
+        assert torch.allclose(logits, adapted(sequence).logits[0], atol=1e-5)
+        with adapted.disable_adapter():
+            assert not torch.allclose(logits, adapted(sequence).logits[0], atol=1e-2)
