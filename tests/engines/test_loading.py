@@ -216,6 +216,7 @@ def test_a_system_answers(base: Path, tmp_path: Path, quantization: str):
         "engine": "transformers",
         "device": "cpu",
         "dtype": "float32",
+        "head_dtype": "float32",
         "batch_size": 2,
         "decoding": "free",
     }
