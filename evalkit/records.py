@@ -114,6 +114,13 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Unanswered:
+    """No answer came for a request, through no fault of the model: a server stayed down."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
     """The answer says nothing of this field."""
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from evalkit.records import Completion, Prompt, Request
+from evalkit.records import Completion, Prompt, Request, Unanswered
 
 
 class Engine(Protocol):
     """Requests in, completions out."""
 
-    def complete(self, requests: Sequence[Request]) -> Iterator[tuple[str, Completion]]:
+    def complete(self, requests: Sequence[Request]) -> Iterator[tuple[str, Completion | Unanswered]]:
         """Yield (request id, completion) as they are done, in any order, each id once.
 
-        An engine raises where it breaks down; it never turns its own trouble into an answer.
+        An engine raises where it breaks down, or says which requests it could not answer; it
+        never turns its own trouble into an answer.
         """
 
     def describe(self) -> Mapping[str, str | int]:
