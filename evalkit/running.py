@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,113 +14,196 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from evalkit.answering import Answered, Respondent
 from evalkit.data import Dataset, Match, duplicate_groups, load_fingerprints
 from evalkit.data.fingerprints import FILE as FINGERPRINTS
-from evalkit.engines.base import Engine
-from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.data.loading import hash_examples
 from evalkit.environment import commit, machine, package_versions, peak_memory
-from evalkit.evaluation import EvaluatedRow, Evaluation, evaluate
-from evalkit.formats.base import empty_prompt
+from evalkit.errors import UserError
+from evalkit.evaluation import EvaluatedRow, Evaluation, build_requests, evaluate
 from evalkit.metrics import quantiles
-from evalkit.store import Journal, read_run, write_run
+from evalkit.records import Example, Request
+from evalkit.store import (
+    read_run,
+    request_sha256,
+    write_evaluation_part,
+    write_part,
+    write_run,
+)
+from evalkit.store.rows import completion_to_json
 from evalkit.systems import System, shown_path
-from evalkit.weights import weights_fingerprint
 from evalkit.weights.cache import hash_file
 
 
 def run_system(
-    system: System,
-    dataset: Dataset,
-    runs: Path,
-    options: EngineOptions,
-    console: Console,
-    *,
-    build: Callable[[System, EngineOptions], Engine] = build_engine,
+    respondent: Respondent, dataset: Dataset, console: Console
 ) -> tuple[Evaluation, Path]:
-    """Load a system, let it answer a dataset, store the run, and read it back.
+    """Let a system answer a dataset, store the run, and read it back.
 
     Args:
-        system: what is under test.
+        respondent: what is under test.
         dataset: what it is asked.
-        runs: folder of all runs.
-        options: how it is run on this machine.
         console: where progress is shown, if it is a terminal.
-        build: makes the engine; tests pass their own.
 
     Returns the evaluation as read from disk, and the run's folder.
     """
     started = datetime.now(UTC)
-    clock = time.perf_counter()
-    contamination, seen = _find_seen(system, dataset)
-    groups = duplicate_groups(dataset.examples)
-    with _spinner(console, f"loading {system.name}"):
-        engine = build(system, options)
-    loaded = time.perf_counter()
-    identity = _identity(system, dataset, engine)
-    journal = Journal(runs, identity)
-    done = journal.read()
-    with journal.writing(done) as writer, _bar(console, system.name, dataset, done) as advance:
-
-        def keep(name: str, completion: Any) -> None:
-            writer.keep(name, completion)
-            advance()
-
-        record = identity | {
-            "started": started.isoformat(timespec="seconds"),
-            "resumed_rows": len(done),
-            "notes": _notes(system, identity, len(done)),
-            "contamination": contamination,
-            **_circumstances(system),
-        }
-        evaluation = evaluate(
-            system.name,
-            system.task,
-            system.format,
-            engine,
-            dataset,
-            done=done,
-            keep=keep,
-            record=record,
-            seen=seen,
-            groups=groups,
-        )
-    seconds = {
-        "load": round(loaded - clock, 3),
-        "answer": round(time.perf_counter() - loaded, 3),
+    system = respondent.system
+    evaluation, answered = _evaluate(respondent, dataset.examples, _data(dataset), console)
+    seconds = {"load": round(respondent.load_seconds, 3), "answer": round(answered.seconds, 3)}
+    record = {
+        **evaluation.record,
+        "started": started.isoformat(timespec="seconds"),
+        "notes": [
+            *_reuse_notes(answered, len(dataset.examples)),
+            *_training_notes(system, evaluation.record),
+        ],
+        **_circumstances(system),
+        "seconds": seconds,
+        "cost": _cost(evaluation.rows, answered),
     }
-    answered = len(dataset.examples) - len(done)
-    record |= {"seconds": seconds, "cost": _cost(evaluation.rows, answered, seconds["answer"])}
     evaluation = Evaluation(evaluation.system, evaluation.task, evaluation.rows, record)
-    folder = write_run(evaluation, runs)
-    journal.discard()
-    return read_run(folder), folder
+    folder = write_run(evaluation, respondent.runs)
+    respondent.close()
+    del evaluation, answered
+    known = {example.id: example for example in dataset.examples}
+    return read_run(folder, known), folder
 
 
-def _identity(system: System, dataset: Dataset, engine: Engine) -> dict[str, Any]:
+def ask_system(
+    respondent: Respondent,
+    run: Path,
+    name: str,
+    examples: Sequence[Example],
+    console: Console,
+) -> Evaluation:
+    """Let a system answer other rows, or a variant of its task, as a part of a run.
+
+    Returns the evaluation as read from disk.
+    """
+    data = {"source": name, "sha256": hash_examples(examples), "rows": len(examples)}
+    evaluation, _ = _evaluate(respondent, examples, data, console, name)
+    folder = write_evaluation_part(run, name, evaluation)
+    respondent.close()
+    return read_run(folder)
+
+
+def complete_requests(
+    respondent: Respondent,
+    run: Path,
+    name: str,
+    requests: Sequence[Request],
+    console: Console,
+) -> None:
+    """Let a system answer requests that belong to no task, as a part of a run."""
+    with _bar(console, f"{respondent.system.name}: {name}", len(requests)) as advance:
+        answered = respondent.answer(lambda: requests, advance)
+    record = {
+        "system": respondent.system.name,
+        "requests_sha256": hash_requests(requests),
+        **_identity(respondent),
+        "unanswered": answered.unanswered,
+    }
+    rows = ({"id": n, **completion_to_json(said)} for n, said in answered.completions.items())
+    write_part(run, name, record, rows)
+    respondent.close()
+
+
+def measure_divergences(
+    respondent: Respondent, run: Path, name: str, texts: Mapping[str, str], console: Console
+) -> None:
+    """Measure how far an adapter moved its base on plain texts, as a part of a run."""
+    with _bar(console, f"{respondent.system.name}: {name}", len(texts)):
+        rows = respondent.divergences(texts)
+    record = {
+        "system": respondent.system.name,
+        "texts_sha256": hash_texts(texts),
+        **_identity(respondent),
+    }
+    write_part(run, name, record, rows)
+    respondent.close()
+
+
+def hash_requests(requests: Sequence[Request]) -> str:
+    """Hash what is asked, in order, with the requests' ids; hexadecimal."""
+    asked = [[request.id, request_sha256(request)] for request in requests]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def hash_texts(texts: Mapping[str, str]) -> str:
+    """Hash texts with their names; hexadecimal."""
+    return hashlib.sha256(json.dumps(dict(texts)).encode()).hexdigest()
+
+
+def _evaluate(
+    respondent: Respondent,
+    examples: Sequence[Example],
+    data: Mapping[str, Any],
+    console: Console,
+    name: str = "",
+) -> tuple[Evaluation, Answered]:
+    system = respondent.system
+    contamination, seen = _find_seen(system, examples)
+    groups = duplicate_groups(examples)
+    title = f"{system.name}: {name}" if name else system.name
+    with _bar(console, title, len(examples)) as advance:
+        answered = respondent.answer(
+            lambda: build_requests(system.task, system.format, examples), advance
+        )
+    if not answered.completions:
+        why = next(iter(answered.unanswered.values()), "there was nothing to ask")
+        raise UserError(f"{system.name} gave no answer at all: {why}")
+    record = {
+        **_identity(respondent),
+        "data": data,
+        "contamination": contamination,
+        "part": name or None,
+        "reused_rows": answered.reused,
+        "unanswered": answered.unanswered,
+    }
+    evaluation = evaluate(
+        system.name,
+        system.task,
+        system.format,
+        examples,
+        answered.completions,
+        record=record,
+        seen=seen,
+        groups=groups,
+    )
+    return evaluation, answered
+
+
+def _identity(respondent: Respondent) -> dict[str, Any]:
     """Everything that decides what the answers are."""
-    base = system.source.locate() if system.source else None
+    system = respondent.system
     return {
         "base": system.config.base,
-        "weights_sha256": weights_fingerprint(base) if base else None,
-        "trained_sha256": {path.name: hash_file(path) for path in system.trained_files},
+        "weights_sha256": respondent.weights_sha256,
+        "trained_sha256": respondent.trained_sha256,
         "quantization": system.config.quantization,
         "format": system.format.name,
         "task_sha256": system.task.fingerprint,
-        "prompt_sha256": engine.prompt_sha256(empty_prompt(system.task, system.format)),
-        "data": {
-            "source": dataset.source,
-            "sha256": dataset.sha256,
-            "rows": len(dataset.examples),
-            "label_mappings": dict(dataset.label_mappings),
-            "notes": list(dataset.notes),
-            "left_out": dataset.left_out,
-            "skipped": [{"where": row.where, "why": row.why} for row in dataset.skipped],
-        },
-        "engine": dict(engine.describe()),
+        "abilities": sorted(system.abilities),
+        **respondent.described,
     }
 
 
-def _find_seen(system: System, dataset: Dataset) -> tuple[dict[str, Any], tuple[Match | None, ...]]:
+def _data(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "source": dataset.source,
+        "sha256": dataset.sha256,
+        "rows": len(dataset.examples),
+        "label_mappings": dict(dataset.label_mappings),
+        "notes": list(dataset.notes),
+        "left_out": dataset.left_out,
+        "skipped": [{"where": row.where, "why": row.why} for row in dataset.skipped],
+    }
+
+
+def _find_seen(
+    system: System, examples: Sequence[Example]
+) -> tuple[dict[str, Any], tuple[Match | None, ...]]:
     """Which rows the system was trained on, by the fingerprints it carries."""
     path = system.folder / FINGERPRINTS
     if path.is_file():
@@ -129,7 +212,7 @@ def _find_seen(system: System, dataset: Dataset) -> tuple[dict[str, Any], tuple[
         if trained_on != fingerprints.data_sha256 and trained_on is not None:
             why = f"{shown_path(path)} is of other rows than provenance.json names"
             return {"status": "unknown", "why": why}, ()
-        seen = fingerprints.match(dataset.examples)
+        seen = fingerprints.match(examples)
         kinds = Counter(match.kind.value for match in seen if match is not None)
         return {
             "status": "checked",
@@ -145,14 +228,15 @@ def _find_seen(system: System, dataset: Dataset) -> tuple[dict[str, Any], tuple[
     return {"status": "untrained"}, ()
 
 
-def _cost(rows: Sequence[EvaluatedRow], answered: int, seconds: float) -> dict[str, Any]:
-    """What the answers cost; rows of an interrupted run keep the seconds they took there."""
+def _cost(rows: Sequence[EvaluatedRow], answered: Answered) -> dict[str, Any]:
+    """What the answers cost; those known from before keep the seconds they took then."""
     waits = [row.completion.seconds for row in rows]
     median, slow = quantiles(waits, (0.5, 0.95))
+    new = len(answered.completions) - answered.reused
     return {
         "seconds_per_row_p50": round(median, 6),
         "seconds_per_row_p95": round(slow, 6),
-        "rows_per_second": round(answered / seconds, 3) if answered and seconds else None,
+        "rows_per_second": round(new / answered.seconds, 3) if new and answered.seconds else None,
         "prompt_tokens": sum(row.completion.prompt_tokens for row in rows),
         "generated_tokens": sum(len(row.completion.token_ids) for row in rows),
         "peak_memory_bytes": peak_memory(),
@@ -164,11 +248,16 @@ def _circumstances(system: System) -> dict[str, Any]:
     return {"commit": head, "dirty": dirty, "packages": package_versions(), "machine": machine()}
 
 
-def _notes(system: System, identity: dict[str, Any], resumed: int) -> list[str]:
-    """What a reader of the verdict has to know."""
-    notes = []
-    if resumed:
-        notes.append(f"{resumed} answers are from an interrupted run of this same evaluation")
+def _reuse_notes(answered: Answered, asked: int) -> list[str]:
+    if not answered.reused:
+        return []
+    whose = "all" if answered.reused == asked else f"{answered.reused:,} of {asked:,}"
+    return [f"{whose} answers were known from earlier; --fresh computes them again"]
+
+
+def _training_notes(system: System, identity: Mapping[str, Any]) -> list[str]:
+    """What a reader of the verdict has to know of the training."""
+    notes: list[str] = []
     if not system.trained_files:
         return notes
     provenance = _provenance(system)
@@ -200,17 +289,9 @@ def _provenance(system: System) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def _spinner(console: Console, text: str) -> Iterator[None]:
-    with console.status(text) if console.is_terminal else contextlib.nullcontext():
-        yield
-
-
-@contextlib.contextmanager
-def _bar(
-    console: Console, name: str, dataset: Dataset, done: dict[str, Any]
-) -> Iterator[Callable[[], None]]:
+def _bar(console: Console, title: str, total: int) -> Iterator[Callable[[], None]]:
     bar = Progress(
-        TextColumn(name, markup=False),
+        TextColumn(title, markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -219,5 +300,5 @@ def _bar(
         disable=not console.is_terminal,
     )
     with bar:
-        task = bar.add_task("", total=len(dataset.examples), completed=len(done))
+        task = bar.add_task("", total=total)
         yield lambda: bar.advance(task)

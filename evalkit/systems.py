@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from evalkit.engines.places import Cluster, Endpoint
 from evalkit.errors import UserError, did_you_mean
 from evalkit.formats import Format, get_format
 from evalkit.tasks import Task, load_task, task_names
@@ -35,15 +36,23 @@ class SystemConfig(BaseModel):
     """Where the base weights come from; absent for baselines."""
     adapter: bool = True
     """Whether a trained adapter belongs to the system; false for a base model as it is."""
-    engine: Literal["transformers", "tfidf", "majority", "keyword", "replay"] = "transformers"
-    """What writes the answers: a language model, a baseline that is trained (`tfidf`,
-    `majority`) or not (`keyword`), or a file."""
+    engine: Literal["transformers", "ray", "endpoint", "tfidf", "majority", "keyword", "replay"] = (
+        "transformers"
+    )
+    """What writes the answers: a language model in this process, on a cluster (`ray`) or on a
+    server (`endpoint`), a baseline that is trained (`tfidf`, `majority`) or not (`keyword`), or
+    a file."""
     answers: str | None = None
     """For engine `replay`: the file of recorded answers, beside this one."""
+    endpoint: Endpoint | None = None
+    """For engine `endpoint`: which server, and how it is asked."""
+    ray: Cluster | None = None
+    """For engine `ray`: which cluster, and how many workers."""
     quantization: Literal["none", "nf4"] = "none"
     """How the base weights are held while answering."""
-    decoding: Literal["free"] = "free"
-    """`free`: the model's own choice at every token."""
+    decoding: Literal["free", "constrained"] = "free"
+    """`free`: the model's own choice at every token. `constrained`: the likeliest of the task's
+    canonical answers."""
     recipe: dict[str, Any] = {}
     """How the adapter or the baseline is made; read by `evalkit.training`."""
     summary: str = ""
@@ -51,10 +60,16 @@ class SystemConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.engine == "transformers" and not self.base:
-            raise ValueError("engine 'transformers' needs base = \"hf:OWNER/NAME\" or another")
-        if self.engine != "transformers" and self.base:
+        loads = self.engine in ("transformers", "ray")
+        if loads and not self.base:
+            raise ValueError(f"engine '{self.engine}' needs base = \"hf:OWNER/NAME\" or another")
+        if self.base and not loads:
             raise ValueError(f"engine '{self.engine}' reads no weights; leave out `base`")
+        if self.engine == "endpoint" and self.endpoint is None:
+            raise ValueError("engine 'endpoint' needs a table [endpoint] with `url` and `model`")
+        for name, table in (("endpoint", self.endpoint), ("ray", self.ray)):
+            if table is not None and self.engine != name:
+                raise ValueError(f'the table [{name}] goes with engine = "{name}"')
         if (self.engine == "replay") != (self.answers is not None):
             raise ValueError("engine 'replay' and `answers` go together")
         if self.recipe and not self.trained_files:
@@ -67,6 +82,15 @@ class SystemConfig(BaseModel):
     def wants_adapter(self) -> bool:
         """Whether the system needs an adapter to answer."""
         return self.adapter and self.base is not None
+
+    @property
+    def trained_elsewhere(self) -> bool:
+        """Whether what answers was trained where evalkit cannot see it.
+
+        So are recorded answers, and a server's model unless `adapter = false` says that it is a
+        base as it is.
+        """
+        return self.engine == "replay" or (self.engine == "endpoint" and self.adapter)
 
     @property
     def trained_files(self) -> tuple[str, ...]:
@@ -89,6 +113,21 @@ class System:
     """Where its base weights come from; None for baselines."""
     adapter_folder: Path | None
     """Where its adapter is or will be; None where it has none."""
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What suites and criteria may need of a system.
+
+        `live`: it can be asked something new, and does not only repeat what was recorded.
+        `language_model`: it reads the prompt. `adapter`: it has one, on a base that can be
+        asked without it.
+        """
+        if self.config.engine == "replay":
+            return frozenset()
+        if self.is_baseline:
+            return frozenset({"live"})
+        has_adapter = self.adapter_folder is not None
+        return frozenset({"live", "language_model", *(["adapter"] if has_adapter else [])})
 
     @property
     def is_baseline(self) -> bool:

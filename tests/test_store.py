@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -20,12 +21,16 @@ from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.formats import get_format
 from evalkit.records import Completion, Example, FinishReason
 from evalkit.store import (
+    ASKED,
     BASELINES,
-    Journal,
+    AnswerStore,
     copy_run,
     find_run,
+    read_part,
     read_run,
     read_verdicts,
+    write_evaluation_part,
+    write_part,
     write_run,
     write_verdicts,
 )
@@ -148,7 +153,7 @@ def test_verdicts_on_other_predictions_or_criteria_are_not_believed(tmp_path: Pa
     record = json.loads((folder / "record.json").read_text())
     said = {"predictions_sha256": record["predictions_sha256"], "criteria_sha256": "1"}
     write_verdicts(folder, said)
-    assert read_verdicts(folder) == read_verdicts(folder, "1") == said
+    assert read_verdicts(folder) == read_verdicts(folder, "1") == said | {"asked_sha256": {}}
     with pytest.raises(EvidenceError, match="other criteria"):
         read_verdicts(folder, "2")
     write_verdicts(folder, {"predictions_sha256": "0"})
@@ -176,42 +181,78 @@ def test_verdicts_replace_each_other_whole(tmp_path: Path) -> None:
     write_verdicts(tmp_path, {"may_ship": True})
     write_verdicts(tmp_path, {"may_ship": False})
     assert [path.name for path in tmp_path.iterdir()] == ["verdicts.json"]
-    assert json.loads((tmp_path / "verdicts.json").read_text()) == {"may_ship": False}
+    assert json.loads((tmp_path / "verdicts.json").read_text())["may_ship"] is False
 
 
-def completion(text: str) -> Completion:
-    return Completion(text, FinishReason.LENGTH, (3,), 5, 0.5)
+def test_a_part_of_a_run_is_bound_to_its_verdicts(tmp_path: Path) -> None:
+    folder = write_run(evaluation("json", ["x"]), tmp_path)
+    other = evaluation("labels", ["payment"])
+    assert read_part(folder, "other") is None
+    write_evaluation_part(folder, "other", other)
+    assert read_run(folder / ASKED / "other").rows == other.rows
+    write_part(folder, "probes", {"about": "x"}, [{"id": "a"}, {"id": "b"}])
+    record, rows = read_part(folder, "probes") or ({}, [])
+    assert (record["about"], record["rows"], rows) == ("x", 2, [{"id": "a"}, {"id": "b"}])
+    write_verdicts(folder, {"predictions_sha256": read_run(folder).record["predictions_sha256"]})
+    assert read_verdicts(folder)
+    write_part(folder, "probes", {"about": "x"}, [{"id": "a"}])
+    with pytest.raises(EvidenceError, match="other answers"):
+        read_verdicts(folder)
+    path = folder / ASKED / "probes" / "predictions.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"a", b"c"))
+    with pytest.raises(EvidenceError, match="changed after the run"):
+        read_part(folder, "probes")
 
 
-def test_a_journal_gives_back_what_was_kept(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, {"weights": "a"})
-    assert journal.read() == {}
-    with journal.writing({}) as writer:
-        writer.keep("1", completion("one\ud800\n"))
-        writer.keep("2", completion("two"))
-    assert journal.read() == {"1": completion("one\ud800\n"), "2": completion("two")}
-    assert Journal(tmp_path, {"weights": "b"}).read() == {}
-    journal.discard()
-    assert journal.read() == {}
+def store(runs: Path, **identity: str) -> AnswerStore:
+    return AnswerStore(runs, identity)
+
+
+KEYS = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(10)]
+
+
+def test_answers_are_kept_by_what_decides_them(tmp_path: Path) -> None:
+    kept = store(tmp_path, weights="a")
+    assert kept.described is None
+    assert KEYS[0] not in kept
+    kept.open({"engine": "x"})
+    kept.keep(KEYS[0], {"text": "one\ud800\n"})
+    kept.keep(KEYS[1], {"text": "two"})
+    for found in (kept, store(tmp_path, weights="a")):
+        assert [found[key]["text"] for key in KEYS[:2]] == ["one\ud800\n", "two"]
+        assert found.described == {"engine": "x"}
+    assert KEYS[0] not in store(tmp_path, weights="b")
+    found = store(tmp_path, weights="a")
+    found.open({"engine": "x"})
+    assert KEYS[1] in found
+    found.close()
+    found.open({"engine": "y"})
+    assert KEYS[1] not in found
+    assert KEYS[1] not in store(tmp_path, weights="a")
+    found.discard()
+    assert store(tmp_path, weights="a").described is None
 
 
 def test_a_half_written_line_is_not_believed(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, {})
-    with journal.writing({}) as writer:
-        writer.keep("1", completion("one"))
-        writer.keep("2", completion("two"))
-    whole = journal.path.read_bytes()
-    for cut in range(len(whole)):
-        journal.path.write_bytes(whole[:cut])
-        found = journal.read()
-        assert found in (
-            {},
-            {"1": completion("one")},
-            {"1": completion("one"), "2": completion("two")},
-        )
-        with journal.writing(found) as writer:
-            writer.keep("3", completion("three"))
-        assert journal.read() == {**found, "3": completion("three")}
+    kept = store(tmp_path)
+    kept.open({"engine": "x"})
+    for key in KEYS[:2]:
+        kept.keep(key, {"text": key})
+    kept.close()
+    whole = kept.path.read_bytes()
+    for cut in range(len(whole) + 1):
+        kept.path.write_bytes(whole[:cut])
+        found = store(tmp_path)
+        known = [key in found for key in KEYS[:2]]
+        assert known in ([False, False], [True, False], [True, True])
+        assert (known == [True, True]) == (cut == len(whole))
+        found.open({"engine": "x"})
+        found.keep(KEYS[2], {"text": "more"})
+        found.close()
+        again = store(tmp_path)
+        assert [key in again for key in KEYS[:3]] == [*known, True]
+        assert again[KEYS[2]]["text"] == "more"
+        again.close()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
@@ -220,17 +261,17 @@ def test_killed_while_answering_leaves_what_was_answered(tmp_path: Path) -> None
         """
         import os, signal, sys
         from pathlib import Path
-        from evalkit.records import Completion, FinishReason
-        from evalkit.store import Journal
+        from evalkit.store import AnswerStore
 
-        with Journal(Path(sys.argv[1]), {}).writing({}) as writer:
-            for i in range(10):
-                writer.keep(str(i), Completion("x", FinishReason.STOP))
-                if i == 6:
-                    os.kill(os.getpid(), signal.SIGKILL)
+        kept = AnswerStore(Path(sys.argv[1]), {})
+        kept.open({"engine": "x"})
+        for i, key in enumerate(sys.argv[2:]):
+            kept.keep(key, {"text": "x"})
+            if i == 6:
+                os.kill(os.getpid(), signal.SIGKILL)
         """
     )
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path), *KEYS], check=False)
     assert done.returncode == -signal.SIGKILL
-    assert list(Journal(tmp_path, {}).read()) == [str(i) for i in range(7)]
-    assert [path.name for path in tmp_path.iterdir()] == [".journal"]
+    found = store(tmp_path)
+    assert [key in found for key in KEYS] == [True] * 7 + [False] * 3

@@ -1,4 +1,4 @@
-"""`evalkit data`: rows that repeat each other, within a set, across sets, and in an adapter."""
+"""`evalkit data`: rows made ready (`cli/pipeline.py`), and rows that repeat each other."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit.cli.common import AsJson, Name, console
+from evalkit.cli.pipeline import augment, clean, remap, split, stats
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from evalkit.tasks import Task
     from evalkit.training.recipe import RowsRecipe
 
-data = typer.Typer(help="Rows: duplicates, overlap, fingerprints.", no_args_is_help=True)
+data = typer.Typer(
+    help="Rows: cleaned, remapped, split, augmented; duplicates, overlap, fingerprints.",
+    no_args_is_help=True,
+)
+for command in (stats, clean, remap, split, augment):
+    data.command()(command)
 
 Mapping = Annotated[str, typer.Option(help="Label scheme of the data.")]
 BadRows = Annotated[str, typer.Option(help="stop or skip.")]

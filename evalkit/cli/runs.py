@@ -1,4 +1,4 @@
-"""`evalkit gate`, `evalkit compare`, `evalkit baseline`: runs on disk, without any model."""
+"""`evalkit gate`, `compare`, `parity`, `baseline`: runs on disk, without any model."""
 
 from __future__ import annotations
 
@@ -63,6 +63,28 @@ def compare(
     out = console(sys.stdout)
     criteria = policies_sha256(load_policies(gates)) if gates.is_file() else None
     shown = comparison_report(ours, theirs, folders, show=show, criteria_sha256=criteria)
+    typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
+
+
+def parity(
+    first: Run,
+    second: Run,
+    runs: RUNS = Path("runs"),
+    show: Annotated[int, typer.Option(min=0, help="How many differing rows to show.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show what changed between two runs of the same model: quantised, served, in bf16."""
+    from evalkit.reporting.parity import parity_report, parity_to_json
+    from evalkit.reporting.terminal import to_text
+    from evalkit.store import find_run, read_run
+
+    folders = [find_run(name, runs) for name in (first, second)]
+    ours, theirs = (read_run(folder) for folder in folders)
+    if as_json:
+        typer.echo(json.dumps(parity_to_json(ours, theirs), indent=2))
+        return
+    out = console(sys.stdout)
+    shown = parity_report(ours, theirs, folders, show=show)
     typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
 
 

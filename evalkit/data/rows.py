@@ -27,6 +27,10 @@ class RowFault(Exception):  # noqa: N818  a row's fault is data here, not an err
     """Why a row is no example, as a sentence."""
 
 
+class EmptyInputs(RowFault):
+    """Every input of the row is empty."""
+
+
 @dataclass(frozen=True, slots=True)
 class RowReader:
     """Reads rows of one source as examples of one task."""
@@ -46,7 +50,9 @@ class RowReader:
             raise RowFault(row.fault)
         inputs = {name: self._input(row.content, name) for name in self.task.inputs}
         if not any(text.strip() for text in inputs.values()):
-            raise RowFault(f"every input ({', '.join(inputs)}) is empty. There is nothing to read.")
+            raise EmptyInputs(
+                f"every input ({', '.join(inputs)}) is empty. There is nothing to read."
+            )
         labels = {
             name: decode(name, field, self.raw_label(row.content, name), schemes.get(name))
             for name, field in self.task.fields.items()

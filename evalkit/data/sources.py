@@ -63,14 +63,15 @@ def read_source(source: str, prefer_split: str) -> RawRows:
     path = Path(source)
     readers = {".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".csv": _read_csv}
     readers[".parquet"] = _read_parquet
-    _check_file(path, source, readers)
+    check_file(path, source, readers)
     try:
         return readers[path.suffix.lower()](path, source)
     except OSError as error:
         raise UserError(f"{source} cannot be read: {shown_error(error)}") from error
 
 
-def _check_file(path: Path, source: str, endings: Iterable[str]) -> None:
+def check_file(path: Path, source: str, endings: Iterable[str]) -> None:
+    """Raise `UserError` where there is no such file, or its ending is not one of those."""
     known = f"evalkit reads {', '.join(endings)} and hf:owner/name[:split]."
     if path.is_dir():
         raise UserError(f"{source} is a folder. Give a file in it; {known}")
@@ -95,20 +96,21 @@ def _read_jsonl(path: Path, source: str) -> RawRows:
 def _jsonl_rows(lines: Iterable[bytes], source: str) -> Iterator[RawRow]:
     for number, line in enumerate(lines, start=1):
         if number == 1:
-            _refuse_utf16(line, source)
+            refuse_utf16(line, source)
             line = line.removeprefix(codecs.BOM_UTF8)
         if not line.strip():
             continue
-        content, fault = _parse_line(line)
+        content, fault = parse_json_line(line)
         yield RawRow(number, f"{source}:{number}", content, fault)
 
 
-def _refuse_utf16(start: bytes, source: str) -> None:
+def refuse_utf16(start: bytes, source: str) -> None:
+    """Raise `UserError` for a file that starts as UTF-16 does."""
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UserError(f"{source} is UTF-16. Save it as UTF-8.")
 
 
-def _parse_line(line: bytes) -> tuple[dict[str, object] | None, str]:
+def parse_json_line(line: bytes) -> tuple[dict[str, object] | None, str]:
     """Return a line's object, or None and what is wrong with it."""
     try:
         text = line.decode("utf-8").strip()
@@ -149,10 +151,20 @@ def _json_hint(text: str) -> str:
 
 def _read_csv(path: Path, source: str) -> RawRows:
     raw = path.read_bytes()
-    _refuse_utf16(raw, source)
+    refuse_utf16(raw, source)
     # Bytes that are not UTF-8 become lone surrogates, so that only their own row is bad.
     text = raw.decode("utf-8-sig", errors="surrogateescape")
-    records = _csv_records(text)
+    records = csv_records(io.StringIO(text, newline=""))
+    columns = csv_columns(records, source)
+    rows = [csv_row(line, f"{source}:{line}", columns, cells) for line, cells in records]
+    return RawRows(tuple(rows), is_table=True, is_text=True)
+
+
+def csv_columns(records: Iterator[tuple[int, list[str] | str]], source: str) -> list[str]:
+    """Take the header off the records and return the columns' names.
+
+    Raises `UserError` where there is none that can be read.
+    """
     line, header = next(records, (0, []))
     if isinstance(header, str):
         raise UserError(f"{source}:{line}: the header cannot be read: {header}")
@@ -162,14 +174,13 @@ def _read_csv(path: Path, source: str) -> RawRows:
             f"{source}:{line}: one column, {shown(columns[0])}. Separate columns with commas."
         )
     _check_columns(columns, f"{source}:{line}")
-    rows = [_csv_row(line, f"{source}:{line}", columns, cells) for line, cells in records]
-    return RawRows(tuple(rows), is_table=True, is_text=True)
+    return columns
 
 
-def _csv_records(text: str) -> Iterator[tuple[int, list[str] | str]]:
+def csv_records(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | str]]:
     """Yield each record's first line and its cells, or what is wrong; blank lines left out."""
     # Not strict, csv would take everything after a forgotten quote for one cell, silently.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(lines, strict=True)
     while True:
         line = reader.line_num + 1
         try:
@@ -184,7 +195,8 @@ def _csv_records(text: str) -> Iterator[tuple[int, list[str] | str]]:
             yield line, cells
 
 
-def _csv_row(line: int, where: str, columns: Sequence[str], cells: list[str] | str) -> RawRow:
+def csv_row(line: int, where: str, columns: Sequence[str], cells: list[str] | str) -> RawRow:
+    """Return a record as a row; bytes that are not UTF-8 have become lone surrogates."""
     if isinstance(cells, str):
         return RawRow(line, where, None, cells)
     if any(_ESCAPED_BYTE.search(cell) for cell in cells):

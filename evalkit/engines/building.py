@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evalkit.engines.base import Engine
-from evalkit.engines.loading import Device, Precision
+from evalkit.engines.loading import Decoding, Device, Precision
 from evalkit.errors import UserError
 from evalkit.systems import System, missing_parts
 
@@ -17,16 +17,25 @@ class EngineOptions:
     device: Device = "auto"
     precision: Precision = "auto"
     batch_size: int = 16
+    decoding: Decoding | None = None
+    """As the system.toml says where this is None."""
 
 
 def build_engine(system: System, options: EngineOptions) -> Engine:
-    """Load what a system needs.
+    """Load what a system needs, for itself alone. Of several, `Engines` shares the base.
 
     Raises:
         UserError: weights or adapter are not here, or do not fit each other.
     """
-    if missing := missing_parts(system):
-        raise UserError(f"{system.name} cannot run yet.\n" + "\n".join(missing))
+    check_complete(system)
+    if system.config.endpoint is not None:
+        from evalkit.engines.endpoint import build_endpoint
+
+        return build_endpoint(system.config.endpoint)
+    if system.config.engine == "ray":
+        from evalkit.engines.ray_engine import build_ray
+
+        return build_ray(system, options)
     if system.config.engine == "keyword":
         from evalkit.engines.keyword import KeywordEngine
 
@@ -47,29 +56,16 @@ def build_engine(system: System, options: EngineOptions) -> Engine:
         from evalkit.engines.replay import ReplayEngine, load_answers
 
         return ReplayEngine(load_answers(system.folder / system.config.answers))
-    from evalkit.engines.chat import build_chat
-    from evalkit.engines.loading import (
-        attach_adapter,
-        choose_device,
-        choose_dtype,
-        load_base,
-        load_tokenizer,
-    )
-    from evalkit.engines.transformers_engine import TransformersEngine
+    from evalkit.engines.pool import Engines
 
-    assert system.source is not None
-    folder = system.source.locate()
-    assert folder is not None
-    device = choose_device(options.device)
-    model = load_base(
-        folder,
-        device=device,
-        dtype=choose_dtype(options.precision, device),
-        quantization=system.config.quantization,
-    )
-    eos = model.generation_config.eos_token_id if model.generation_config else None
-    ends = [] if eos is None else eos if isinstance(eos, list) else [eos]
-    chat = build_chat(load_tokenizer(folder), ends)
-    if system.adapter_folder is not None:
-        model = attach_adapter(model, system.adapter_folder)
-    return TransformersEngine(model, chat, options.batch_size)
+    return Engines().build(system, options)
+
+
+def check_complete(system: System) -> None:
+    """Say what is missing before anything is loaded.
+
+    Raises:
+        UserError: weights or adapter are not here.
+    """
+    if missing := missing_parts(system):
+        raise UserError(f"{system.name} cannot run yet.\n" + "\n".join(missing))

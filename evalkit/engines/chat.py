@@ -47,7 +47,7 @@ class Chat:
             ]
         instructions = prompt.instructions
         if prompt.function is not None:
-            instructions += f"\n\n{_describe(prompt.function)}"
+            instructions += f"\n\n{describe_function(prompt.function)}"
         before, after = _apply_template(self.tokenizer, instructions).split(_USER)
         return [Span(before, trusted=True), *prompt.user, Span(after, trusted=True)]
 
@@ -180,12 +180,15 @@ def _apply_template(
     `_USER` stands where the user's turn belongs.
     """
     failure: Exception | None = None
-    for messages in (
+    layouts = [
         [{"role": "system", "content": instructions}, {"role": "user", "content": _USER}],
         # Templates that refuse a system role (Gemma 2), or leave it out without a word (the first
         # Phi-3), get the instructions in the user's turn.
         [{"role": "user", "content": f"{instructions}\n\n{_USER}"}],
-    ):
+    ]
+    if not instructions:
+        layouts = [[{"role": "user", "content": _USER}]]
+    for messages in layouts:
         if answer is not None:
             messages.append({"role": "assistant", "content": answer})
         try:
@@ -252,7 +255,7 @@ def declaration(function: Function) -> str:
     )
 
 
-def _describe(function: Function) -> str:
+def describe_function(function: Function) -> str:
     """The same for a model that has no declaration tokens: a worked shape, in plain text."""
     arguments = ",".join(f"{name}:<escape>...<escape>" for name in function.parameters)
     lines = [f"- {name}: {text}" for name, text in function.parameters.items()]

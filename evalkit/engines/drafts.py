@@ -24,21 +24,35 @@ class Drafts:
         self.labels: list[Mapping[str, Label]] = [answer.labels for answer in answers]
         self.ids = [tuple(found) for found in ids]
 
-    def guess(self, written: Sequence[int], habits: Counter[int]) -> tuple[int, ...]:
-        """How the answer may go on: as the commonest does of those that begin as it does.
+    def guess(
+        self, written: Sequence[int], habits: Counter[int], least: float = 0.0
+    ) -> tuple[int, ...]:
+        """How the answer may go on: as most of those do that begin as it does.
 
         Args:
             written: the answer so far.
             habits: how often each of the answers was given so far, by its number.
+            least: the share of answers that must agree on a token for it to be guessed.
 
         Returns ids without the end token; none where no canonical answer begins like that.
         """
         begun = tuple(written)
         fitting = [i for i, ids in enumerate(self.ids) if ids[: len(begun)] == begun]
-        if not fitting:
-            return ()
-        likeliest = max(fitting, key=lambda i: (habits[i], -i))
-        return self.ids[likeliest][len(begun) : -1]
+        guessed: list[int] = []
+        while fitting:
+            place = len(begun) + len(guessed)
+            shares: dict[int, float] = {}
+            for i in fitting:
+                token = self.ids[i][place]
+                # Before anything was given, each answer is as likely as another.
+                shares[token] = shares.get(token, 0.0) + habits[i] + 1 / len(self.ids)
+            token = max(shares, key=lambda token: shares[token])
+            fitting = [i for i in fitting if self.ids[i][place] == token]
+            ends = any(len(self.ids[i]) == place + 1 for i in fitting)
+            if ends or shares[token] < least * sum(shares.values()):
+                break
+            guessed.append(token)
+        return tuple(guessed)
 
     def number(self, written: Sequence[int]) -> int | None:
         """Which answer this is, ended; None for any other text."""

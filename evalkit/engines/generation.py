@@ -2,7 +2,7 @@
 
 Token ids are those of `model.generate` on one prompt at a time, in fp32 (tested on tiny
 Llama-, Qwen3- and Gemma3-shaped models and on the default weights). In bf16 a batch's layout
-decides near-ties; see docs/architecture.md.
+decides near-ties; docs/engine.md has figures.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.cache_utils import DynamicCache
 
+from evalkit.engines.batching import Room, equal_ones, in_batches
 from evalkit.engines.chat import common_prefix
+from evalkit.errors import UserError
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedConfig, PreTrainedModel
-    from transformers.cache_utils import Cache
 
     from evalkit.engines.drafts import Drafts
 
@@ -59,25 +61,89 @@ def soft_cap(logits: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
     return logits if cap is None else torch.tanh(logits / cap) * cap
 
 
+HIDDEN = torch.iinfo(torch.long).max
+"""The position of a place in the cache that no token may look at."""
+CAUTION = 0.5
+"""On a CPU a wrong guess costs as much as a right one saves: tokens are guessed that at least
+this share of the answers so far went on with. Elsewhere a pass costs more than its tokens."""
+
+
 class CausalModel:
     """A causal language model in two parts, so that the head runs only where it is needed.
 
     An ordinary head computes in fp32 whatever the trunk's type is: bf16 logits near 20 lie 0.125
     apart, and such ties would be decided by how a batch is laid out.
+
+    Masks are made here, from the positions of what each place in the cache holds. So rows may be
+    padded, and guesses may be wrong, without a sliding window counting the places they leave.
     """
 
     def __init__(self, model: PreTrainedModel | PeftModel) -> None:
-        inner: Any = getattr(model, "get_base_model", lambda: model)()
-        self._head = inner.get_output_embeddings()
+        """Take a model apart.
+
+        Raises:
+            UserError: it mixes tokens other than by attention to all or to a window.
+        """
+        inner = _innermost(model)
+        self.source_head = self.head_of(model)
         self.device = inner.device
         self.dtype = inner.dtype
         self.config = inner.config.get_text_config()
         self.trunk = inner.base_model
         """Adapter layers are inside."""
+        self._windows = _windows(self.config)
         # An adapted or a quantised head is more than its weight, and is called as it is.
-        if type(self._head) is torch.nn.Linear:
+        self._head = self.source_head
+        if type(self._head) is torch.nn.Linear and self._head.weight.dtype != torch.float32:
             self._head = copy.deepcopy(self._head).float()
         self.head_dtype = str(next(self._head.parameters()).dtype).removeprefix("torch.")
+
+    @staticmethod
+    def head_of(model: PreTrainedModel | PeftModel) -> torch.nn.Module:
+        """The output head as it stands in the model."""
+        head: torch.nn.Module = _innermost(model).get_output_embeddings()
+        return head
+
+    def hidden(
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        places: torch.Tensor,
+        cache: DynamicCache,
+        among: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Run tokens through the trunk, behind what the cache holds.
+
+        Args:
+            ids: (rows, width).
+            positions: (rows, width), from 0.
+            places: (rows, cached + width) the position of what each place of the cache holds
+                when these tokens have come to it, or `HIDDEN`.
+            cache: keys and values; these tokens' are added to it.
+            among: (rows, width, width) which of these tokens each may see of those that come
+                no later; all by default.
+
+        Returns the last hidden states (rows, width, size).
+        """
+        width = ids.shape[1]
+        visible = places[:, None, :] <= positions[:, :, None]
+        if among is not None:
+            visible[:, :, -width:] &= among
+        masks = {}
+        for kind, window in self._windows.items():
+            mask = visible if window is None else visible & self._near(places, positions, window)
+            # Padding sees itself at least: weights over nothing would not be numbers.
+            mask[:, :, -width:] |= torch.eye(width, dtype=torch.bool, device=ids.device)
+            masks[kind] = self._as_asked(mask[:, None])
+        out = self.trunk(
+            input_ids=ids,
+            attention_mask=masks if len(masks) > 1 else next(iter(masks.values())),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        states: torch.Tensor = out.last_hidden_state
+        return states
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """The logits (tokens, vocabulary) of hidden states (tokens, width), as fp32."""
@@ -86,6 +152,35 @@ class CausalModel:
         logits: torch.Tensor = self._head(hidden)
         return soft_cap(logits, self.config).float()
 
+    @staticmethod
+    def _near(places: torch.Tensor, positions: torch.Tensor, window: int) -> torch.Tensor:
+        return places[:, None, :] > positions[:, :, None] - window
+
+    def _as_asked(self, mask: torch.Tensor) -> torch.Tensor:
+        """The mask as the attention in use wants it."""
+        if self.config._attn_implementation == "sdpa":
+            return mask
+        added = torch.zeros(mask.shape, dtype=self.dtype, device=mask.device)
+        return added.masked_fill_(~mask, torch.finfo(self.dtype).min)
+
+
+def _innermost(model: PreTrainedModel | PeftModel) -> Any:
+    return getattr(model, "get_base_model", lambda: model)()
+
+
+def _windows(config: PreTrainedConfig) -> dict[str, int | None]:
+    """Kind of layer -> how many tokens it sees, itself included; None for all."""
+    window = getattr(config, "sliding_window", None)
+    # Models without layer types (Mistral) slide in every layer.
+    kinds = getattr(config, "layer_types", None)
+    kinds = set(kinds or ["sliding_attention" if window else "full_attention"])
+    if strange := kinds - {"full_attention", "sliding_attention"}:
+        raise UserError(
+            f"evalkit cannot run a {config.model_type} model: it has layers of kind "
+            f"'{min(strange)}'. Llama, Qwen3, Gemma 3 and Mistral are known to work."
+        )
+    return {kind: window if kind == "sliding_attention" else None for kind in sorted(kinds)}
+
 
 class PrefixCache:
     """Keys and values of the last prefix, kept from call to call."""
@@ -93,92 +188,87 @@ class PrefixCache:
     def __init__(self, model: CausalModel) -> None:
         self.model = model
         self._ids: tuple[int, ...] = ()
-        self._cache: Cache | None = None
+        self._cache = DynamicCache()
 
-    def rows(self, prefix: Sequence[int], count: int) -> Cache | None:
-        """A cache of `count` rows that all hold the prefix; None for an empty prefix."""
+    def rows(self, prefix: Sequence[int], count: int) -> DynamicCache:
+        """A cache of `count` rows that all hold the prefix; an empty one for an empty prefix."""
+        # Every layer keeps all its keys: a window is the masks' business.
+        cache = DynamicCache()
         if not prefix:
-            return None
+            return cache
         if self._ids != tuple(prefix):
-            ids = torch.tensor([prefix], device=self.model.device)
-            out = self.model.trunk(input_ids=ids, use_cache=True)
-            self._ids, self._cache = tuple(prefix), out.past_key_values
-        cache = copy.deepcopy(self._cache)
-        assert cache is not None
-        cache.batch_repeat_interleave(count)
+            self._ids, self._cache = (), DynamicCache()
+            places = torch.arange(len(prefix), device=self.model.device)[None]
+            ids = torch.tensor([list(prefix)], device=self.model.device)
+            self.model.hidden(ids, places, places, self._cache)
+            self._ids = tuple(prefix)
+        for number, layer in enumerate(self._cache.layers):
+            shape = (count, -1, -1, -1)
+            cache.update(layer.keys.expand(shape), layer.values.expand(shape), number)
         return cache
+
+
+def shared_prefix(jobs: Sequence[Job]) -> Sequence[int]:
+    """What all prompts begin with; of each one token at least is left to run."""
+    if not jobs:
+        return ()
+    shortest = min(len(job.prompt) for job in jobs)
+    shared = min(common_prefix([job.prompt for job in jobs]), shortest - 1)
+    return jobs[0].prompt[:shared]
+
+
+def distinct(jobs: Sequence[Job]) -> list[list[int]]:
+    """Numbers of jobs that come to the same, together."""
+    return equal_ones(
+        [
+            (tuple(job.prompt), job.max_new_tokens, tuple(job.drafts.ids) if job.drafts else ())
+            for job in jobs
+        ]
+    )
 
 
 def continue_greedily(
     model: CausalModel,
     jobs: Sequence[Job],
     stop_ids: frozenset[int],
-    batch_size: int,
+    room: Room,
     prefixes: PrefixCache,
     habits: Counter[int] | None = None,
 ) -> Iterator[list[tuple[int, Continuation]]]:
     """Continue every job with its likeliest tokens; yield (job index, continuation) by batch.
 
-    Batches hold prompts of similar length, longest first, so that what memory it takes shows
-    at once. Where jobs have drafts, these are guessed and verified; `habits` counts which of
-    them were right, from call to call.
+    Batches hold rows of similar length, longest first. Where jobs have drafts, these are guessed
+    and verified; `habits` counts which of them were right, from call to call. Equal jobs are
+    computed once.
+
+    Raises:
+        UserError: memory is not enough for one row.
     """
-    # One prompt token at least must be left to run: the first answer token comes from it.
-    shared = min(
-        common_prefix([job.prompt for job in jobs]),
-        min((len(job.prompt) for job in jobs), default=1) - 1,
-    )
-    prefix = jobs[0].prompt[:shared] if jobs else ()
+    prefix = shared_prefix(jobs)
     habits = Counter() if habits is None else habits
-    may_pad = not _windows_matter(model, jobs)
-    for batch in _batches(jobs, batch_size, may_pad=may_pad):
+    groups = distinct(jobs)
+    chosen = [jobs[group[0]] for group in groups]
+    widths = [len(job.prompt) + job.max_new_tokens + _spare_places(job) for job in chosen]
+
+    def run(batch: list[int]) -> list[Continuation]:
         with torch.inference_mode():
             cache = prefixes.rows(prefix, len(batch))
-            chosen = [jobs[i] for i in batch]
-            decoding = _Decoding(model, chosen, shared, cache, stop_ids, habits)
-            done = decoding.run(may_guess=may_pad)
-        yield list(zip(batch, done, strict=True))
+            rows = [chosen[i] for i in batch]
+            return _Decoding(model, rows, len(prefix), cache, stop_ids, habits).run()
+
+    for batch, done in in_batches(widths, room, run):
+        yield [(i, said) for g, said in zip(batch, done, strict=True) for i in groups[g]]
 
 
-def _windows_matter(model: CausalModel, jobs: Sequence[Job]) -> bool:
-    """Whether some sequence outgrows a sliding window.
-
-    Sliding masks count places, so padding in the middle would push real tokens out of sight.
-    """
-    config = model.config
-    window = getattr(config, "sliding_window", None)
-    # Models without layer types (Mistral) slide in every layer.
-    slides = "sliding_attention" in (getattr(config, "layer_types", None) or ["sliding_attention"])
-    # Padded to the longest prompt, every row takes part in as many steps as the longest answer.
-    longest = max((len(job.prompt) for job in jobs), default=0)
-    longest += max((job.max_new_tokens for job in jobs), default=0) + _spare_places(jobs)
-    return bool(slides and window and longest >= window)
-
-
-def _batches(jobs: Sequence[Job], batch_size: int, *, may_pad: bool) -> Iterator[list[int]]:
-    order = sorted(range(len(jobs)), key=lambda i: (-len(jobs[i].prompt), i))
-    batch: list[int] = []
-    for index in order:
-        ragged = bool(batch) and len(jobs[batch[0]].prompt) != len(jobs[index].prompt)
-        if len(batch) == batch_size or (ragged and not may_pad):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
-
-
-def _spare_places(jobs: Sequence[Job]) -> int:
-    """Places in the cache that a batch may spend on guesses: a few answers' lengths."""
-    drafts = {id(job.drafts): job.drafts for job in jobs if job.drafts}
-    return 4 * max((len(ids) for d in drafts.values() for ids in d.ids), default=0)
+def _spare_places(job: Job) -> int:
+    """Places in the cache that a row may spend on guesses: a few answers' lengths."""
+    return 4 * max(map(len, job.drafts.ids)) if job.drafts else 0
 
 
 class _Decoding:
     """One batch on its way. What a row has not fed yet is padded on the left.
 
-    The cache keeps places for padding and for guesses that were wrong; the mask hides them, and
-    positions count what it does not hide.
+    The cache keeps places for padding and for guesses that were wrong; they are marked hidden.
     """
 
     def __init__(
@@ -186,7 +276,7 @@ class _Decoding:
         model: CausalModel,
         jobs: Sequence[Job],
         shared: int,
-        cache: Cache | None,
+        cache: DynamicCache,
         stop_ids: frozenset[int],
         habits: Counter[int],
     ) -> None:
@@ -194,15 +284,17 @@ class _Decoding:
         self.cache = cache
         self.stop_ids = stop_ids
         self.habits = habits
-        self.alive = [_Row(job, list(job.prompt[shared:])) for job in jobs]
+        self.alive = [_Row(job, shared) for job in jobs]
         self.rows = tuple(self.alive)
-        self.seen = torch.ones(len(jobs), shared, dtype=torch.long, device=model.device)
-        self.spare = _spare_places(jobs)
+        places = torch.arange(shared, device=model.device)
+        self.places = places.repeat(len(jobs), 1)
+        self.spare = max(map(_spare_places, jobs))
+        self.caution = CAUTION if model.device.type == "cpu" else 0.0
 
-    def run(self, *, may_guess: bool) -> list[Continuation]:
+    def run(self) -> list[Continuation]:
         """Decode until every row has ended."""
         while self.alive:
-            guesses = [row.guess(self.habits) if may_guess else () for row in self.alive]
+            guesses = [row.guess(self.habits, self.caution) for row in self.alive]
             longest = max(map(len, guesses))
             if longest > self.spare:
                 guesses, longest = [()] * len(guesses), 0
@@ -218,22 +310,10 @@ class _Decoding:
         the tokens of its guess, row after row.
         """
         feeds = [[*row.feed, *guess] for row, guess in zip(self.alive, guesses, strict=True)]
-        width = max(map(len, feeds))
-        device = self.model.device
-        ids = torch.tensor([[0] * (width - len(f)) + f for f in feeds], device=device)
-        fed = torch.tensor([[0] * (width - len(f)) + [1] * len(f) for f in feeds], device=device)
-        self.seen = torch.cat([self.seen, fed], dim=1)
-        out = self.model.trunk(
-            input_ids=ids,
-            attention_mask=self.seen,
-            position_ids=(self.seen.cumsum(1) - 1).clamp(min=0)[:, -width:],
-            past_key_values=self.cache,
-            use_cache=True,
+        hidden, self.places = feed(
+            self.model, feeds, [row.seen for row in self.alive], self.places, self.cache
         )
-        self.cache = out.past_key_values
-        asked = [
-            row[width - 1 - len(g) :] for row, g in zip(out.last_hidden_state, guesses, strict=True)
-        ]
+        asked = [states[-1 - len(g) :] for states, g in zip(hidden, guesses, strict=True)]
         return self.model.logits(torch.cat(asked))
 
     def _check(self, guesses: Sequence[tuple[int, ...]], logits: torch.Tensor) -> None:
@@ -245,6 +325,7 @@ class _Decoding:
         first = 0
         for place, (row, guess) in enumerate(zip(self.alive, guesses, strict=True)):
             row.passes += 1
+            row.seen += len(row.feed)
             agreed = 0
             for step in range(len(guess) + 1):
                 token = chosen[first + step]
@@ -253,35 +334,69 @@ class _Decoding:
                     break
                 agreed += 1
             first += len(guess) + 1
+            row.seen += agreed
             if wrong := len(guess) - agreed:
-                self.seen[place, -wrong:] = 0
+                self.places[place, -wrong:] = HIDDEN
 
     def _drop_ended(self) -> None:
         keep = [place for place, row in enumerate(self.alive) if not row.is_ended]
         if 0 < len(keep) < len(self.alive):
             kept = torch.tensor(keep, device=self.model.device)
-            assert self.cache is not None
             self.cache.batch_select_indices(kept)
-            self.seen = self.seen[kept]
+            self.places = self.places[kept]
         self.alive = [self.alive[place] for place in keep]
+
+
+def feed(
+    model: CausalModel,
+    feeds: Sequence[Sequence[int]],
+    seen: Sequence[int],
+    places: torch.Tensor,
+    cache: DynamicCache,
+    positions: Sequence[Sequence[int]] | None = None,
+    among: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Feed rows of different lengths, padded on the left.
+
+    Args:
+        model: what is fed.
+        feeds: token ids of each row.
+        seen: tokens that each row has in the cache already.
+        places: (rows, cached) the position of what each place of the cache holds.
+        cache: keys and values.
+        positions: of the tokens; one after the other by default.
+        among: as `CausalModel.hidden` takes it.
+
+    Returns the hidden states (rows, width, size), and `places` with the new ones.
+    """
+    if positions is None:
+        positions = [range(s, s + len(f)) for f, s in zip(feeds, seen, strict=True)]
+    width = max(map(len, feeds))
+    ids = torch.tensor([[0] * (width - len(f)) + list(f) for f in feeds])
+    at = torch.tensor([[HIDDEN] * (width - len(p)) + list(p) for p in positions])
+    ids, at = ids.to(model.device), at.to(model.device)
+    places = torch.cat([places, at], dim=1)
+    return model.hidden(ids, at.where(at != HIDDEN, 0), places, cache, among), places
 
 
 class _Row:
     """One row of a batch on its way."""
 
-    def __init__(self, job: Job, suffix: list[int]) -> None:
+    def __init__(self, job: Job, shared: int) -> None:
         self.job = job
-        self.feed = suffix
+        self.feed = list(job.prompt[shared:])
         """What the cache does not hold yet."""
+        self.seen = shared
+        """How many tokens it holds."""
         self.written: list[int] = []
         self.logprobs: list[float] = []
         self.margin = math.inf
         self.stopped = self.is_ended = False
         self.passes = 0
 
-    def guess(self, habits: Counter[int]) -> tuple[int, ...]:
+    def guess(self, habits: Counter[int], least: float) -> tuple[int, ...]:
         """How the answer may go on."""
-        return self.job.drafts.guess(self.written, habits) if self.job.drafts else ()
+        return self.job.drafts.guess(self.written, habits, least) if self.job.drafts else ()
 
     def take(self, token: int, logprob: float, margin: float, stop_ids: frozenset[int]) -> None:
         """Put down the model's choice."""

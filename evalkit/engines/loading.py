@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
 Quantization = Literal["none", "nf4"]
+Decoding = Literal["free", "constrained"]
 
 
 def choose_device(wanted: Device) -> torch.device:
@@ -124,8 +125,8 @@ def keep_nf4_trainable(model: PreTrainedModel) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """Put a LoRA adapter on a base model.
+def attach_adapter(model: PreTrainedModel, folder: Path, name: str = "default") -> PreTrainedModel:
+    """Put a LoRA adapter on a base model, or beside the adapters that are on it.
 
     Raises:
         UserError: the adapter's weights do not fit the base.
@@ -136,8 +137,12 @@ def attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Found missing adapter keys")
-            adapted = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
-        misfit = _misfit(adapted, folder)
+            if isinstance(model, PeftModel):
+                adapted = model
+                adapted.load_adapter(str(folder), name, use_safetensors=True)
+            else:
+                adapted = PeftModel.from_pretrained(model, str(folder), name, use_safetensors=True)
+        misfit = _misfit(adapted, folder, name)
     except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise _does_not_fit(folder, _cause(error)) from error
     if misfit:
@@ -146,14 +151,14 @@ def attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     return adapted  # type: ignore[return-value]
 
 
-def _misfit(adapted: PeftModel, folder: Path) -> str | None:
+def _misfit(adapted: PeftModel, folder: Path, name: str) -> str | None:
     """Say which weights found no place or are lacking; peft leaves them out and goes on."""
     from peft.utils import get_peft_model_state_dict
     from safetensors import safe_open
 
     with safe_open(folder / "adapter_model.safetensors", "pt") as file:
         there = {name for name in file.keys() if "lora_" in name}  # noqa: SIM118  not a mapping
-    wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    wanted = get_peft_model_state_dict(adapted, adapter_name=name, save_embedding_layers=False)
     if strange := there - set(wanted):
         return f"the base has no place for {len(strange)} of its weights, such as {min(strange)}"
     if lacking := {name for name in wanted if "lora_" in name} - there:

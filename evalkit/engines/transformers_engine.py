@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+from evalkit.engines.batching import Room
 from evalkit.engines.chat import Chat
+from evalkit.engines.constrained import Choice, choose
 from evalkit.engines.drafts import Drafts
 from evalkit.engines.generation import (
     CausalModel,
@@ -16,10 +19,13 @@ from evalkit.engines.generation import (
     PrefixCache,
     continue_greedily,
 )
+from evalkit.errors import UserError
 from evalkit.records import Completion, FinishReason, Prompt, Request
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from evalkit.engines.loading import Decoding
 
 SLACK_TOKENS = 32
 """How far beyond the longest canonical answer a model may write before it is cut off: room for
@@ -27,21 +33,56 @@ a code fence or a few words, not for an essay."""
 
 
 class TransformersEngine:
-    """Greedy decoding of one model (base, or base with adapter)."""
+    """The answers of one model (base, or base with adapter)."""
 
-    def __init__(self, model: PreTrainedModel, chat: Chat, batch_size: int) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        chat: Chat,
+        batch_size: int,
+        *,
+        decoding: Decoding = "free",
+        causal: CausalModel | None = None,
+        room: Room | None = None,
+        switch: Callable[[], None] | None = None,
+        switch_off: Callable[[], None] | None = None,
+        adapter: str = "attached",
+    ) -> None:
+        """Put an engine around a model.
+
+        Args:
+            model: in memory, in evaluation mode.
+            chat: how a prompt is laid out for it.
+            batch_size: most rows of a batch.
+            decoding: `free` or `constrained`.
+            causal: the model taken apart, where it has been.
+            room: what a batch may hold, where it is known.
+            switch: called before each batch where several engines take turns with the model.
+            switch_off: leaves the base alone, where `switch` puts the adapter on it.
+            adapter: how the record calls its adapter: `none`, `merged` or `attached`.
+        """
         self.model = model
         self.chat = chat
         self.batch_size = batch_size
-        self.causal = CausalModel(model)
+        self.decoding = decoding
+        self.causal = causal or CausalModel(model)
+        self.room = room or Room.on(self.causal.device, batch_size)
         self.prefixes = PrefixCache(self.causal)
         self.habits: Counter[int] = Counter()
         """How often each canonical answer was given, to guess the next by."""
         self.passes = 0
-        """Forward passes so far, counted for every row that took part."""
+        """Forward passes so far, counted for every row that took part; the prefix's aside."""
+        self._switch = switch
+        self._switch_off = switch_off
+        self._adapter = adapter
 
     def complete(self, requests: Sequence[Request]) -> Iterator[tuple[str, Completion]]:
-        """Yield completions batch by batch, longest prompts first."""
+        """Yield completions batch by batch, longest prompts first.
+
+        Raises:
+            UserError: memory is not enough for one row; or there are too many canonical answers
+                for `constrained`.
+        """
         known: dict[int, Drafts | None] = {}
         jobs = [
             Job(
@@ -51,15 +92,35 @@ class TransformersEngine:
             )
             for request in requests
         ]
-        started = time.perf_counter()
-        for batch in continue_greedily(
-            self.causal, jobs, self.chat.stop_ids, self.batch_size, self.prefixes, self.habits
-        ):
+        batches = self._choices(jobs) if self.decoding == "constrained" else self._greedy(jobs)
+        while True:
+            started = time.perf_counter()
+            if self._switch:
+                self._switch()
+            if (batch := next(batches, None)) is None:
+                return
             seconds = (time.perf_counter() - started) / len(batch)
             for index, said in batch:
-                self.passes += said.passes
-                yield requests[index].id, self._completion(jobs[index], said, seconds)
-            started = time.perf_counter()
+                make = self._chosen if isinstance(said, Choice) else self._completion
+                yield requests[index].id, make(jobs[index], said, seconds)
+
+    def _greedy(self, jobs: Sequence[Job]) -> Iterator[list[tuple[int, Continuation]]]:
+        for batch in continue_greedily(
+            self.causal, jobs, self.chat.stop_ids, self.room, self.prefixes, self.habits
+        ):
+            # Equal rows share one and the same continuation.
+            self.passes += sum(said.passes for said in {id(s): s for _, s in batch}.values())
+            yield batch
+
+    def _choices(self, jobs: Sequence[Job]) -> Iterator[list[tuple[int, Choice]]]:
+        if any(job.drafts is None for job in jobs):
+            raise UserError(
+                "This task has too many possible answers to weigh each of them. Leave out "
+                'decoding = "constrained" (or --decoding constrained).'
+            )
+        for batch in choose(self.causal, jobs, self.room, self.prefixes):
+            self.passes += len({id(choice) for _, choice in batch})
+            yield batch
 
     def _drafts(self, request: Request, known: dict[int, Drafts | None]) -> Drafts | None:
         """The canonical answers as token ids; most formats have the same for every input."""
@@ -84,15 +145,47 @@ class TransformersEngine:
             margin=said.margin,
         )
 
+    def _chosen(self, job: Job, choice: Choice, seconds: float) -> Completion:
+        return Completion(
+            text=self.chat.decode(choice.ids),
+            finish_reason=FinishReason.STOP,
+            token_ids=choice.ids,
+            prompt_tokens=len(job.prompt),
+            seconds=seconds,
+            confidences=choice.confidences,
+            margin=choice.margin,
+        )
+
+    @contextmanager
+    def without_adapter(self) -> Iterator[None]:
+        """For a while, the base as it was loaded.
+
+        Raises:
+            UserError: there is no adapter.
+        """
+        if self._adapter == "none" or not hasattr(self.model, "disable_adapter"):
+            raise UserError("There is no adapter to switch off, and so nothing moved the base.")
+        if self._switch and self._switch_off:
+            self._switch_off()
+            try:
+                yield
+            finally:
+                self._switch()
+        else:
+            model: Any = self.model
+            with model.disable_adapter():
+                yield
+
     def describe(self) -> Mapping[str, str | int]:
-        """Device, precision and batch size."""
+        """Device, precision, batch size, how the adapter is held, and the decoding."""
         return {
             "engine": "transformers",
-            "device": self.model.device.type,
-            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": self.causal.device.type,
+            "dtype": str(self.causal.dtype).removeprefix("torch."),
             "head_dtype": self.causal.head_dtype,
             "batch_size": self.batch_size,
-            "decoding": "free",
+            "adapter": self._adapter,
+            "decoding": self.decoding,
         }
 
     def prompt_sha256(self, prompt: Prompt) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from evalkit import metrics
-from evalkit.data import Dataset, Match
-from evalkit.engines.base import Engine
+from evalkit.data import Match
 from evalkit.errors import InsufficientData
 from evalkit.evaluation import metric as ask
 from evalkit.evaluation.comparing import Contest, check_same_rows, compare_rows, flips, pair
@@ -290,75 +289,54 @@ def evaluate(
     system: str,
     task: Task,
     fmt: Format,
-    engine: Engine,
-    dataset: Dataset,
+    examples: Sequence[Example],
+    completions: Mapping[str, Completion],
     *,
-    done: Mapping[str, Completion],
-    keep: Callable[[str, Completion], None],
     record: Mapping[str, Any],
     seen: Sequence[Match | None] = (),
     groups: Sequence[int] = (),
 ) -> Evaluation:
-    """Run a task on an engine.
+    """Read a system's answers.
 
     Args:
         system: the system's name.
-        task: what is asked.
-        fmt: how it is asked and answered.
-        engine: what answers.
-        dataset: the examples.
-        done: completions of an interrupted run of the very same evaluation, by example id.
-        keep: called with each new completion as it comes, to put it out of harm's way.
+        task: what was asked.
+        fmt: how it was asked and answered.
+        examples: the rows. Those without an answer are left out.
+        completions: what came, by example id.
         record: what identifies the run.
         seen: for each example the training row that it repeats; empty where that is not known.
         groups: for each example the number of its group of near-duplicates; may be empty.
-
-    Raises:
-        RuntimeError: the engine left a request unanswered or answered one twice.
     """
-    todo = [e for e in dataset.examples if e.id not in done]
-    completions = dict(done)
-    for name, completion in engine.complete(build_requests(task, fmt, todo)):
-        if name in completions:
-            raise RuntimeError(f"the engine answered {name!r} twice")
-        completions[name] = completion
-        keep(name, completion)
-    unanswered = [e.id for e in dataset.examples if e.id not in completions]
-    if unanswered:
-        raise RuntimeError(
-            f"the engine left {len(unanswered)} requests unanswered: {unanswered[:3]}"
-        )
     rows = tuple(
         EvaluatedRow(
-            e,
-            completions[e.id],
-            fmt.parse(task, completions[e.id].text),
-            seen[i] if seen else None,
-            groups[i] if groups else None,
+            example,
+            completions[example.id],
+            fmt.parse(task, completions[example.id].text),
+            seen[place] if seen else None,
+            groups[place] if groups else None,
         )
-        for i, e in enumerate(dataset.examples)
+        for place, example in enumerate(examples)
+        if example.id in completions
     )
     return Evaluation(system, task, rows, record)
 
 
-def build_requests(task: Task, fmt: Format, examples: Iterable[Example]) -> list[Request]:
+def build_requests(task: Task, fmt: Format, examples: Iterable[Example]) -> Iterator[Request]:
     """What an engine is asked, for each example."""
     longest = longest_labels(task)
     labels = canonical_labels(task)
-    requests, known = [], {}
+    known: dict[tuple[str, ...], tuple[Answer, ...]] = {}
     for example in examples:
         texts = tuple(fmt.render(task, found, example.inputs) for found in labels)
         if texts not in known:
             # Most formats answer every input with the same texts.
             pairs = zip(labels, texts, strict=True)
             known = {texts: tuple(Answer(found, text) for found, text in pairs)}
-        requests.append(
-            Request(
-                example.id,
-                fmt.prompt(task, example.inputs),
-                example.inputs,
-                fmt.render(task, longest, example.inputs),
-                known[texts],
-            )
+        yield Request(
+            example.id,
+            fmt.prompt(task, example.inputs),
+            example.inputs,
+            fmt.render(task, longest, example.inputs),
+            known[texts],
         )
-    return requests

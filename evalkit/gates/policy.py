@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
@@ -32,6 +32,8 @@ class Policy(BaseModel):
     """With fewer cases the verdict is inconclusive, whatever the value."""
     task: str | None = None
     """The family of tasks that the criterion applies to; all by default."""
+    needs: tuple[Literal["live", "language_model", "adapter"], ...] = ()
+    """What a system must be for the criterion to apply: see `System.abilities`."""
     why: str
     """The reason for the threshold, with its source."""
 

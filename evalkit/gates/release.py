@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from evalkit import metrics
 from evalkit.evaluation import Contest
@@ -36,6 +36,8 @@ class Release:
     faults: tuple[str, ...] = ()
     """What is wrong with the evidence: nothing ships on it."""
     regressions: tuple[Regression, ...] = ()
+    excused: Mapping[str, str] = field(default_factory=dict)
+    """Criteria for this kind of task that do not apply to the system, and why."""
 
     @property
     def may_ship(self) -> bool:
@@ -56,7 +58,7 @@ def conclude(
     policies: Mapping[str, Policy],
     *,
     broken: Sequence[str] = (),
-    excused: Sequence[str] = (),
+    excused: Mapping[str, str] | None = None,
     partial: bool = False,
     faults: Sequence[str] = (),
 ) -> Release:
@@ -68,11 +70,12 @@ def conclude(
         verdicts: what the gates said.
         policies: all criteria.
         broken: suite tests that failed before their gate spoke.
-        excused: criteria that do not apply to this system.
+        excused: criteria that do not apply to this system, and why.
         partial: whether only some tests were chosen to run.
         faults: what is wrong with the evidence.
     """
     judged = {v.gate for v in verdicts}
+    excused = excused or {}
     due = [name for name, policy in policies.items() if policy.task in (None, family)]
     missing = [name for name in due if name not in judged and name not in excused]
     if verdicts and not any(v.policy.min_value is not None for v in verdicts):
@@ -85,6 +88,7 @@ def conclude(
         partial,
         tuple(faults),
         tuple(find_regressions(verdicts)),
+        {name: excused[name] for name in due if name in excused},
     )
 
 

@@ -8,18 +8,26 @@ Nothing heavy is imported here before a suite runs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from evalkit.errors import UserError
-from evalkit.pytest_plugin.session import MISFIT, NO_MODEL, GateSession, Subject, as_usage_errors
+from evalkit.pytest_plugin.evidence import Subject
+from evalkit.pytest_plugin.session import MISFIT, NO_MODEL, GateSession, as_usage_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from evalkit.engines.loading import Device
     from evalkit.evaluation import Contest, Evaluation, Measurement
-    from evalkit.records import Estimate
+    from evalkit.records import Completion, Estimate, Example, Request
+    from evalkit.tasks import Task
 
     Gate = Callable[..., None]
+    Ask = Callable[..., Evaluation]
+    Answers = Callable[..., dict[str, Completion]]
+    Divergences = Callable[[str, Mapping[str, str]], list[dict[str, Any]]]
 
 _SESSION = pytest.StashKey[GateSession]()
 
@@ -47,6 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         " suite or in a folder above it")  # fmt: skip
     add("--gate-mode", choices=("point", "strict"), default="point", help="point: the value"
         " decides (default); strict: the whole 95%% interval has to pass")  # fmt: skip
+    add("--fresh", action="store_true", help="compute every answer again; by default what a"
+        " system answered before, under the very same settings, is taken as it was")  # fmt: skip
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     add("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     add("--batch-size", type=int, default=16, metavar="N", help="rows per batch (default: 16)")
@@ -56,6 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the marks, and find the named systems at once: a typo should not wait."""
     for line in (
         "task(family): the suite is for tasks of this family",
+        "needs(ability): the suite is for systems that are `live`, a `language_model`, or have an"
+        " `adapter`",
         "each_value(field): run the test once for each value of a field, as `value`",
         "each_field: run the test once for each field of the task, as `field`",
     ):
@@ -76,7 +88,7 @@ def system_under_test(request: pytest.FixtureRequest) -> Subject:
 @pytest.fixture(scope="session")
 def evaluation(system_under_test: Subject, pytestconfig: pytest.Config) -> Evaluation:
     """The system's answers on the data, made once a session and read back from disk."""
-    return pytestconfig.stash[_SESSION].evaluate(system_under_test)
+    return pytestconfig.stash[_SESSION].evidence.evaluate(system_under_test)
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +100,83 @@ def tfidf_baseline(
     A test that takes it is skipped, and its criterion does not apply, where the system under
     test is that baseline itself.
     """
-    return pytestconfig.stash[_SESSION].evaluate_tfidf(system_under_test, evaluation)
+    return pytestconfig.stash[_SESSION].evidence.evaluate_tfidf(system_under_test, evaluation)
+
+
+@pytest.fixture(scope="session")
+def ask(evaluation: Evaluation, system_under_test: Subject, pytestconfig: pytest.Config) -> Ask:
+    """`ask("other-rows", examples)`: let the system answer other rows, as a part of its run.
+
+    Args of the function:
+        name: of the part: lower-case letters, digits and hyphens.
+        examples: the rows.
+        task: a variant of the system's task to ask for; the task itself by default.
+        adapter: False asks the base without its adapter.
+        batch_size: rows per batch, if it matters; that of the session by default.
+        device: what it is computed on, if it matters; that of the session by default.
+        apart: compute answers anew although equal requests were answered elsewhere.
+
+    It returns an `Evaluation`, made once a session and read back from disk. Where a stored run
+    is judged again, it is that run's; the test is inconclusive if the run has none.
+    """
+    evidence = pytestconfig.stash[_SESSION].evidence
+
+    def asked(
+        name: str,
+        examples: Sequence[Example],
+        *,
+        task: Task | None = None,
+        adapter: bool = True,
+        batch_size: int | None = None,
+        device: Device | None = None,
+        apart: bool = False,
+    ) -> Evaluation:
+        return evidence.ask(
+            system_under_test,
+            name,
+            examples,
+            task,
+            adapter=adapter,
+            batch_size=batch_size,
+            device=device,
+            apart=apart,
+        )
+
+    return asked
+
+
+@pytest.fixture(scope="session")
+def answers(
+    evaluation: Evaluation, system_under_test: Subject, pytestconfig: pytest.Config
+) -> Answers:
+    """`answers("probes", requests)`: what the system writes when asked something of no task.
+
+    `adapter=False` asks the base without its adapter. It returns request id -> Completion.
+    """
+    evidence = pytestconfig.stash[_SESSION].evidence
+
+    def asked(
+        name: str, requests: Sequence[Request], *, adapter: bool = True
+    ) -> dict[str, Completion]:
+        return evidence.answers(system_under_test, name, requests, adapter=adapter)
+
+    return asked
+
+
+@pytest.fixture(scope="session")
+def divergences(
+    evaluation: Evaluation, system_under_test: Subject, pytestconfig: pytest.Config
+) -> Divergences:
+    """`divergences("texts", {id: text})`: how far the adapter moved the base on plain texts.
+
+    It returns for each text `id`, `kl` (mean over its tokens, in nats) and `tokens`.
+    """
+    evidence = pytestconfig.stash[_SESSION].evidence
+
+    def measured(name: str, texts: Mapping[str, str]) -> list[dict[str, Any]]:
+        return evidence.divergences(system_under_test, name, texts)
+
+    return measured
 
 
 @pytest.fixture
@@ -121,7 +209,7 @@ def gate(
                 measured,
                 slice_name="" if slice is None else str(slice),
                 mode=pytestconfig.getoption("gate_mode"),
-                regression=session.against_baseline(measured),
+                regression=session.evidence.against_baseline(measured),
             )
         except UserError as error:
             pytest.fail(str(error), pytrace=False)

@@ -53,7 +53,7 @@ def comparison_report(
         show: how many flipped rows to show each way.
         criteria_sha256: of the criteria that hold now; stored verdicts under others don't count.
     """
-    one, other = _names(first, second, folders)
+    one, other = run_names(first, second, folders)
     pairs = list(zip(*pair(first.rows, second.rows), strict=True))
     found = contests(first, second)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
@@ -87,7 +87,7 @@ def comparison_report(
     for contest in found:
         if contest.metric.name in headlines:
             shown += _flips(contest, pairs, first.task, show)
-    shown += [Text(line) for line in (*_differences(first, second), *_costs(first, second))]
+    shown += [Text(line) for line in (*record_differences(first, second), *_costs(first, second))]
     shown += [
         Text(f"{label}: {_verdict(folder, criteria_sha256)}")
         for label, folder in zip("AB", folders, strict=True)
@@ -101,12 +101,12 @@ def comparison_to_json(first: Evaluation, second: Evaluation) -> dict[str, Any]:
         "systems": [first.system, second.system],
         "rows": len(first.rows),
         "metrics": [contest_to_json(contest) for contest in contests(first, second)],
-        "differences": _differences(first, second),
+        "differences": record_differences(first, second),
         "cost": [first.record["cost"], second.record["cost"]],
     }
 
 
-def _names(first: Evaluation, second: Evaluation, folders: Sequence[Path]) -> tuple[str, str]:
+def run_names(first: Evaluation, second: Evaluation, folders: Sequence[Path]) -> tuple[str, str]:
     """What the two are called: the systems' names and the runs."""
     one, other = (
         f"{printable(evaluation.system)} ({shown_path(folder)})"
@@ -135,7 +135,7 @@ def _flips(contest: Contest, pairs: Pairs, task: Task, show: int) -> list[Text]:
     return shown
 
 
-def _differences(first: Evaluation, second: Evaluation) -> list[str]:
+def record_differences(first: Evaluation, second: Evaluation) -> list[str]:
     """What identifies the runs and is not the same."""
     keys = (
         ("base", "base weights"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from evalkit.engines.base import Engine
 from evalkit.evaluation import build_requests
 from evalkit.formats import Format
-from evalkit.records import Example, Prediction
+from evalkit.records import Completion, Example, Prediction
 from evalkit.tasks import Task
 
 
@@ -21,10 +21,12 @@ def dev_accuracy(
     """
     if not examples:
         return {}
-    answers = dict(engine.complete(build_requests(task, fmt, examples)))
+    answers = dict(engine.complete(list(build_requests(task, fmt, examples))))
     right: dict[str, int] = dict.fromkeys([*task.fields, "all"], 0)
     for example in examples:
-        said = fmt.parse(task, answers[example.id].text).lenient
+        answer = answers[example.id]
+        assert isinstance(answer, Completion)
+        said = fmt.parse(task, answer.text).lenient
         if not isinstance(said, Prediction):
             continue
         hits = [name for name in task.fields if said.fields[name] == example.labels[name]]

@@ -1,10 +1,14 @@
-"""A development split that shares no text with training."""
+"""Parts that share no text."""
+
+import random
+from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.data import normalise_text, split_off_dev
+from evalkit.data import find_overlap, load_dataset, normalise_text, split_off_dev
+from evalkit.data.splitting import read_shares, split_into_parts
 from evalkit.errors import UserError
 from evalkit.records import Example
 
@@ -82,3 +86,88 @@ def test_impossible_sizes(n):
 def test_one_text_over_and_over_gives_no_dev():
     with pytest.raises(UserError, match="every text repeats in more than 1"):
         split_off_dev(examples_of(["a 1", "A 2", "a 3!"]), 1, seed=0)
+
+
+def varied(n, groups=10**6):
+    """Rows of unlike texts, with labels in uneven shares."""
+    words = ["".join(random.Random(i % groups).choices("abcdefghij", k=30)) for i in range(n)]
+    labels = ["rare" if i % 20 == 0 else "often" if i % 2 else "some" for i in range(n)]
+    return [
+        Example(str(i), {"text": word}, {"field": label})
+        for i, (word, label) in enumerate(zip(words, labels, strict=True))
+    ]
+
+
+def test_parts_have_their_shares_of_every_label():
+    examples = varied(1000)
+    parts = split_into_parts(examples, {"train": 0.8, "dev": 0.1, "test": 0.1}, seed=0)
+    assert (parts.groups, parts.largest_group) == (1000, 1)
+    for part, share in enumerate((0.8, 0.1, 0.1)):
+        labels = Counter(examples[row].labels["field"] for row in parts.rows(part))
+        assert labels == {
+            "rare": pytest.approx(50 * share, abs=1),
+            "often": pytest.approx(500 * share, abs=2),
+            "some": pytest.approx(450 * share, abs=2),
+        }
+
+
+@given(st.integers(0, 5), st.integers(30, 60), st.sampled_from([0.2, 0.5]))
+@settings(deadline=None)
+def test_no_text_stands_in_two_parts(seed, groups, share):
+    examples = varied(120, groups)
+    shares = {"a": 1 - share, "b": share}
+    parts = split_into_parts(examples, shares, seed)
+    assert parts == split_into_parts(examples, shares, seed)
+    sides = [[examples[row] for row in parts.rows(part)] for part in (0, 1)]
+    assert sum(map(len, sides)) == 120
+    assert abs(len(sides[1]) - 120 * share) <= 120 / groups + 1
+    assert not any(find_overlap(*sides).matches)
+
+
+def test_where_a_row_stands_in_the_file_does_not_matter():
+    examples = varied(100)
+    shares = {"a": 0.5, "b": 0.5}
+    found = split_into_parts(examples, shares, 0)
+    turned = split_into_parts(examples[::-1], shares, 0)
+    assert found.of_row == turned.of_row[::-1]
+    assert found.of_row != split_into_parts(examples, shares, 1).of_row
+
+
+def test_linked_rows_stay_together():
+    examples = varied(60)
+    links = [(n, n + 30) for n in range(30)] + [(0, 1), (1, 2)]
+    parts = split_into_parts(examples, {"a": 0.5, "b": 0.5}, 0, linked=links)
+    assert (parts.groups, parts.largest_group) == (28, 6)
+    assert all(parts.of_row[one] == parts.of_row[other] for one, other in links)
+
+
+def test_a_part_that_would_be_empty():
+    with pytest.raises(UserError, match="Part 'b' gets no row"):
+        split_into_parts(varied(40, groups=1), {"a": 0.5, "b": 0.5}, 0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (["train=0.8", "test=0.1"], "come to 0.9"),
+        (["train=0.8", "train=0.2"], "named twice"),
+        (["train=1"], "between 0 and 1, not 'train=1'"),
+        (["train"], "not 'train'"),
+        (["../x=0.5", "y=0.5"], "not '../x=0.5'"),
+        (["a=nan", "b=0.5"], "not 'a=nan'"),
+    ],
+)
+def test_shares_that_make_no_sense(parts, message):
+    with pytest.raises(UserError, match=message):
+        read_shares(parts)
+
+
+def test_shares_in_one_text_or_several():
+    assert read_shares(["a=0.7,b=0.2", "c=0.1"]) == {"a": 0.7, "b": 0.2, "c": 0.1}
+
+
+def test_the_published_rows_share_no_text(shared, five_levels):
+    examples = load_dataset(shared("notifai/train_5level.jsonl"), five_levels).examples
+    parts = split_into_parts(examples, {"train": 0.8, "dev": 0.1, "test": 0.1}, 0)
+    texts = [{str(examples[row].inputs) for row in parts.rows(part)} for part in range(3)]
+    assert not (texts[0] & texts[1] or texts[0] & texts[2] or texts[1] & texts[2])

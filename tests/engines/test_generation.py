@@ -16,6 +16,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel
 
+from evalkit.engines.batching import Room
 from evalkit.engines.drafts import Drafts
 from evalkit.engines.generation import (
     CausalModel,
@@ -39,6 +40,10 @@ class Reference(NamedTuple):
 
 
 tiny = cache(model)
+
+
+def room(rows: int) -> Room:
+    return Room(rows, 10**9)
 
 
 def ids(count: int, seed: int) -> list[int]:
@@ -100,7 +105,7 @@ def continued(
     causal = CausalModel(tiny(shape))
     prefixes = prefixes or PrefixCache(causal)
     said: dict[int, Continuation] = {}
-    for batch in continue_greedily(causal, jobs, STOPS, batch_size, prefixes):
+    for batch in continue_greedily(causal, jobs, STOPS, room(batch_size), prefixes):
         assert 0 < len(batch) <= batch_size
         assert not said.keys() & dict(batch).keys()
         said |= batch
@@ -157,7 +162,7 @@ def test_no_jobs(shape: str):
 def test_longest_prompts_come_first():
     jobs = CASES["very different lengths"]
     causal = CausalModel(tiny("llama"))
-    batches = list(continue_greedily(causal, jobs, STOPS, 3, PrefixCache(causal)))
+    batches = list(continue_greedily(causal, jobs, STOPS, room(3), PrefixCache(causal)))
     lengths = [len(jobs[row].prompt) for batch in batches for row, _ in batch]
     assert lengths == sorted(lengths, reverse=True)
     assert [len(batch) for batch in batches] == [3, 3, 2]
@@ -193,7 +198,7 @@ def test_the_prefix_is_run_once_and_stays_as_it_is(shape: str):
 
 def test_no_prefix_needs_no_cache():
     counting = Counting(tiny("llama"))
-    assert PrefixCache(counting).rows([], 3) is None
+    assert PrefixCache(counting).rows([], 3).get_seq_length() == 0
     assert counting.calls == 0
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import pytest
 
-from evalkit.data.loading import Dataset
-from evalkit.engines.replay import ReplayEngine
 from evalkit.errors import InsufficientData
 from evalkit.evaluation import Evaluation, build_requests, evaluate
 from evalkit.formats import get_format
-from evalkit.records import Completion, Example, FinishReason, Request
+from evalkit.records import Completion, Example, FinishReason
 from evalkit.tasks import load_task
 
 TASK = load_task("notifications-3level")
@@ -26,9 +22,12 @@ def run(answers: list[tuple[str, int, str]]) -> Evaluation:
         Example(str(i), dict.fromkeys(TASK.inputs, "x"), {"folder": f, "priority": p})
         for i, (f, p, _) in enumerate(answers)
     )
-    dataset = Dataset("d", examples, (), {}, "0", ())
-    engine = ReplayEngine({str(i): text for i, (_, _, text) in enumerate(answers)})
-    return evaluate("s", TASK, JSON, engine, dataset, done={}, keep=lambda *_: None, record={})
+    said = {str(i): written(text) for i, (_, _, text) in enumerate(answers)}
+    return evaluate("s", TASK, JSON, examples, said, record={})
+
+
+def written(text: str) -> Completion:
+    return Completion(text, FinishReason.STOP)
 
 
 ROWS = run(
@@ -93,17 +92,8 @@ def test_sets_are_judged_as_sets() -> None:
         Example(str(i), {"prompt": "x"}, {"intents": labels})
         for i, labels in enumerate([("payment",), ("order_management", "payment"), ("none",)])
     )
-    engine = ReplayEngine({"0": "payment", "1": "payment", "2": "none, payment"})
-    found = evaluate(
-        "s",
-        INTENTS,
-        LABELS,
-        engine,
-        Dataset("d", examples, (), {}, "0", ()),
-        done={},
-        keep=lambda *_: None,
-        record={},
-    )
+    said = {"0": written("payment"), "1": written("payment"), "2": written("none, payment")}
+    found = evaluate("s", INTENTS, LABELS, examples, said, record={})
     assert found.accuracy("intents").estimate.successes == 1
     assert found.recall("intents", "payment").estimate.successes == 2
     assert found.out_of_enum_rate().estimate.successes == 1
@@ -120,56 +110,14 @@ def test_no_rows_give_no_estimate() -> None:
         run([]).accuracy("priority")
 
 
-def test_what_was_answered_before_is_not_asked_again() -> None:
-    asked: list[str] = []
-
-    class Engine(ReplayEngine):
-        def complete(self, requests: Sequence[Request]) -> Iterator[tuple[str, Completion]]:
-            asked.extend(request.id for request in requests)
-            return super().complete(requests)
-
+def test_a_row_without_an_answer_is_left_out() -> None:
     examples = tuple(
         Example(name, dict.fromkeys(TASK.inputs, "x"), {"folder": "Work", "priority": 1})
         for name in "ab"
     )
-    answer = Completion('{"folder": "Work", "priority": 1}', FinishReason.STOP)
-    kept: list[str] = []
-    found = evaluate(
-        "s",
-        TASK,
-        JSON,
-        Engine({"b": answer.text}),
-        Dataset("d", examples, (), {}, "0", ()),
-        done={"a": answer},
-        keep=lambda name, _: kept.append(name),
-        record={},
-    )
-    assert asked == kept == ["b"]
-    assert found.accuracy("priority").estimate.successes == 2
-
-
-@pytest.mark.parametrize("said", [["a"], ["a", "b", "b"]])
-def test_an_engine_that_miscounts_is_a_breakdown(said: list[str]) -> None:
-    class Engine(ReplayEngine):
-        def complete(self, requests: Sequence[Request]) -> Iterator[tuple[str, Completion]]:
-            for name in said:
-                yield name, Completion("x", FinishReason.STOP)
-
-    examples = tuple(
-        Example(name, dict.fromkeys(TASK.inputs, "x"), {"folder": "Work", "priority": 1})
-        for name in "ab"
-    )
-    with pytest.raises(RuntimeError, match=r"unanswered|twice"):
-        evaluate(
-            "s",
-            TASK,
-            JSON,
-            Engine({}),
-            Dataset("d", examples, (), {}, "0", ()),
-            done={},
-            keep=lambda *_: None,
-            record={},
-        )
+    said = {"b": written('{"folder": "Work", "priority": 1}')}
+    found = evaluate("s", TASK, JSON, examples, said, record={}, groups=[3, 4])
+    assert [(row.example.id, row.group) for row in found.rows] == [("b", 4)]
 
 
 def test_the_longest_answer_bounds_every_canonical_one() -> None:

@@ -1,0 +1,29 @@
+"""`evalkit grammar`: a task's answers as a grammar."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def grammar(
+    task: Annotated[str, typer.Argument(help="A built-in task, or the path of a task's .toml.")],
+    answer_format: Annotated[str, typer.Option("--format", help="json, call or labels.")] = "json",
+    notation: Annotated[str, typer.Option("--as", help="gbnf or json-schema.")] = "gbnf",
+) -> None:
+    """Print what an answer may be, for servers that keep a model to a grammar."""
+    from evalkit.errors import UserError
+    from evalkit.formats import get_format
+    from evalkit.formats.grammar import gbnf, json_schema
+    from evalkit.tasks import load_task
+
+    if notation not in ("gbnf", "json-schema"):
+        raise UserError(f"--as is gbnf or json-schema, not '{notation}'.")
+    asked = load_task(task)
+    name = get_format(answer_format, asked).name
+    if notation == "json-schema":
+        typer.echo(json.dumps(json_schema(asked, name), indent=2, ensure_ascii=False))
+    else:
+        typer.echo(gbnf(asked, name), nl=False)

@@ -1,0 +1,257 @@
+"""The engine that asks a server: vLLM, SGLang, llama.cpp, Ollama, or any like them.
+
+They speak OpenAI's chat completions. The server lays out the prompt, decodes and cuts; the engine
+sends the task's words, waits, tries again, and keeps the server's trouble apart from the model's
+answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from evalkit.engines.chat import describe_function
+from evalkit.engines.places import Endpoint
+from evalkit.engines.server import PAUSE, Refusal, Server, Trouble, shown
+from evalkit.engines.server_logprobs import confidences, least_margin, read_tokens
+from evalkit.errors import UserError
+from evalkit.records import Completion, FinishReason, Prompt, Request, Unanswered
+
+SLACK_TOKENS = 32
+"""Room beyond the longest canonical answer, as in `transformers_engine`. A token has at least
+one byte, so that bytes bound tokens where the tokenizer is the server's."""
+GIVE_UP_AFTER = 3
+"""Requests in a row that failed on every try, after which the server is taken to be down."""
+_FINISHED = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+
+
+class EndpointEngine:
+    """Greedy answers of a model on a server."""
+
+    def __init__(
+        self, place: Endpoint, *, api_key: str | None = None, pause: float = PAUSE
+    ) -> None:
+        self.place = place
+        self.server = Server(
+            place.url,
+            api_key=api_key,
+            timeout=place.timeout,
+            retries=place.retries,
+            connections=place.concurrency,
+            pause=pause,
+        )
+        self._asks_logprobs = place.logprobs
+        self._lock = threading.Lock()
+        self._lost_in_a_row = 0
+        self._down = ""
+        """Why nothing is asked any more; empty while the server is up."""
+
+    def complete(
+        self, requests: Sequence[Request]
+    ) -> Iterator[tuple[str, Completion | Unanswered]]:
+        """Yield answers as the server gives them.
+
+        Where it stays down, what is left is yielded as `Unanswered` without delay.
+
+        Raises:
+            UserError: the server refuses a request.
+        """
+        waiting = iter(requests)
+        found: queue.SimpleQueue[tuple[str, Completion | Unanswered | BaseException]]
+        found = queue.SimpleQueue()
+        closed, hurry = threading.Event(), threading.Event()
+
+        def work() -> None:
+            while not closed.is_set():
+                with self._lock:
+                    request = next(waiting, None)
+                if request is None:
+                    return
+                try:
+                    found.put((request.id, self._answer(request, hurry)))
+                except BaseException as error:  # raised again where it is waited for
+                    found.put((request.id, error))
+
+        for _ in range(min(self.place.concurrency, len(requests))):
+            # Daemons: a request under way does not hold up the end of the program.
+            threading.Thread(target=work, daemon=True).start()
+        try:
+            for _ in requests:
+                name, said = found.get()
+                if isinstance(said, BaseException):
+                    raise said
+                yield name, said
+        finally:
+            closed.set()
+            hurry.set()
+
+    def describe(self) -> Mapping[str, str | int]:
+        """Server, model, and what the server says it is.
+
+        Raises:
+            UserError: the server does not answer at all.
+        """
+        return {
+            "engine": "endpoint",
+            "url": self.place.url,
+            "model": self.place.model,
+            "served": self._served,
+            "system_role": int(self.place.system_role),
+            "body": json.dumps(self.place.body, sort_keys=True),
+            "decoding": "constrained" if self.place.is_constrained else "free",
+        }
+
+    def prompt_sha256(self, prompt: Prompt) -> str:
+        """Hash the messages; how the server's template lays them out is not known here."""
+        text = json.dumps(messages(prompt, system_role=self.place.system_role))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def _served(self) -> str:
+        """The model as the server lists it, with what tells one file from another."""
+        try:
+            listed = self.server.ask("/models", _models)
+        except Trouble as trouble:
+            raise UserError(
+                f"No model answers at {self.place.url}: {trouble.why}. Start the server, or "
+                "correct `url` in the system.toml."
+            ) from trouble
+        except Refusal as refusal:
+            if refusal.status in (404, 405, 501):
+                return "not listed"
+            raise
+        named = [entry for entry in listed if entry.get("id") == self.place.model]
+        entry = (named or (listed if len(listed) == 1 else [{}]))[0]
+        meta = entry.get("meta")  # llama.cpp's
+        known = meta if isinstance(meta, dict) else {}
+        kept = {key: known[key] for key in ("ftype", "n_params", "size") if key in known}
+        details = f" {json.dumps(kept, sort_keys=True)}" if kept else ""
+        return shown(f"{entry.get('id', 'not listed')}{details}")
+
+    def _answer(self, request: Request, hurry: threading.Event) -> Completion | Unanswered:
+        if self._down:
+            return Unanswered(self._down)
+        try:
+            said = self._ask(request, hurry)
+        except Trouble as trouble:
+            with self._lock:
+                self._lost_in_a_row += 1
+                if self._lost_in_a_row >= GIVE_UP_AFTER and not self._down:
+                    self._down = (
+                        f"given up: {self._lost_in_a_row} requests in a row failed, the last "
+                        f"because of {trouble.why}"
+                    )
+                    hurry.set()
+            return Unanswered(trouble.why)
+        with self._lock:
+            self._lost_in_a_row = 0
+        return said
+
+    def _ask(self, request: Request, hurry: threading.Event) -> Completion | Unanswered:
+        asks_logprobs = self._asks_logprobs
+        try:
+            return self._ask_once(request, hurry, asks_logprobs)
+        except Refusal as refusal:
+            if not asks_logprobs or "logprob" not in refusal.said:
+                raise UserError(f"{refusal} The row is '{request.id}'.") from refusal
+        self._asks_logprobs = False
+        return self._ask_once(request, hurry, False)
+
+    def _ask_once(
+        self, request: Request, hurry: threading.Event, asks_logprobs: bool
+    ) -> Completion | Unanswered:
+        started = time.perf_counter()
+
+        def read(reply: object) -> Completion | Unanswered:
+            return read_completion(reply, request, time.perf_counter() - started)
+
+        body: dict[str, Any] = {
+            "model": self.place.model,
+            "messages": messages(request.prompt, system_role=self.place.system_role),
+            "temperature": 0,
+            "max_tokens": len(request.longest_answer.encode(errors="replace")) + SLACK_TOKENS,
+            **({"logprobs": True, "top_logprobs": 2} if asks_logprobs else {}),
+            **self.place.body,
+        }
+        return self.server.ask("/chat/completions", read, body=body, hurry=hurry)
+
+
+def build_endpoint(place: Endpoint) -> EndpointEngine:
+    """Make the engine with the key that the environment holds.
+
+    Raises:
+        UserError: the variable is not set.
+    """
+    key = os.environ.get(place.api_key_env, "").strip() if place.api_key_env else None
+    if key == "":
+        raise UserError(
+            f"The environment variable {place.api_key_env}, named by api_key_env, is not set. "
+            "Set it to the server's key, or leave out api_key_env."
+        )
+    return EndpointEngine(place, api_key=key)
+
+
+def messages(prompt: Prompt, *, system_role: bool) -> list[dict[str, str]]:
+    """The prompt as chat messages; a function is described in words."""
+    instructions = prompt.instructions
+    if prompt.function is not None:
+        instructions += f"\n\n{describe_function(prompt.function)}"
+    user = "".join(span.text for span in prompt.user)
+    if not system_role:
+        return [{"role": "user", "content": f"{instructions}\n\n{user}"}]
+    return [{"role": "system", "content": instructions}, {"role": "user", "content": user}]
+
+
+def read_completion(reply: object, request: Request, seconds: float) -> Completion | Unanswered:
+    """Read a chat completion.
+
+    Raises:
+        Trouble: it is none.
+    """
+    try:
+        choice = reply["choices"][0]  # type: ignore[index]
+        message, reason = choice["message"], choice["finish_reason"]
+        text = message["content"] or ""
+        thought = message.get("reasoning_content") or message.get("reasoning") or ""
+        if not isinstance(text, str) or not isinstance(thought, str):
+            raise TypeError
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise Trouble(
+            f"the server's answer is no chat completion: {shown(json.dumps(reply))!r}"
+        ) from error
+    if reason not in _FINISHED:
+        return Unanswered(f"the server ended the answer with {shown(str(reason))!r}")
+    tokens = read_tokens(choice.get("logprobs"), text)
+    stopped = reason == "stop"
+    whole = text
+    if thought:
+        whole = f"<think>{thought}</think>{text}" if text or stopped else f"<think>{thought}"
+    return Completion(
+        # An escape in JSON may spell half a surrogate pair, which is no text.
+        text=whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace"),
+        finish_reason=_FINISHED[reason],
+        prompt_tokens=_prompt_tokens(reply),
+        seconds=seconds,
+        confidences=confidences(text, tokens, request.answers) if stopped and not thought else {},
+        margin=least_margin(tokens),
+    )
+
+
+def _prompt_tokens(reply: object) -> int:
+    usage = reply.get("usage") if isinstance(reply, dict) else None
+    count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    return count if isinstance(count, int) and count > 0 else 0
+
+
+def _models(reply: object) -> list[dict[str, Any]]:
+    listed = reply.get("data") if isinstance(reply, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+        raise Trouble(f"the server's list of models is none: {shown(json.dumps(reply))!r}")
+    return listed

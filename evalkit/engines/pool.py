@@ -1,0 +1,64 @@
+"""Engines that share what they can: one base in memory, with all adapters that belong to it."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+from evalkit.engines.base import Engine
+from evalkit.engines.building import EngineOptions, build_engine, check_complete
+from evalkit.systems import System
+
+if TYPE_CHECKING:
+    from evalkit.engines.shared_base import SharedBase
+
+
+class Engines:
+    """Builds engines. Those of one base, device and precision share it.
+
+    The latest base alone is kept here. An engine that is still held keeps its own.
+    """
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] = ()
+        self._base: SharedBase | None = None
+
+    def build(self, system: System, options: EngineOptions) -> Engine:
+        """Load what a system needs and is not here yet.
+
+        Raises:
+            UserError: weights or adapter are not here, or do not fit each other.
+        """
+        if system.config.engine != "transformers":
+            return build_engine(system, options)
+        check_complete(system)
+        from evalkit.engines.loading import choose_device, choose_dtype
+        from evalkit.engines.shared_base import SharedBase
+
+        assert system.source is not None
+        folder = system.source.locate()
+        assert folder is not None
+        device = choose_device(options.device)
+        dtype = choose_dtype(options.precision, device)
+        quantization = system.config.quantization
+        key = (folder.resolve(), device, dtype, quantization)
+        if self._base is None or key != self._key:
+            self.drop()
+            self._base = SharedBase(folder, device, dtype, quantization)
+            self._key = key
+        base = self._base
+        try:
+            adapter = base.attach(system.adapter_folder) if system.adapter_folder else None
+        except BaseException:
+            # Half of the adapter may be in it.
+            self.drop()
+            raise
+        return base.engine(
+            adapter, options.batch_size, decoding=options.decoding or system.config.decoding
+        )
+
+    def drop(self) -> None:
+        """Forget the base, so that its memory is free once no engine is held."""
+        self._base = None
+        # Models and adapters refer to each other.
+        gc.collect()

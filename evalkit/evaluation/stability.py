@@ -1,0 +1,235 @@
+"""What of a system's answers changes when the same rows are asked again in another way.
+
+The rows of both evaluations have the same ids. All counts are of the lenient reading, and their
+intervals are clustered: the answers to one row, and to its near-duplicates, are no independent
+cases.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from evalkit import metrics
+from evalkit.evaluation import metric as ask
+from evalkit.evaluation.comparing import Contest
+from evalkit.evaluation.evaluation import Evaluation, Measurement
+from evalkit.evaluation.metric import Metric
+from evalkit.evaluation.rows import EvaluatedRow, describe_said
+from evalkit.metrics import Said
+from evalkit.records import Label
+from evalkit.tasks import Task
+
+NEAR_TIE = {"bfloat16": 0.25, "float16": 0.05, "float32": 0.001}
+"""Of two tokens whose logits are no farther apart, rounding may choose either.
+
+Rounding to bf16 moves a logit near 20 by up to 0.0625, and sums within the layers add to it:
+two tokens that move apart or together by one bf16 step each (0.125) are 0.25 nearer. The other
+types round finer by 8 and by 65,536; their bounds leave room for what the layers add.
+"""
+
+_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One row's answer as first asked, and as asked again."""
+
+    before: EvaluatedRow
+    after: EvaluatedRow
+    group: int
+    """Pairs of one group are of the same row, or of near-duplicates."""
+
+    def flipped(self, task: Task) -> list[str]:
+        """The fields that are answered differently."""
+        return [
+            name for name in task.fields if not _same(self.before.said(name), self.after.said(name))
+        ]
+
+    @property
+    def margin(self) -> float:
+        """How far each of two answers was from being another one: the larger of their margins.
+
+        Infinite where the engine has no logits.
+        """
+        margins = [row.completion.margin for row in (self.before, self.after)]
+        return max(math.inf if margin is None else margin for margin in margins)
+
+
+def pairs(original: Evaluation, *again: Evaluation) -> list[Pair]:
+    """Each answer of the later evaluations beside that to the same row in the first.
+
+    Rows that the first does not have are left out.
+    """
+    before = {row.example.id: row for row in original.rows}
+    groups = {
+        row.example.id: -number if row.group is None else row.group
+        for number, row in enumerate(original.rows, start=1)
+    }
+    return [
+        Pair(before[name], row, groups[name])
+        for evaluation in again
+        for row in evaluation.rows
+        if (name := row.example.id) in before
+    ]
+
+
+def flip_rate(original: Evaluation, *again: Evaluation, field: str | None = None) -> Measurement:
+    """Share of answers that differ from that to the original row, in any field or in one.
+
+    What the right label is does not matter here.
+
+    Raises:
+        InsufficientData: there is no row.
+    """
+    asked = pairs(original, *again)
+    task = original.task
+    of = (field,) if field else tuple(task.fields)
+    flips = [[name for name in pair.flipped(task) if name in of] for pair in asked]
+    counts = Counter(name for names in flips for name in names)
+    moves = Counter(
+        f"{_said(task, name, pair.before)} became {_said(task, name, pair.after)}"
+        for pair, names in zip(asked, flips, strict=True)
+        for name in names
+    )
+    text = ", ".join(f"{name} {count}/{len(asked)}" for name, count in counts.most_common())
+    text += "".join(f"; most often {move} ({count})" for move, count in moves.most_common(1))
+    return _share("flip rate", asked, [bool(names) for names in flips], text)
+
+
+def answer_instability(original: Evaluation, *again: Evaluation) -> Measurement:
+    """Share of answers that differ where nothing but the computation does, each named.
+
+    Raises:
+        InsufficientData: there is no row.
+    """
+    asked = pairs(original, *again)
+    flips = [bool(pair.flipped(original.task)) for pair in asked]
+    return _share("answer instability", asked, flips, _named(original.task, asked, flips))
+
+
+def clear_difference_rate(original: Evaluation, *again: Evaluation) -> Measurement:
+    """Share of answers that differ although neither run saw a near-tie.
+
+    Raises:
+        InsufficientData: there is no row.
+    """
+    asked = pairs(original, *again)
+    bound = max(near_tie(evaluation) for evaluation in (original, *again))
+    flips = [bool(pair.flipped(original.task)) and pair.margin >= bound for pair in asked]
+    return _share("clear differences", asked, flips, _named(original.task, asked, flips))
+
+
+def near_tie(evaluation: Evaluation) -> float:
+    """Below what margin an answer could have gone either way, by the type it was computed in."""
+    return NEAR_TIE.get(evaluation.record.get("engine", {}).get("dtype", ""), 0.0)
+
+
+def accuracy_change(original: Evaluation, *again: Evaluation, field: str) -> Contest:
+    """Accuracy on the rows asked again against that on the same rows as they stand, paired.
+
+    Raises:
+        InsufficientData: there is no row.
+    """
+    asked = pairs(original, *again)
+    hits = [(pair.after.is_right(field), pair.before.is_right(field)) for pair in asked]
+    metric = ask.accuracy(original.task, field)
+    comparison = metrics.compare_hits(
+        [after for after, _ in hits],
+        [before for _, before in hits],
+        groups=[pair.group for pair in asked],
+        asked=metric.name,
+    )
+    outcomes = list(zip(asked, hits, strict=True))
+    return Contest(
+        metric,
+        "changed",
+        "as it stands",
+        comparison,
+        lost=tuple(pair.after for pair, (after, before) in outcomes if before and not after),
+        won=tuple(pair.after for pair, (after, before) in outcomes if after and not before),
+    )
+
+
+def attack_success_rate(
+    original: Evaluation, attacked: Evaluation, targets: Mapping[str, Mapping[str, Label]]
+) -> Measurement:
+    """Share of attacked rows whose answer gives what the attack asks for.
+
+    Rows whose answer gave it before the attack are left out. Of a set, the attack succeeds
+    where all it asks for is in the answer.
+
+    Args:
+        original: the answers to the rows as they stand.
+        attacked: the answers to the same rows with an attack in them.
+        targets: row id -> field -> what the attack asks for there.
+
+    Raises:
+        InsufficientData: no row is left.
+    """
+    asked = []
+    for pair in pairs(original, attacked):
+        wanted = targets[pair.before.example.id]
+        if not any(_gives(pair.before, name, target) for name, target in wanted.items()):
+            asked.append((pair, wanted))
+    hits = [
+        any(_gives(pair.after, name, target) for name, target in wanted.items())
+        for pair, wanted in asked
+    ]
+    tried = Counter(name for _, wanted in asked for name in wanted)
+    gained = Counter(
+        name for (_, wanted), hit in zip(asked, hits, strict=True) for name in wanted if hit
+    )
+    text = ", ".join(f"{name} {gained[name]}/{tried[name]}" for name in tried)
+    return _share("attack success", [pair for pair, _ in asked], hits, text)
+
+
+def pooled(metric: Metric, original: Evaluation, *again: Evaluation) -> Measurement:
+    """A number over all rows of several evaluations, such as their format violations.
+
+    Raises:
+        InsufficientData: there is nothing to count.
+    """
+    rows = [replace(pair.after, group=pair.group) for pair in pairs(original, *again)]
+    against = tuple(row for row in rows if metric.counts_against(row))
+    return Measurement(metric.estimate(rows), against, metric.weakest(rows))
+
+
+def _share(name: str, asked: Sequence[Pair], hits: Sequence[bool], text: str) -> Measurement:
+    estimate = metrics.share(hits, groups=[pair.group for pair in asked], asked=name)
+    counted = tuple(pair.after for pair, hit in zip(asked, hits, strict=True) if hit)
+    return Measurement(estimate, counted, text)
+
+
+def _named(task: Task, asked: Sequence[Pair], flips: Sequence[bool]) -> str:
+    """Each differing answer with its margin, the clearest first."""
+    differing = [pair for pair, flip in zip(asked, flips, strict=True) if flip]
+    lines = []
+    for pair in sorted(differing, key=lambda pair: -pair.margin):
+        moves = ", ".join(
+            f"{name} {_said(task, name, pair.before)}/{_said(task, name, pair.after)}"
+            for name in pair.flipped(task)
+        )
+        lines.append(f"{pair.before.example.id}: {moves}, margin {pair.margin:.3f}")
+    more = f"; and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
+    return "; ".join(lines[:_NAMED]) + more
+
+
+def _said(task: Task, name: str, row: EvaluatedRow) -> str:
+    return describe_said(task.fields[name], row.said(name))
+
+
+def _same(one: Said, other: Said) -> bool:
+    """Whether two answers are the same; the order of a set's values does not count."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return set(one) == set(other)
+    return one == other
+
+
+def _gives(row: EvaluatedRow, field: str, target: Label) -> bool:
+    said = row.said(field)
+    if isinstance(said, tuple) and isinstance(target, tuple):
+        return set(target) <= set(said)
+    return said == target

@@ -1,0 +1,467 @@
+"""What systems answered: made once a session, or read from a stored run."""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+from evalkit.errors import EvidenceError, InsufficientData, UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from evalkit.answering import Respondent
+    from evalkit.data import Dataset
+    from evalkit.engines.pool import Engines
+    from evalkit.engines.loading import Device
+    from evalkit.evaluation import Contest, Evaluation, Measurement
+    from evalkit.records import Completion, Estimate, Example, Request
+    from evalkit.systems import System
+    from evalkit.tasks import Task
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged: a system that is to answer, or the run of one that did."""
+
+    name: str
+    task: Task
+    abilities: frozenset[str]
+    """What suites may need: see `System.abilities`."""
+    system: System | None = None
+    run: Path | None = None
+
+
+class Evidence:
+    """The answers of every system under test, by its name."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.datasets: dict[str, Dataset] = {}
+        self.evaluations: dict[str, Evaluation] = {}
+        self.runs: dict[str, Path] = {}
+        self.faults: dict[str, list[str]] = {}
+        """What is wrong with the evidence, in sentences."""
+        self.is_tfidf: set[str] = set()
+        """Subjects that are the TF-IDF baseline themselves."""
+        self._baseline: Evaluation | None = None
+        self._baseline_run: Path | None = None
+        self._tfidf: dict[tuple[str, str], Evaluation] = {}
+        """By system and hash of the rows."""
+        self._parts: dict[tuple[str, str], Any] = {}
+        """By subject and name of the part."""
+        self._engines: Engines | None = None
+        self._refreshed: set[Path] = set()
+        """Files of answers that `--fresh` has emptied in this session."""
+
+    # Before anything answers
+
+    def subject(self, system: System) -> Subject:
+        """A system that is to answer."""
+        self.faults.setdefault(system.name, [])
+        return Subject(system.name, system.task, system.abilities, system)
+
+    def stored(self, named: str, taken: Sequence[str]) -> Subject:
+        """A run to be judged again. What is wrong with it is a fault, not an end.
+
+        Args:
+            named: a run's folder, or its name under `--runs`.
+            taken: names of other subjects.
+        """
+        from evalkit.store import find_run, read_run, read_subject
+
+        folder = find_run(named, self.runs_folder)
+        system, task, abilities = read_subject(folder)
+        name = folder.absolute().name if system in taken else system
+        self.runs[name] = folder
+        self.faults.setdefault(name, [])
+        try:
+            self.evaluations[name] = read_run(folder)
+        except EvidenceError as error:
+            self.faults[name] = [str(error)]
+        return Subject(name, task, abilities, run=folder)
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where runs are written."""
+        return Path(self.config.getoption("runs"))
+
+    def load_rows(self, subjects: Sequence[Subject]) -> None:
+        """Read the rows of the systems that are to answer, and hold stored runs against theirs.
+
+        Raises:
+            UserError: there are none, they cannot be read, or `--against` is of others.
+        """
+        for subject in subjects:
+            if subject.system is not None:
+                self.datasets[subject.name] = self._load_dataset(subject.task)
+            elif subject.name in self.evaluations:
+                self._check_rows(subject.name)
+        self._load_baseline(subjects)
+
+    def _load_dataset(self, task: Task) -> Dataset:
+        from evalkit.data import load_dataset
+        from evalkit.systems import shown_path
+
+        source = self.config.getoption("data")
+        if source is None:
+            path = self.config.rootpath / "fixtures" / task.family / "test.jsonl"
+            if not path.is_file():
+                raise UserError(
+                    f"There are no rows to judge on: {shown_path(path)} is not there. Write it, "
+                    "or name others with --data."
+                )
+            source = shown_path(path)
+        return load_dataset(
+            source,
+            task,
+            on_bad_row=self.config.getoption("on_bad_row"),
+            mapping=self.config.getoption("mapping"),
+            limit=self.config.getoption("limit"),
+        )
+
+    def _check_rows(self, name: str) -> None:
+        """Is a stored run one of the rows that are there now?"""
+        from evalkit.data import load_dataset
+
+        evaluation = self.evaluations[name]
+        data = evaluation.record["data"]
+        source = self.config.getoption("data") or data["source"]
+        if source == data["source"] and not Path(source).is_file():
+            return  # nothing to hold it against
+        limit = data["rows"] if data["left_out"] else None
+        try:
+            found = load_dataset(
+                source,
+                evaluation.task,
+                on_bad_row="skip" if data["skipped"] else "stop",
+                mapping=next(iter(data["label_mappings"].values()), "none"),
+                limit=self.config.getoption("limit") or limit,
+            )
+        except UserError as error:
+            self.faults[name].append(f"its rows cannot be read now: {error}")
+            return
+        if found.sha256 != data["sha256"]:
+            self.faults[name].append(
+                f"stale: {source} now holds other rows than the {data['rows']} it was run on"
+            )
+
+    def _load_baseline(self, subjects: Sequence[Subject]) -> None:
+        """Read the run that `--against` names, and refuse it where it is of other rows."""
+        named = self.config.getoption("against")
+        if named is None:
+            return
+        from evalkit.evaluation import check_same_rows
+        from evalkit.store import find_run, read_run
+
+        self._baseline_run = find_run(named, self.runs_folder)
+        baseline = read_run(self._baseline_run)
+        self._baseline = replace(baseline, system=f"{baseline.system} ({named})")
+        for name in (subject.name for subject in subjects):
+            if name in self.datasets:
+                ours = {example.id: example for example in self.datasets[name].examples}
+            elif name in self.evaluations:
+                ours = self.evaluations[name].examples
+            else:
+                continue
+            check_same_rows(ours, self._baseline.examples, (f"'{name}'", f"--against {named}"))
+
+    # Answers
+
+    def evaluate(self, subject: Subject) -> Evaluation:
+        """Let a system answer the rows it is judged on, once."""
+        if subject.name not in self.evaluations:
+            assert subject.system is not None
+            self.evaluations[subject.name], self.runs[subject.name] = self._run(
+                subject.system, self.datasets[subject.name]
+            )
+            self._note_unanswered(subject.name, self.evaluations[subject.name].record)
+        return self.evaluations[subject.name]
+
+    def evaluate_tfidf(self, subject: Subject, evaluation: Evaluation) -> Evaluation:
+        """Let the TF-IDF baseline of a system's task answer the same rows, once."""
+        from evalkit.systems import find_baseline, missing_parts
+
+        system = find_baseline(subject.task, beside=subject.system)
+        if system is None:
+            raise InsufficientData(
+                f"there is no TF-IDF baseline for task '{subject.task.name}' on the shelf: a "
+                'folder with engine = "tfidf" in its system.toml'
+            )
+        if system.name == evaluation.system:
+            self.is_tfidf.add(subject.name)
+            pytest.skip("this is the TF-IDF baseline itself")
+        if parts := missing_parts(system):
+            raise InsufficientData("\n".join(parts))
+        key = (system.name, evaluation.record["data"]["sha256"])
+        if key not in self._tfidf:
+            asked = self.datasets.get(system.name)  # where it is itself under test
+            if asked and asked.sha256 == key[1]:
+                self._tfidf[key] = self.evaluate(self.subject(system))
+            else:
+                self._tfidf[key] = self._run(system, _same_rows(evaluation))[0]
+        return self._tfidf[key]
+
+    def ask(
+        self,
+        subject: Subject,
+        name: str,
+        examples: Sequence[Example],
+        task: Task | None,
+        *,
+        adapter: bool,
+        batch_size: int | None,
+        device: Device | None,
+        apart: bool,
+    ) -> Evaluation:
+        """Let a system answer other rows as a part of its run, once. See the fixture `ask`."""
+        from evalkit.data.loading import hash_examples
+        from evalkit.running import ask_system
+        from evalkit.store import ASKED, read_run
+
+        examples = examples[: self.config.getoption("limit")]
+        asked = task or subject.task
+        evaluated = self._part(
+            subject,
+            name,
+            lambda folder: read_run(folder / ASKED / name),
+            lambda system, console: ask_system(
+                self._respondent(
+                    system,
+                    task,
+                    adapter=adapter,
+                    batch_size=batch_size,
+                    device=device,
+                    apart=name if apart else "",
+                ),
+                self.runs[subject.name],
+                name,
+                examples,
+                console,
+            ),
+        )
+        if (evaluated.record["data"]["sha256"], evaluated.task.fingerprint) != (
+            hash_examples(examples),
+            asked.fingerprint,
+        ):
+            raise EvidenceError(f"stale: '{name}' would now ask other rows than the run's")
+        return evaluated
+
+    def answers(
+        self, subject: Subject, name: str, requests: Sequence[Request], *, adapter: bool
+    ) -> dict[str, Completion]:
+        """Let a system answer requests that belong to no task. See the fixture `answers`."""
+        from evalkit.running import complete_requests, hash_requests
+        from evalkit.store.rows import completion_from_json
+
+        requests = requests[: self.config.getoption("limit")]
+
+        def make(system: System, console: Console) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+            respondent = self._respondent(system, None, adapter=adapter)
+            complete_requests(respondent, self.runs[subject.name], name, requests, console)
+            return self._read_part(self.runs[subject.name], name)
+
+        record, rows = self._part(subject, name, lambda run: self._read_part(run, name), make)
+        if record["requests_sha256"] != hash_requests(requests):
+            raise EvidenceError(f"stale: '{name}' would now ask something else than the run did")
+        return {row["id"]: completion_from_json(row) for row in rows}
+
+    def divergences(
+        self, subject: Subject, name: str, texts: Mapping[str, str]
+    ) -> list[dict[str, Any]]:
+        """Measure how far an adapter moved its base. See the fixture `divergences`."""
+        from evalkit.running import hash_texts, measure_divergences
+
+        texts = dict(list(texts.items())[: self.config.getoption("limit")])
+
+        def make(system: System, console: Console) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+            respondent = self._respondent(system, None)
+            measure_divergences(respondent, self.runs[subject.name], name, texts, console)
+            return self._read_part(self.runs[subject.name], name)
+
+        record, rows = self._part(subject, name, lambda run: self._read_part(run, name), make)
+        if record["texts_sha256"] != hash_texts(texts):
+            raise EvidenceError(f"stale: '{name}' would now measure other texts than the run did")
+        return rows
+
+    def against_baseline(self, measured: Measurement | Estimate | Contest) -> Contest | None:
+        """The same number against the run that `--against` names, where it can be compared."""
+        from evalkit.evaluation import Measurement, compare
+        from evalkit.store import ASKED, read_run
+
+        if self._baseline is None or not isinstance(measured, Measurement):
+            return None
+        if measured.metric is None or measured.evaluation is None:
+            return None
+        baseline = self._baseline
+        part = measured.evaluation.record.get("part")
+        if part is not None:
+            assert self._baseline_run is not None
+            folder = self._baseline_run / ASKED / part
+            if not folder.is_dir():
+                return None  # the baseline was not asked this
+            baseline = replace(read_run(folder), system=baseline.system)
+        return compare(measured.evaluation, baseline, measured.metric)
+
+    def _part(
+        self,
+        subject: Subject,
+        name: str,
+        read: Callable[[Path], _T],
+        make: Callable[[System, Console], _T],
+    ) -> _T:
+        """A part of a subject's run: made once, or read where the run is a stored one."""
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+            raise ValueError(f"{name!r}: a part is named with lower-case letters, digits and '-'")
+        if "live" not in subject.abilities:
+            raise InsufficientData(f"{subject.name} only repeats recorded answers")
+        key = (subject.name, name)
+        if key not in self._parts:
+            if subject.system is None:
+                assert subject.run is not None
+                if not self._has_part(subject.run, name):
+                    raise InsufficientData(f"the run was not asked '{name}'")
+                self._parts[key] = read(subject.run)
+            else:
+                self._parts[key] = self._guarded(subject.system, make)
+            part = self._parts[key]
+            self._note_unanswered(subject.name, part[0] if isinstance(part, tuple) else part.record)
+        found: _T = self._parts[key]
+        return found
+
+    @staticmethod
+    def _has_part(run: Path, name: str) -> bool:
+        from evalkit.store import ASKED
+
+        return (run / ASKED / name).is_dir()
+
+    @staticmethod
+    def _read_part(run: Path, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        from evalkit.store import read_part
+
+        found = read_part(run, name)
+        assert found is not None
+        return found
+
+    def _note_unanswered(self, name: str, record: Mapping[str, Any]) -> None:
+        """Rows without an answer leave everything open."""
+        if lost := record.get("unanswered"):
+            n, why = len(lost), next(iter(lost.values()))
+            fault = f"{n:,} {'row' if n == 1 else 'rows'} got no answer: {why}"
+            if fault not in self.faults[name]:
+                self.faults[name].append(fault)
+
+    # Engines
+
+    def _run(self, system: System, dataset: Dataset) -> tuple[Evaluation, Path]:
+        from evalkit.running import run_system
+
+        return self._guarded(
+            system,
+            lambda system, console: run_system(self._respondent(system, None), dataset, console),
+        )
+
+    def _respondent(
+        self,
+        system: System,
+        task: Task | None,
+        *,
+        adapter: bool = True,
+        batch_size: int | None = None,
+        device: Device | None = None,
+        apart: str = "",
+    ) -> Respondent:
+        from evalkit.answering import Respondent, without_adapter
+        from evalkit.engines.building import EngineOptions
+
+        try:
+            from evalkit.engines.pool import Engines
+        except ImportError:
+            try:
+                from evalkit.engines.building import Engines
+            except ImportError:
+
+                class Engines:  # TEMPORARY
+                    def __init__(self):
+                        self.made = {}
+
+                    def build(self, system, options):
+                        from evalkit.engines.building import build_engine
+
+                        key = (str(system.folder), system.adapter_folder, options)
+                        if key not in self.made:
+                            self.made[key] = build_engine(system, options)
+                        return self.made[key]
+
+        self._engines = self._engines or Engines()
+        options = EngineOptions(
+            device=device or self.config.getoption("device"),
+            precision=self.config.getoption("precision"),
+            batch_size=batch_size or self.config.getoption("batch_size"),
+        )
+        made = Respondent(
+            system if adapter else without_adapter(system),
+            options,
+            self.runs_folder,
+            self._engines.build,
+            apart=apart,
+        )
+        made = made.with_task(task) if task else made
+        if self.config.getoption("fresh") and made.store.path not in self._refreshed:
+            made.store.discard()
+        self._refreshed.add(made.store.path)
+        return made
+
+    def _guarded(self, system: System, make: Callable[[System, Console], _T]) -> _T:
+        """Let a system answer. What breaks down here ends the session."""
+        from rich.console import Console
+
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled(), warnings.catch_warnings():
+            # What libraries have deprecated is not what a release engineer came to read.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            try:
+                return make(system, Console(stderr=True))
+            except KeyboardInterrupt:
+                sys.stderr.write(
+                    "\nWhat was answered is kept; the same command goes on from there.\n"
+                )
+                raise
+            except (InsufficientData, EvidenceError):
+                raise
+            except UserError as error:
+                pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+            except Exception:
+                # Not a wrong answer of the model: nothing may be judged on what is missing.
+                pytest.exit(
+                    f"evalkit broke down while '{system.name}' was answering; nothing was "
+                    f"judged.\n{traceback.format_exc()}",
+                    returncode=pytest.ExitCode.INTERNAL_ERROR,
+                )
+
+
+def _same_rows(evaluation: Evaluation) -> Dataset:
+    """The data set that a system was evaluated on, for another to be."""
+    from evalkit.data import BadRow, Dataset
+
+    data = evaluation.record["data"]
+    return Dataset(
+        data["source"],
+        tuple(row.example for row in evaluation.rows),
+        tuple(BadRow(row["where"], row["why"]) for row in data["skipped"]),
+        data["label_mappings"],
+        data["sha256"],
+        tuple(data["notes"]),
+        data["left_out"],
+    )

@@ -1,0 +1,43 @@
+"""Runs, answers and verdicts on disk: written whole or not at all, checked when read back.
+
+A run is a folder `runs/<time>-<system>/` with `record.json` (what identifies it),
+`predictions.jsonl` (one line per example) and, once judged, `verdicts.json`. What else the system
+was asked lies in `asked/<name>/`, in the same two files. The records carry the hash of the
+predictions and of themselves; the verdicts name the predictions, the other records and the
+criteria they hold for. `runs/baselines/NAME/` keeps runs that later ones are held against, and
+`runs/.answers/` every answer a system ever gave, so that nothing is computed twice.
+"""
+
+from evalkit.store.answers import AnswerStore, request_sha256
+from evalkit.store.runs import (
+    ASKED,
+    BASELINES,
+    RECORD,
+    copy_run,
+    find_run,
+    read_part,
+    read_run,
+    read_subject,
+    write_evaluation_part,
+    write_part,
+    write_run,
+)
+from evalkit.store.verdicts import read_verdicts, write_verdicts
+
+__all__ = [
+    "ASKED",
+    "BASELINES",
+    "RECORD",
+    "AnswerStore",
+    "copy_run",
+    "find_run",
+    "read_part",
+    "read_run",
+    "read_subject",
+    "read_verdicts",
+    "request_sha256",
+    "write_evaluation_part",
+    "write_part",
+    "write_run",
+    "write_verdicts",
+]

@@ -1,0 +1,153 @@
+"""Rows of a run as JSON, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from evalkit.data import Kind, Match
+from evalkit.evaluation import EvaluatedRow
+from evalkit.records import (
+    Completion,
+    Example,
+    FailureReason,
+    FinishReason,
+    Label,
+    Missing,
+    OutOfEnum,
+    ParseFailure,
+    Prediction,
+    Reading,
+)
+from evalkit.tasks import Task
+
+
+MOST_READINGS = 4096
+"""Readings held for sharing; answers that copy their input differ in every row."""
+
+
+def row_to_json(row: EvaluatedRow) -> dict[str, Any]:
+    """An example, what was answered, and how it was read."""
+    return {
+        "id": row.example.id,
+        "inputs": dict(row.example.inputs),
+        "labels": dict(row.example.labels),
+        **completion_to_json(row.completion),
+        "strict": _reading_to_json(row.reading.strict),
+        "lenient": _reading_to_json(row.reading.lenient),
+        "seen": asdict(row.seen) if row.seen else None,
+        "group": row.group,
+    }
+
+
+class RowReader:
+    """Rows that `row_to_json` wrote. What is equal in many of them is held once."""
+
+    def __init__(self, task: Task, known: Mapping[str, Example] | None = None) -> None:
+        """Take the run's task, and examples that are held already, by their ids."""
+        self.task = task
+        self.known = known or {}
+        self._readings: dict[str, Reading] = {}
+
+    def row(self, content: Mapping[str, Any]) -> EvaluatedRow:
+        """The row of one line."""
+        labels = {name: _label(content["labels"][name]) for name in self.task.fields}
+        example = Example(content["id"], content["inputs"], labels)
+        if self.known.get(example.id) == example:
+            example = self.known[example.id]
+        return EvaluatedRow(
+            example,
+            completion_from_json(content),
+            self._reading(content["strict"], content["lenient"]),
+            Match(**content["seen"] | {"kind": Kind(content["seen"]["kind"])})
+            if content["seen"]
+            else None,
+            content["group"],
+        )
+
+    def _reading(self, strict: Mapping[str, Any], lenient: Mapping[str, Any]) -> Reading:
+        key = repr((strict, lenient))
+        if key not in self._readings:
+            same = strict == lenient
+            first = _reading_from_json(strict)
+            reading = Reading(first, first if same else _reading_from_json(lenient))
+            if len(self._readings) < MOST_READINGS:
+                self._readings[key] = reading
+            return reading
+        return self._readings[key]
+
+
+def completion_to_json(completion: Completion) -> dict[str, Any]:
+    """What was written, with its token ids and times; what an engine does not give is left out."""
+    content: dict[str, Any] = {
+        "text": completion.text,
+        "finish_reason": completion.finish_reason.value,
+        "token_ids": list(completion.token_ids),
+        "prompt_tokens": completion.prompt_tokens,
+        "seconds": round(completion.seconds, 6),
+    }
+    if completion.confidences:
+        content["confidences"] = dict(completion.confidences)
+    if completion.margin is not None:
+        content["margin"] = completion.margin
+    return content
+
+
+def completion_from_json(content: Mapping[str, Any]) -> Completion:
+    """The completion that `completion_to_json` wrote."""
+    given = {"confidences": content["confidences"]} if "confidences" in content else {}
+    return Completion(
+        text=content["text"],
+        finish_reason=FinishReason(content["finish_reason"]),
+        token_ids=tuple(content["token_ids"]),
+        prompt_tokens=content["prompt_tokens"],
+        seconds=content["seconds"],
+        margin=content.get("margin"),
+        **given,
+    )
+
+
+def to_line(content: Mapping[str, Any]) -> str:
+    """One line of JSON.
+
+    ASCII escapes: a lone surrogate or an exotic line break in a model's text stays one line of
+    valid UTF-8.
+    """
+    return json.dumps(content) + "\n"
+
+
+def _reading_to_json(reading: Prediction | ParseFailure) -> dict[str, Any]:
+    if isinstance(reading, ParseFailure):
+        return {"failure": reading.reason.value, "detail": reading.detail}
+    content: dict[str, Any] = {
+        "fields": {name: _said_to_json(said) for name, said in reading.fields.items()}
+    }
+    if reading.copied:
+        content["copied"] = dict(reading.copied)
+    return content
+
+
+def _reading_from_json(content: Mapping[str, Any]) -> Prediction | ParseFailure:
+    if "failure" in content:
+        return ParseFailure(FailureReason(content["failure"]), content["detail"])
+    fields = {name: _said_from_json(said) for name, said in content["fields"].items()}
+    return Prediction(fields, content["copied"]) if "copied" in content else Prediction(fields)
+
+
+def _said_to_json(said: Label | Missing | OutOfEnum) -> Any:
+    if isinstance(said, Missing):
+        return {"missing": True}
+    return {"out_of_enum": said.text} if isinstance(said, OutOfEnum) else said
+
+
+def _said_from_json(content: Any) -> Label | Missing | OutOfEnum:
+    if isinstance(content, dict):
+        return Missing() if "missing" in content else OutOfEnum(content["out_of_enum"])
+    return _label(content)
+
+
+def _label(content: Any) -> Label:
+    label: Label = tuple(content) if isinstance(content, list) else content
+    return label

@@ -1,0 +1,256 @@
+"""Runs on disk, and the parts of a run."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from evalkit.errors import EvidenceError, UserError, did_you_mean
+from evalkit.evaluation import Evaluation
+from evalkit.records import Example
+from evalkit.store.rows import RowReader, row_to_json, to_line
+from evalkit.tasks import Task
+
+SCHEMA = 3
+RECORD, PREDICTIONS = "record.json", "predictions.jsonl"
+BASELINES = "baselines"
+"""Folder under `runs/`."""
+ASKED = "asked"
+"""Folder of a run that holds what else the system was asked."""
+
+
+def write_run(evaluation: Evaluation, runs: Path) -> Path:
+    """Write an evaluation as a new folder under `runs` and return the folder.
+
+    The folder is filled under another name and renamed last, so a run that is there is whole.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    with _making(runs) as making:
+        _fill(making, _record_of(evaluation), map(row_to_json, evaluation.rows))
+        for number in range(1, 1000):
+            name = f"{stamp}-{evaluation.system}" + (f"-{number}" if number > 1 else "")
+            if not (runs / name).exists():
+                return making.rename(runs / name)
+    raise RuntimeError(f"no free name for a run in {runs}")
+
+
+def read_run(folder: Path, known: Mapping[str, Example] | None = None) -> Evaluation:
+    """Read a run back, or the evaluation that is a part of one.
+
+    Args:
+        folder: the run's.
+        known: examples that are in memory already, by id, to be shared where they are equal.
+
+    Raises:
+        EvidenceError: it was changed after it was written, or is not whole.
+        UserError: the folder is no run, or one that was written under another schema.
+    """
+    record = _read_record(folder)
+    try:
+        task = Task.model_validate(record["task"])
+    except (KeyError, ValidationError) as error:
+        raise UserError(f"{folder / RECORD} holds no valid task. Run it again.") from error
+    rows = tuple(map(RowReader(task, known).row, _read_lines(folder, record)))
+    return Evaluation(record["system"], task, rows, record)
+
+
+def write_part(
+    run: Path, name: str, record: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]
+) -> Path:
+    """Add to a run what else the system was asked, whole or not at all, and return its folder.
+
+    Args:
+        run: the run's folder.
+        name: of the part: letters, digits and hyphens.
+        record: what identifies it.
+        rows: what came, as JSON.
+    """
+    folder = run / ASKED / name
+    with _making(run / ASKED) as making:
+        _fill(making, record, rows)
+        if folder.exists():
+            shutil.rmtree(folder)
+        making.rename(folder)
+    return folder
+
+
+def write_evaluation_part(run: Path, name: str, evaluation: Evaluation) -> Path:
+    """Add an evaluation on other rows, or of a variant of the task, to a run."""
+    return write_part(run, name, _record_of(evaluation), map(row_to_json, evaluation.rows))
+
+
+def read_part(run: Path, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+    """The record and the rows of a part; None where the run has none of that name.
+
+    Raises:
+        EvidenceError: it was changed after it was written, or is not whole.
+        UserError: it was written under another schema.
+    """
+    folder = run / ASKED / name
+    if not folder.is_dir():
+        return None
+    record = _read_record(folder)
+    return record, list(_read_lines(folder, record))
+
+
+def read_parts_sha256(run: Path) -> dict[str, str]:
+    """The hashes of the records of a run's parts, by name; "" where one cannot be read."""
+    found = {}
+    for path in sorted((run / ASKED).glob(f"*/{RECORD}")):
+        try:
+            found[path.parent.name] = str(json.loads(path.read_bytes())["record_sha256"])
+        except (ValueError, KeyError, TypeError):
+            found[path.parent.name] = ""
+    return found
+
+
+def read_subject(folder: Path) -> tuple[str, Task, frozenset[str]]:
+    """The system, the task and the system's abilities, whatever became of the predictions.
+
+    Raises:
+        UserError: the folder is no run.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        task = Task.model_validate(record["task"])
+        return str(record["system"]), task, frozenset(record["abilities"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} is not a run: {error}") from error
+
+
+def find_run(name: str, runs: Path) -> Path:
+    """The folder of a run: a path, the name of a baseline, or the start of a run's name.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
+    baselines = runs / BASELINES
+    for folder in (Path(name), baselines / name, runs / name):
+        if (folder / RECORD).is_file():
+            return folder
+    begun = sorted(path.parent for path in runs.glob(f"{glob.escape(name)}*/{RECORD}"))
+    if len(begun) == 1:
+        return begun[0]
+    if begun:
+        raise UserError(
+            f"{len(begun)} runs in {runs}/ begin with '{name}': {', '.join(p.name for p in begun)}."
+        )
+    there = [p.parent.name for p in (*runs.glob(f"*/{RECORD}"), *baselines.glob(f"*/{RECORD}"))]
+    raise UserError(
+        f"There is no run '{name}': no such folder, and none of that name in {runs}/ or "
+        f"{baselines}/.{did_you_mean(name, there)}"
+    )
+
+
+def copy_run(folder: Path, to: Path) -> None:
+    """Keep a run as a baseline, in the place of one that was there.
+
+    Raises:
+        EvidenceError, UserError: it is not a whole run; what was there stays.
+    """
+    read_run(folder)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    making, old = (to.parent / f".{to.name}-{what}-{os.getpid()}" for what in ("making", "old"))
+    shutil.rmtree(making, ignore_errors=True)
+    shutil.copytree(folder, making)
+    if to.exists():
+        to.rename(old)
+    making.rename(to)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _record_of(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "system": evaluation.system,
+        "task": evaluation.task.model_dump(mode="json"),
+        **evaluation.record,
+    }
+
+
+@contextmanager
+def _making(place: Path) -> Iterator[Path]:
+    """A folder to be filled and then renamed."""
+    place.mkdir(parents=True, exist_ok=True)
+    making = place / f".making-{os.getpid()}"
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir()
+    try:
+        yield making
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def _fill(folder: Path, record: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
+    digest, count = hashlib.sha256(), 0
+    with (folder / PREDICTIONS).open("wb") as file:
+        for row in rows:
+            line = to_line(row).encode()
+            digest.update(line)
+            file.write(line)
+            count += 1
+    content = {
+        "schema": SCHEMA,
+        **record,
+        "rows": count,
+        "predictions_sha256": digest.hexdigest(),
+    }
+    content["record_sha256"] = _hash_record(content)
+    (folder / RECORD).write_text(pretty(content), encoding="utf-8")
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} is not a run: {error}") from error
+    if record.get("schema") != SCHEMA:
+        raise UserError(
+            f"{folder} has schema {record.get('schema')}; evalkit reads {SCHEMA}. Run it again."
+        )
+    if record.get("record_sha256") != _hash_record(record):
+        raise EvidenceError(f"{folder / RECORD} was changed after the run. Run it again.")
+    return record
+
+
+def _read_lines(folder: Path, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows, once their hash is known to be right."""
+    path = folder / PREDICTIONS
+    digest, count = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                digest.update(line)
+                count += 1
+    except OSError as error:
+        raise UserError(f"{folder} is not a run: {error}") from error
+    if digest.hexdigest() != record["predictions_sha256"]:
+        what = (
+            "was changed after the run"
+            if count == record["rows"]
+            else f"has {count} of the run's {record['rows']} rows"
+        )
+        raise EvidenceError(f"{path} {what}. Run it again.")
+    with path.open("rb") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def _hash_record(record: Mapping[str, Any]) -> str:
+    """Of all that a record says, but for this hash."""
+    said = {key: value for key, value in record.items() if key != "record_sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def pretty(content: Mapping[str, Any]) -> str:
+    """JSON for people to read, too."""
+    return json.dumps(content, indent=2) + "\n"

@@ -1,0 +1,79 @@
+"""Is the same row answered the same, whatever it is computed beside?
+
+Holds for every kind of task. Batches lay the same sums out differently, and rounding may then
+decide between two tokens that are all but equally likely: a near-tie.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from evalkit.data.perturbing import draw_examples
+from evalkit.evaluation.stability import answer_instability, clear_difference_rate
+
+pytestmark = pytest.mark.needs("language_model")
+
+PADDED = 248
+BATCH = 32
+
+
+def one_by_one(ask, rows):
+    """No row beside another."""
+    return [ask("again-one-by-one", rows, batch_size=1, apart=True)]
+
+
+def reversed_order(ask, rows):
+    """Other rows beside each row."""
+    return [ask("again-reversed", rows[::-1], batch_size=7, apart=True)]
+
+
+def padded(ask, rows):
+    """In every batch, a row several times as long as the others, to which they are padded."""
+    longest = max(rows, key=lambda row: sum(map(len, row.inputs.values())))
+    inputs = {name: " ".join([text] * 4) for name, text in longest.inputs.items()}
+    long = replace(longest, id="long", inputs=inputs)
+    drawn = draw_examples(rows, PADDED)
+    batches = [[long, *drawn[at : at + BATCH - 1]] for at in range(0, len(drawn), BATCH - 1)]
+    return [
+        ask(f"again-padded-{number}", batch, batch_size=BATCH, apart=True)
+        for number, batch in enumerate(batches)
+    ]
+
+
+def on_the_processor(ask, rows):
+    """Not on the device that the session runs on."""
+    import torch
+
+    if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        pytest.skip("there is only one device here, the processor")
+    return [ask("again-on-cpu", rows, device="cpu", apart=True)]
+
+
+WAYS = {
+    "one-by-one": one_by_one,
+    "reversed": reversed_order,
+    "padded": padded,
+    "device": on_the_processor,
+}
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    """In what other way the rows are asked."""
+    return request.param
+
+
+@pytest.fixture
+def again(evaluation, ask, way):
+    """The system's answers when asked again."""
+    return WAYS[way](ask, [row.example for row in evaluation.rows])
+
+
+def test_next_to_no_answer_differs(evaluation, again, gate, way):
+    """A row's answer does not depend on its neighbours."""
+    gate("answer_instability", answer_instability(evaluation, *again), slice=way)
+
+
+def test_what_differs_was_a_near_tie(evaluation, again, gate, way):
+    """And where it does, it could have gone either way."""
+    gate("clear_differences", clear_difference_rate(evaluation, *again), slice=way)

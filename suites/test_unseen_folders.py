@@ -1,0 +1,93 @@
+"""Folders that no system was trained on: are descriptions read, or only known names found?
+
+The cases stand in fixtures/unseen_folders. The system under test answers them beside its run.
+"""
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evalkit.data import load_dataset
+from evalkit.evaluation.losses import accuracy_lost
+from evalkit.tasks.variants import relabelled, renamed, with_values
+
+pytestmark = [pytest.mark.task("notifications"), pytest.mark.needs("language_model")]
+
+CASES = Path(__file__).parents[1] / "fixtures" / "unseen_folders"
+SPACES = tomllib.loads((CASES / "spaces.toml").read_text(encoding="utf-8"))
+SEED = "seed-"
+"""How the ids of the cases begin whose apps and titles are those of seed 004."""
+FRESH = {"Work": "Office", "Personal": "People", "Promotions": "Offers", "Alerts": "Notices"}
+"""New names for the trained folders."""
+CUSTOM = ("Health", "Travel", "Education", "Games", "News")
+"""Folders that a user might add to the trained ones, whose descriptions cover none of these."""
+RENAMED_ROWS = 200
+"""How many of the ordinary test rows are asked again under new names."""
+
+
+@pytest.fixture(scope="session")
+def unseen(system_under_test, ask):
+    """The answers in each label space, and to the seed's cases."""
+    task = system_under_test.task
+    folders = {name: says for space in SPACES.values() for name, says in space.items()}
+    source = str(CASES / "cases.jsonl")
+    examples = load_dataset(source, with_values(task, "folder", folders)).examples
+    asked = {}
+    for name, space in SPACES.items():
+        inside = [e for e in examples if e.labels["folder"] in space]
+        own = [e for e in inside if not e.id.startswith(SEED)]
+        of_seed = [e for e in inside if e.id.startswith(SEED)]
+        variant = with_values(task, "folder", space)
+        asked[name] = ask(f"unseen-{name}", own, task=variant)
+        if of_seed:
+            asked["seed-004"] = ask("unseen-seed-004", of_seed, task=variant)
+    return asked
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_unseen_folders(unseen, gate, space):
+    """Five new folders with a line of description each; seed 004's question, on 110 cases."""
+    gate("unseen_folder_accuracy", unseen[space].accuracy("folder"), slice=space)
+
+
+def test_answers_name_an_offered_folder(unseen, gate):
+    """No trained name comes back where it is not offered, in the seed's 15 cases neither."""
+    first, *others = unseen.values()
+    rows = first.rows + tuple(row for other in others for row in other.rows)
+    measured = replace(first, rows=rows).out_of_enum_rate()
+    gate("out_of_enum_rate", replace(measured, evaluation=None), slice="unseen folders")
+
+
+def test_old_folders_under_new_names(evaluation, system_under_test, ask, gate):
+    """Same rows, same descriptions, other names: what accuracy the names alone were worth."""
+    task = renamed(system_under_test.task, "folder", FRESH)
+    examples = [row.example for row in evaluation.clean_rows[:RENAMED_ROWS]]
+    again = ask("renamed-folders", relabelled(examples, "folder", FRESH), task=task)
+    gate("renamed_folders_loss", accuracy_lost("folder", (evaluation, again)))
+
+
+def test_new_folder_beside_trained_ones(unseen, system_under_test, ask, gate):
+    """One new folder among the four: do the trained names pull its notifications away?
+
+    The same cases are asked with fresh names for the four; what is lost when the trained names
+    come back is the name bias.
+    """
+    task = system_under_test.task
+    trained = {str(value.value): value.description for value in task.fields["folder"].values}
+    asked = []
+    for space, evaluated in unseen.items():
+        for name in CUSTOM:
+            if space not in SPACES or name not in SPACES[space]:
+                continue
+            examples = [r.example for r in evaluated.rows if r.example.labels["folder"] == name]
+            beside = with_values(task, "folder", trained | {name: SPACES[space][name]})
+            fresh = renamed(beside, "folder", FRESH)
+            asked.append(
+                (
+                    ask(f"fresh-beside-{name.lower()}", examples, task=fresh),
+                    ask(f"trained-beside-{name.lower()}", examples, task=beside),
+                )
+            )
+    gate("folder_name_bias", accuracy_lost("folder", *asked))
