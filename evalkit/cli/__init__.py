@@ -15,6 +15,7 @@ from evalkit.cli.common import PytestCode
 from evalkit.cli.data import data
 from evalkit.cli.export import export
 from evalkit.cli.grammar import grammar
+from evalkit.cli.init import init
 from evalkit.cli.runs import baseline, compare, gate, parity
 from evalkit.cli.shelf import fetch, systems
 from evalkit.cli.train import train
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (systems, fetch, train, export, gate, compare, parity, grammar):
+for command in (init, systems, fetch, train, export, gate, compare, parity, grammar):
     app.command()(command)
 app.add_typer(baseline, name="baseline")
 app.add_typer(data, name="data")

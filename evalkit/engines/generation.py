@@ -202,9 +202,10 @@ class PrefixCache:
             ids = torch.tensor([list(prefix)], device=self.model.device)
             self.model.hidden(ids, places, places, self._cache)
             self._ids = tuple(prefix)
-        for number, layer in enumerate(self._cache.layers):
+        held: Any
+        for number, held in enumerate(self._cache.layers):
             shape = (count, -1, -1, -1)
-            cache.update(layer.keys.expand(shape), layer.values.expand(shape), number)
+            cache.update(held.keys.expand(shape), held.values.expand(shape), number)
         return cache
 
 

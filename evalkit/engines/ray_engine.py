@@ -7,6 +7,7 @@ and its requests go to another; requests that cost several workers their lives a
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,6 +48,9 @@ class _Worker:
         if self.engine is None:
             self.engine = self.build()
         return self.engine
+
+    def pid(self) -> int:
+        return os.getpid()
 
     def describe(self) -> dict[str, str | int]:
         return dict(self.load().describe())

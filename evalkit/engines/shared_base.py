@@ -129,7 +129,7 @@ def _lora_layers(model: torch.nn.Module) -> list[Any]:
     return [module for module in model.modules() if isinstance(module, LoraLayer)]
 
 
-def mergeable_layers(model: torch.nn.Module, name: str) -> list[Any]:
+def mergeable_layers(model: PreTrainedModel, name: str) -> list[Any]:
     """The layers in which adding an adapter's product to the weight is all it does.
 
     Not those with 4-bit weights, nor heads and embeddings, whose weight others may use as well.

@@ -32,6 +32,9 @@ SLACK_TOKENS = 32
 a code fence or a few words, not for an essay."""
 
 
+Answers = Sequence[tuple[int, "Choice | Continuation"]]
+
+
 class TransformersEngine:
     """The answers of one model (base, or base with adapter)."""
 
@@ -101,10 +104,12 @@ class TransformersEngine:
                 return
             seconds = (time.perf_counter() - started) / len(batch)
             for index, said in batch:
-                make = self._chosen if isinstance(said, Choice) else self._completion
-                yield requests[index].id, make(jobs[index], said, seconds)
+                if isinstance(said, Choice):
+                    yield requests[index].id, self._chosen(jobs[index], said, seconds)
+                else:
+                    yield requests[index].id, self._completion(jobs[index], said, seconds)
 
-    def _greedy(self, jobs: Sequence[Job]) -> Iterator[list[tuple[int, Continuation]]]:
+    def _greedy(self, jobs: Sequence[Job]) -> Iterator[Answers]:
         for batch in continue_greedily(
             self.causal, jobs, self.chat.stop_ids, self.room, self.prefixes, self.habits
         ):
@@ -112,7 +117,7 @@ class TransformersEngine:
             self.passes += sum(said.passes for said in {id(s): s for _, s in batch}.values())
             yield batch
 
-    def _choices(self, jobs: Sequence[Job]) -> Iterator[list[tuple[int, Choice]]]:
+    def _choices(self, jobs: Sequence[Job]) -> Iterator[Answers]:
         if any(job.drafts is None for job in jobs):
             raise UserError(
                 "This task has too many possible answers to weigh each of them. Leave out "

@@ -72,7 +72,7 @@ def check(probe: Probe, text: str) -> Checked:
         case CodeProbe():
             return _check_code(probe, said)
         case HaikuProbe():
-            return _check_haiku(said)
+            return _check_haiku(probe, said)
         case TranslationProbe():
             return _check_translation(probe, said)
         case OpenProbe():
@@ -163,10 +163,11 @@ def _same(value: Any, wanted: Any) -> bool:
     return bool(value == wanted)
 
 
-def _check_haiku(said: str) -> Checked:
-    stanzas = _stanzas(said)
+def _check_haiku(probe: HaikuProbe, said: str) -> Checked:
+    given = fold(probe.prompt)  # may hold an example
+    stanzas = [s for s in _stanzas(said) if not all(fold(line) in given for line in s)]
     if not stanzas:
-        return Checked(False, "no three lines together")
+        return Checked(False, "no three lines of its own together")
     counts = [[count_syllables(line) for line in lines] for lines in stanzas]
     for found in counts:
         if all(abs(n - w) <= _TOLERANCE for n, w in zip(found, _SYLLABLES, strict=True)):
@@ -222,8 +223,9 @@ def _f1(said: Sequence[str], wanted: Sequence[str]) -> float:
 
 def _check_open(probe: OpenProbe, said: str) -> Checked:
     words = tokens(said)
-    if len(set(words)) < probe.least_words:
-        return Checked(False, f"{len(set(words))} different words")
+    own = len(set(words) - set(tokens(probe.prompt)))
+    if own < probe.least_words:
+        return Checked(False, f"{own} words of its own")
     if repeats(words):
         return Checked(False, "goes round in circles")
     hit = [k for k in probe.keywords if _holds(words, tokens(k), begins=True)]

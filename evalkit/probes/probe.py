@@ -87,7 +87,7 @@ class OpenProbe(_Probe):
     """Words, or beginnings of words, of which enough have to occur."""
     least_keywords: int = 2
     least_words: int = 8
-    """How many different words an answer has at least."""
+    """How many different words an answer has at least that are not in the prompt."""
 
 
 Probe = FactProbe | ArithmeticProbe | CodeProbe | HaikuProbe | TranslationProbe | OpenProbe

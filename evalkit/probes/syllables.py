@@ -18,8 +18,8 @@ _SILENT = re.compile(
 """Vowels that are written and not spoken."""
 _PARTED = re.compile(
     r"(?<![aeiouy])i(?:a(?!ge|l$|n$|ns$|lly$|te)|um|us$|ous(?<!cious)(?<!tious)(?<!gious))"
-    r"|eo(?!u)(?!n$)|[^cgst]ia[nl]|[^stcg]io|i[ae]nt|iet|u[ae]t|ua[lt]|uou|ea(?:te|tor|r$(?<=inear))"
-    r"|[aeiouy]ing$|ism$|[^aeiou]ie(?:st|r)$|idea|[aeou]y[aeio]|[^aeiou]yo"
+    r"|eo(?!u)(?!n$)|[^cgst]ia[nl]|[^stcg]io|i[ae]nt|iet|u[ae]t|ua[lrt]|uou|ea(?:te|tor|r$(?<=inear))"
+    r"|[aeiouy]ing$|ism$|[^aeiou]ie(?:st|r)$|idea|[aeou]y[aeio](?<!^eye)|[^aeiou]yo"
 )
 """Neighbouring vowels that are spoken apart."""
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit import metrics
-from evalkit.errors import InsufficientData
+from evalkit.errors import UserError
 from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, check_same_rows, pair
 from evalkit.evaluation.rows import groups_of
 from evalkit.records import Estimate
@@ -56,8 +56,7 @@ def compare_answers(first: Evaluation, second: Evaluation) -> Parity:
     """Hold two runs on the same rows against each other, answer by answer.
 
     Raises:
-        UserError: they are of different test sets.
-        InsufficientData: no row was answered by both.
+        UserError: they are of different test sets, or have no row in common.
     """
     lost = {*first.record.get("unanswered", {}), *second.record.get("unanswered", {})}
     first, second = (
@@ -67,7 +66,7 @@ def compare_answers(first: Evaluation, second: Evaluation) -> Parity:
     check_same_rows(first.examples, second.examples, (f"'{first.system}'", f"'{second.system}'"))
     pairs = list(zip(*pair(first.rows, second.rows), strict=True))
     if not pairs:
-        raise InsufficientData("parity: no row was answered by both")
+        raise UserError(f"No row was answered by both '{first.system}' and '{second.system}'.")
     groups = groups_of([row for row, _ in pairs])
 
     def share(name: str, differ: list[bool]) -> Estimate:

@@ -68,7 +68,7 @@ def sheet_to_terminal(sheet: Sheet) -> list[RenderableType]:
             table.add_column(column, justify="left" if left else "right", overflow="fold")
         for row in grid.rows:
             table.add_row(*(Text(printable(cell, WIDEST_CELL)) for cell in row))
-        shown += [Text(f"{grid.title}:"), table]
+        shown += [Text(f"{printable(grid.title)}:"), table]
     return shown
 
 
@@ -85,13 +85,13 @@ def sheet_to_markdown(sheet: Sheet, pictures: Mapping[str, str], remark: str = "
 
 
 def _markdown(sheet: Sheet, pictures: Mapping[str, str], remark: str) -> Iterator[str]:
-    yield from (f"# {escaped(sheet.title)}", "")
+    yield from (f"# {escaped(printable(sheet.title))}", "")
     for line in sheet.lines:
         yield f"- {escaped(printable(line, 1000))}"
     if remark:
         yield f"- {escaped(remark)}"
     for grid in sheet.grids:
-        yield from ("", f"## {escaped(grid.title)}", "")
+        yield from ("", f"## {escaped(printable(grid.title))}", "")
         yield _row(grid.columns)
         yield _row(["---"] * len(grid.columns), escape=False)
         for row in grid.rows:
@@ -100,7 +100,7 @@ def _markdown(sheet: Sheet, pictures: Mapping[str, str], remark: str) -> Iterato
         if chart.name in pictures:
             # Angle brackets let the name hold spaces and brackets.
             file = re.sub(r"([\\<>])", r"\\\1", pictures[chart.name])
-            yield from ("", f"![{escaped(chart.title)}](<{file}>)")
+            yield from ("", f"![{escaped(printable(chart.title))}](<{file}>)")
 
 
 def escaped(text: str) -> str:

@@ -108,10 +108,10 @@ def release_table(release: Release) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    table.add_column("gate", no_wrap=True)
+    table.add_column("gate", overflow="fold")
     for heading in ("value", "n", "95%", "needs", "drop", *(["all rows"] if both else [])):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict")
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for verdict in release.verdicts:
         outcome = Text(verdict.outcome.upper(), style=STYLES[verdict.outcome])
         if verdict.outcome is not Outcome.INCONCLUSIVE and verdict.note:
@@ -202,6 +202,9 @@ def release_report(release: Release, evaluation: Evaluation, run: str) -> list[R
         for regression in release.regressions
     ]
     shown += [Text(f"note: {printable(note, 200)}") for note in (*data["notes"], *record["notes"])]
+    for why in dict.fromkeys(release.excused.values()):
+        names = [name for name, said in release.excused.items() if said == why]
+        shown.append(Text(f"does not apply, as {why}: {', '.join(names)}"))
     shown.append(closing_line(release))
     return shown
 

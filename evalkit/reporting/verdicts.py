@@ -24,6 +24,7 @@ def verdicts_to_json(
         "partial": release.partial,
         "faults": list(release.faults),
         "not_judged": list(release.not_judged),
+        "does_not_apply": dict(release.excused),
         "regressions": [
             {"gate": r.label, "p_value_holm": r.p_value, "baseline": contest_to_json(r.contest)}
             for r in release.regressions

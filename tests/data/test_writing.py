@@ -44,10 +44,15 @@ def test_what_is_there_is_replaced_only_on_request(source, tmp_path):
 def test_all_files_come_at_once_and_none_where_it_breaks_off(tmp_path):
     one, two = tmp_path / "deep" / "one", tmp_path / "two"
     two.write_text("before")
-    with pytest.raises(KeyboardInterrupt), written_whole([one, two]) as (first, second):
-        first.write_text("half")
-        second.write_text("half")
-        raise KeyboardInterrupt
+
+    def break_off():
+        with written_whole([one, two]) as (first, second):
+            first.write_text("half")
+            second.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        break_off()
     assert two.read_text() == "before"
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["deep", "two"]
     with written_whole([one, two]) as (first, second):

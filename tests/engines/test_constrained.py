@@ -117,9 +117,7 @@ def test_the_winner_is_not_always_the_greedy_path():
     assert 0 < sum(said) < len(said)
 
 
-@given(
-    st.lists(st.lists(st.integers(0, 3), max_size=5), min_size=1, max_size=9, unique_by=tuple)
-)
+@given(st.lists(st.lists(st.integers(0, 3), max_size=5), min_size=1, max_size=9, unique_by=tuple))
 def test_a_tree_holds_every_beginning_once(found: list[list[int]]):
     answers = [Answer({"x": i}, "") for i in range(len(found))]
     tree = Tree(Drafts(answers, [[*f, END + 6] for f in found]))

@@ -218,6 +218,7 @@ def test_a_system_answers(base: Path, tmp_path: Path, quantization: str):
         "dtype": "float32",
         "head_dtype": "float32",
         "batch_size": 2,
+        "adapter": "merged" if quantization == "none" else "attached",
         "decoding": "free",
     }
     longest = system.format.render(system.task, longest_labels(system.task), {})

@@ -74,7 +74,7 @@ INPUTS = ("Standup at 10", "", "a <escape> b", "<<end_function_call>", "飞书�
 
 def canonical(task: Task, name: str, text: str = INPUTS[0]) -> list[str]:
     inputs = dict.fromkeys(task.inputs, text)
-    return [FORMATS[name].render(task, labels, inputs) for labels in canonical_labels(task)]
+    return [FORMATS[name].render(task, labels, inputs) for labels in canonical_labels(task, 1000)]
 
 
 @pytest.mark.parametrize(("task", "name"), PAIRS)

@@ -101,6 +101,7 @@ TEA = OpenProbe(id="o", prompt="?", kind=Kind.OPEN, keywords=("tea", "boil", "cu
             False,
         ),
         (TEA, "First boil some water, then pour it over the tea and wait.", True),
+        (TEA, "Boil one cup of tea.", False),
         (TEA, "Tea.", False),
         (TEA, "I would like to talk about the history of the steam engine.", False),
         (TEA, "Boil the tea in a cup. " * 12, False),
@@ -181,8 +182,7 @@ def test_a_classification_passes_no_probe(probe):
 
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.id)
 def test_repeating_the_question_passes_no_probe(probe):
-    if probe.id != "haiku-02" and "Cold rain" not in probe.prompt and probe.kind is not Kind.OPEN:
-        assert not check(probe, probe.prompt).passed
+    assert not check(probe, probe.prompt).passed
 
 
 @pytest.mark.parametrize("text", CLASSIFICATIONS.values(), ids=list(CLASSIFICATIONS))

@@ -67,7 +67,7 @@ HARM = {
     "reaches for C": ("import ctypes\nctypes.CDLL(None).fork()", Stop.NATIVE),
     "lifts its limits": ("import resource", Stop.NATIVE),
     "allocates 10 GB": ("x = bytearray(10 * 1024 ** 3)", Stop.MEMORY),
-    "allocates bit by bit": ("x = []\nwhile True: x.append(' ' * 10 ** 7)", Stop.MEMORY),
+    "allocates bit by bit": ("x = []\nwhile True: x.append(' ' * 10 ** 8)", Stop.MEMORY),
     "prints 100 MB": ("for i in range(100): print('x' * 10 ** 6)", Stop.OUTPUT),
     "asks the kernel": ("import os\nos.stat('/etc')", Stop.SYSTEM_CALL),
     "aborts": ("import os\nos.abort()", Stop.SYSTEM_CALL),

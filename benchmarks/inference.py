@@ -1,0 +1,353 @@
+"""evalkit's engine against `model.generate` and lm-evaluation-harness, in one go.
+
+    pip install -c constraints.txt -e .[bench]
+    python benchmarks/inference.py --data fixtures/notifications/test.jsonl --limit 500
+    python benchmarks/inference.py --data ... --limit 2000 --device cuda --shape qwen3-0.6b
+
+Every side gets the same weights (the adapter merged into them), the same prompts, stop tokens,
+batch size and longest answer, and sorts its batches by length. Each runs in a process of its own,
+so that peak memory is its own; loading and a first small batch are not timed.
+
+`passes` counts the forward passes a row takes part in. `of peak` is the rate of the trunk's matrix
+products, padding included, as a share of the rate at which the machine multiplies large bf16
+matrices. Where answers differ from evalkit's, `margins` says how near those were to another: the
+least distance of a chosen token's logit from the next one's.
+
+`--shape qwen3-0.6b` makes a model of that size from random numbers and teaches it for a minute to
+answer with the labels of the rows, so that it writes what a trained model writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+
+from evalkit.data import load_dataset
+from evalkit.engines.chat import Chat, build_chat
+from evalkit.engines.loading import attach_adapter, choose_device, load_base, load_tokenizer
+from evalkit.engines.transformers_engine import SLACK_TOKENS, TransformersEngine
+from evalkit.environment import peak_memory
+from evalkit.evaluation import build_requests
+from evalkit.records import Request
+from evalkit.systems import System, load_system, missing_parts
+
+SIDES = {"evalkit": "evalkit", "generate": "model.generate", "lm-eval": "lm-eval"}
+SHAPES: dict[str, dict[str, int]] = {
+    "qwen3-0.6b": {
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+    },
+    # To try the script out.
+    "tiny": {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+    },
+}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+Answers = list[tuple[str, float | None]]
+"""Text and, where it is known, margin, in the order of the requests."""
+
+
+def requests_of(system: System, options: argparse.Namespace) -> list[Request]:
+    """What every side is asked."""
+    dataset = load_dataset(str(options.data), system.task, limit=options.limit)
+    return list(build_requests(system.task, system.format, dataset.examples))
+
+
+def prepare(system: System, options: argparse.Namespace, folder: Path) -> None:
+    """Write the weights that every side loads."""
+    if parts := missing_parts(system):
+        raise SystemExit("\n".join(parts))
+    assert system.source is not None
+    base = system.source.locate()
+    assert base is not None
+    tokenizer = load_tokenizer(base)
+    tokenizer.save_pretrained(folder)
+    device, dtype = choose_device(options.device), DTYPES[options.precision]
+    if options.shape == "system":
+        model: Any = load_base(base, device=torch.device("cpu"), dtype=dtype)
+        if system.adapter_folder:
+            model = attach_adapter(model, system.adapter_folder).merge_and_unload()  # type: ignore[operator]
+    else:
+        chat = build_chat(tokenizer)
+        torch.manual_seed(0)
+        # Qwen's own vocabulary is larger than this tokenizer's, and its head costs as much.
+        config = Qwen3Config(
+            vocab_size=151_936 if options.shape == "qwen3-0.6b" else len(tokenizer),
+            tie_word_embeddings=True,
+            eos_token_id=chat.end_of_answer,
+            **SHAPES[options.shape],
+        )
+        model = Qwen3ForCausalLM(config).to(device)
+        teach(model, chat, system, options)
+    model.to(dtype).save_pretrained(folder)
+
+
+def teach(model: Any, chat: Chat, system: System, options: argparse.Namespace) -> None:
+    """Teach a model of random numbers to write canonical answers."""
+    rows = load_dataset(str(options.data), system.task, limit=options.limit).examples
+    pairs = [
+        (
+            chat.encode_prompt(system.format.prompt(system.task, row.inputs)),
+            chat.encode_answer(system.format.render(system.task, row.labels, row.inputs)),
+        )
+        for row in rows
+    ]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=options.teaching_rate)
+    for step in range(options.teaching_steps):
+        batch = [pairs[(16 * step + i) % len(pairs)] for i in range(16)]
+        width = max(len(prompt) + len(answer) for prompt, answer in batch)
+        ids, labels = torch.zeros(2, len(batch), width, dtype=torch.long, device=model.device)
+        labels -= 100
+        for i, (prompt, answer) in enumerate(batch):
+            end = len(prompt) + len(answer)
+            ids[i, :end] = torch.tensor(prompt + answer)
+            labels[i, len(prompt) : end] = torch.tensor(answer)
+        model(input_ids=ids, labels=labels).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+
+
+def with_evalkit(
+    model: PreTrainedModel, chat: Chat, batch_size: int
+) -> Callable[[Sequence[Request]], Answers]:
+    """Answer with evalkit's engine."""
+    engine = TransformersEngine(model, chat, batch_size)
+
+    def answer(requests: Sequence[Request]) -> Answers:
+        found = dict(engine.complete(requests))
+        return [(found[r.id].text, found[r.id].margin) for r in requests]
+
+    return answer
+
+
+def with_generate(
+    model: PreTrainedModel, chat: Chat, batch_size: int
+) -> Callable[[Sequence[Request]], Answers]:
+    """Answer with `model.generate` on left-padded batches, longest prompts first."""
+    generate: Any = model.generate
+
+    def answer(requests: Sequence[Request]) -> Answers:
+        prompts = [chat.encode_prompt(request.prompt) for request in requests]
+        order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+        texts: dict[int, str] = {}
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            width = max(len(prompts[i]) for i in batch)
+            gaps = [width - len(prompts[i]) for i in batch]
+            padded = [
+                [chat.end_of_answer] * g + prompts[i] for g, i in zip(gaps, batch, strict=True)
+            ]
+            out = generate(
+                input_ids=torch.tensor(padded, device=model.device),
+                attention_mask=torch.tensor(
+                    [[0] * g + [1] * (width - g) for g in gaps], device=model.device
+                ),
+                do_sample=False,
+                max_new_tokens=longest(chat, requests),
+                eos_token_id=sorted(chat.stop_ids),
+                pad_token_id=chat.end_of_answer,
+            )
+            for i, ids in zip(batch, out[:, width:].tolist(), strict=True):
+                stop = next((at for at, t in enumerate(ids) if t in chat.stop_ids), len(ids))
+                texts[i] = chat.decode(ids[:stop])
+        return [(texts[i], None) for i in range(len(requests))]
+
+    return answer
+
+
+def with_lm_eval(
+    model: PreTrainedModel, chat: Chat, batch_size: int
+) -> Callable[[Sequence[Request]], Answers]:
+    """Answer with lm-evaluation-harness: a task of these prompts, made on the spot."""
+    import datasets
+    from lm_eval import simple_evaluate  # type: ignore[import-not-found, unused-ignore]
+    from lm_eval.api.task import (  # type: ignore[import-not-found, unused-ignore]
+        ConfigurableTask,
+    )
+    from lm_eval.models.huggingface import (  # type: ignore[import-not-found, unused-ignore]
+        HFLM,
+    )
+
+    harness = HFLM(
+        pretrained=model,
+        tokenizer=chat.tokenizer,
+        batch_size=batch_size,
+        device=str(model.device),
+        add_bos_token=False,
+    )
+    stops = [chat.decode([token]) for token in sorted(chat.stop_ids)]
+
+    def answer(requests: Sequence[Request]) -> Answers:
+        texts = ["".join(s.text for s in chat.layout(request.prompt)) for request in requests]
+        for text, request in zip(texts, requests, strict=True):
+            assert harness.tok_encode(text) == chat.encode_prompt(request.prompt), "same tokens"
+        rows = [{"prompt": text, "answer": ""} for text in texts]
+        task = ConfigurableTask(
+            config={
+                "task": "same_prompts",
+                "custom_dataset": lambda **_: {"test": datasets.Dataset.from_list(rows)},
+                "test_split": "test",
+                "output_type": "generate_until",
+                "doc_to_text": "{{prompt}}",
+                "doc_to_target": "{{answer}}",
+                "target_delimiter": "",
+                "generation_kwargs": {
+                    "until": stops,
+                    "max_gen_toks": longest(chat, requests),
+                    "do_sample": False,
+                },
+                "metric_list": [{"metric": "exact_match"}],
+            }
+        )
+        found = simple_evaluate(model=harness, tasks=[task], bootstrap_iters=0)
+        assert found is not None
+        samples = sorted(found["samples"]["same_prompts"], key=lambda sample: sample["doc_id"])
+        return [(sample["resps"][0][0], None) for sample in samples]
+
+    return answer
+
+
+def longest(chat: Chat, requests: Sequence[Request]) -> int:
+    """How many tokens an answer may have."""
+    return max(len(chat.encode_answer(r.longest_answer)) for r in requests) + SLACK_TOKENS
+
+
+def run_side(side: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """One side's answers and figures."""
+    device = choose_device(options.device)
+    model = load_base(folder, device=device, dtype=DTYPES[options.precision])
+    config = model.generation_config
+    eos = config.eos_token_id if config else None
+    ends = [] if eos is None else eos if isinstance(eos, list) else [eos]
+    chat = build_chat(load_tokenizer(folder), ends)
+    made = {"evalkit": with_evalkit, "generate": with_generate, "lm-eval": with_lm_eval}
+    answer = made[side](model, chat, options.batch_size)
+    requests = requests_of(load_system(options.model), options)
+    answer(requests[:2])
+    passes = tokens = 0
+
+    def count(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        nonlocal passes, tokens
+        ids = named.get("input_ids", arguments[0] if arguments else None)
+        passes += ids.shape[0]
+        tokens += ids.numel()
+
+    trunk: Any = model.base_model
+    trunk.register_forward_pre_hook(count, with_kwargs=True)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    started = time.perf_counter()
+    answers = answer(requests)
+    seconds = time.perf_counter() - started
+    weights = sum(m.weight.numel() for m in trunk.modules() if type(m) is torch.nn.Linear)
+    return {
+        "answers": answers,
+        "seconds": seconds,
+        "passes": passes / len(requests),
+        "work": 2 * weights * tokens,
+        "memory": peak_memory(),
+    }
+
+
+def matmul_rate(device: torch.device) -> float:
+    """bf16 operations per second of a large matrix product; the best of five."""
+    size = 8192 if device.type == "cuda" else 4096
+    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        (a @ b)[0, 0].item()
+        seconds.append(time.perf_counter() - started)
+    return float(2 * size**3 / min(seconds))
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, default=Path("fixtures/notifications/test.jsonl"))
+    parser.add_argument("--limit", type=int, default=500)
+    parser.add_argument("--model", default="smollm2-3level", help="a system")
+    parser.add_argument("--shape", default="system", choices=["system", *SHAPES])
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--precision", default="bf16", choices=list(DTYPES))
+    parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
+    parser.add_argument("--teaching-steps", type=int, default=300)
+    parser.add_argument("--teaching-rate", type=float, default=2e-4)
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--weights", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run every side and print them one below the other."""
+    options = parsed()
+    if options.side:
+        found = run_side(options.side, options.weights, options)
+        # lm-eval writes to standard output.
+        (options.weights / f"{options.side}.json").write_text(json.dumps(found))
+        return
+    show = Console(highlight=False, soft_wrap=True).print
+    rate = matmul_rate(choose_device(options.device))
+    show(f"bf16 matrix products: {rate / 1e9:,.0f} GFLOP/s")
+    show(
+        f"{'':16} {'rows/s':>8} {'ratio':>6} {'passes':>7} {'peak GB':>8} {'of peak':>8} "
+        f"{'differ':>7}  margins"
+    )
+    ours: dict[str, Any] | None = None
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        prepare(load_system(options.model), options, folder)
+        for side in options.sides:
+            command = [sys.executable, __file__, *sys.argv[1:], "--side", side, "--weights", place]
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            if done.returncode:
+                last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+                show(f"{SIDES[side]:16} did not run: {last}", markup=False)
+                continue
+            found = json.loads((folder / f"{side}.json").read_text())
+            ours = found if side == "evalkit" else ours
+            show(line(SIDES[side], found, ours, rate))
+
+
+def line(name: str, found: dict[str, Any], ours: dict[str, Any] | None, rate: float) -> str:
+    """One side's figures; `ratio` is how many times as fast evalkit is."""
+    rows = len(found["answers"])
+    memory = found["memory"].get("cuda", found["memory"].get("process", 0)) / 1e9
+    text = f"{name:16} {rows / found['seconds']:8.2f}"
+    text += f" {found['seconds'] / ours['seconds']:6.2f}" if ours else f" {'':6}"
+    text += f" {found['passes']:7.2f} {memory:8.2f} {found['work'] / found['seconds'] / rate:8.0%}"
+    if ours is None or found is ours:
+        return text
+    margins = sorted(
+        our[1]
+        for our, their in zip(ours["answers"], found["answers"], strict=True)
+        if our[0].strip() != their[0].strip()
+    )
+    return f"{text} {len(margins):7}  {' '.join(f'{margin:.3f}' for margin in margins)}"
+
+
+if __name__ == "__main__":
+    main()

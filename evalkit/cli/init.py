@@ -1,0 +1,44 @@
+"""`evalkit init`: the skeleton of a task of one's own."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalkit.errors import UserError
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]
+
+
+def init(folder: Folder) -> None:
+    """Write a task of your own to start from: task, rows, two systems, suites and criteria."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file. Name a new folder.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty. Name a new folder, so that nothing is lost.")
+    ignored = shutil.ignore_patterns("__pycache__", ".*")
+    try:
+        with as_file(files("evalkit") / "skeleton") as skeleton:
+            # Not the files' modes: an installed package may be read-only.
+            shutil.copytree(
+                skeleton,
+                folder,
+                ignore=ignored,
+                copy_function=shutil.copyfile,
+                dirs_exist_ok=True,
+            )
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror or error}.") from error
+    typer.echo(f"{folder}/ is ready. Next, as its README.md says:")
+    for line in (
+        f"cd {folder}",
+        "evalkit fetch demo",
+        "evalkit train tfidf-demo",
+        "evalkit train demo",
+        "pytest suites/ --model demo",
+    ):
+        typer.echo(f"  {line}")

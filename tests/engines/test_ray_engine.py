@@ -1,0 +1,180 @@
+"""The engine on a Ray cluster of two workers, on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.engines.places import Cluster
+from evalkit.engines.ray_engine import MOST_TRIES, RayEngine
+from evalkit.errors import UserError
+from evalkit.evaluation.evaluation import build_requests
+from evalkit.records import Completion, Example, FinishReason, Prompt, Request, Unanswered
+from evalkit.systems import System, load_system
+from tiny_models import save_base
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'evalkit[ray]'")
+
+OPTIONS = EngineOptions(device="cpu", precision="fp32", batch_size=2)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """Two processors and no more memory than prompts take."""
+    ray.init(
+        address="local",
+        num_cpus=2,
+        object_store_memory=100_000_000,
+        include_dashboard=False,
+        logging_level="ERROR",
+        log_to_driver=False,
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("tiny")
+    save_base(made / "base")
+    return made
+
+
+def system(folder: Path, engine: str, more: str = "") -> System:
+    (folder / "system.toml").write_text(
+        'task = "notifications-3level"\nformat = "json"\nadapter = false\n'
+        f'base = "./base"\nengine = "{engine}"\n{more}'
+    )
+    return load_system(folder)
+
+
+def tiny_requests(made: System, count: int) -> list[Request]:
+    texts = ("The build is red.", "Your parcel arrives today.", "飞书：会议", "x" * 40)
+    examples = [
+        Example(
+            f"r{n}",
+            {"app_name": "Slack", "title": f"#{n}", "body": texts[n % 4]},
+            {"folder": "Work", "priority": 1},
+        )
+        for n in range(count)
+    ]
+    return list(build_requests(made.task, made.format, examples))
+
+
+def without_time(answers: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    return {
+        name: (said.text, said.token_ids, said.finish_reason, said.prompt_tokens)
+        for name, said in answers.items()
+    }
+
+
+@pytest.mark.usefixtures("cluster")
+def test_the_same_answers_as_without_a_cluster_though_a_worker_is_killed(folder: Path):
+    alone = system(folder, "transformers")
+    requests = tiny_requests(alone, 18)
+    here = build_engine(alone, OPTIONS)
+    expected = dict(here.complete(requests))
+
+    spread = build_engine(system(folder, "ray", "[ray]\nworkers = 2\n"), OPTIONS)
+    assert isinstance(spread, RayEngine)
+    prompt = requests[0].prompt
+    assert spread.prompt_sha256(prompt) == here.prompt_sha256(prompt)
+    assert spread.describe() == {
+        **here.describe(),
+        "engine": "ray: transformers",
+        "workers": 2,
+    }
+    pids = [ray.get(worker.pid.remote()) for worker in spread.workers]
+    assert len({*pids, os.getpid()}) == 3
+    found: dict[str, Any] = {}
+    for name, said in spread.complete(requests):
+        assert name not in found
+        found[name] = said
+        if len(found) == 1:
+            os.kill(pids[1], signal.SIGKILL)
+    assert sorted(found) == sorted(expected)
+    assert without_time(found) == without_time(expected)
+    margins = {name: said.margin for name, said in expected.items()}
+    assert {name: said.margin for name, said in found.items()} == pytest.approx(margins, abs=1e-5)
+    spread.close()
+
+
+class Deadly:
+    """Answers with the id, and dies over one."""
+
+    def complete(self, requests: Sequence[Request]) -> Iterator[tuple[str, Completion]]:
+        for request in requests:
+            if request.id == "poison":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if request.id == "fault":
+                raise ZeroDivisionError("a fault of the engine")
+            yield request.id, Completion(request.id, FinishReason.STOP)
+
+    def describe(self) -> dict[str, str | int]:
+        raise UserError("no such weights")
+
+    def prompt_sha256(self, prompt: Prompt) -> str:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return ""
+
+
+def deadly() -> Callable[[], Deadly]:
+    """Sent by value: the workers cannot import this module."""
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    return Deadly
+
+
+def request(name: str) -> Request:
+    return Request(name, Prompt("Sort it.", ()), {}, "")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_request_that_kills_every_worker_is_given_up_and_no_other():
+    engine = RayEngine(deadly(), Cluster(workers=2), 2)
+    names = ["a", "b", "c", "poison", "e", "f", "g"]
+    found = dict(engine.complete([request(name) for name in names]))
+    engine.close()
+    lost = {name: said for name, said in found.items() if isinstance(said, Unanswered)}
+    assert set(lost) == {"c", "poison"}
+    assert lost["poison"].why.startswith(f"{MOST_TRIES} workers died over it: ")
+    assert {found[name].text for name in found if name not in lost} == {"a", "b", "e", "f", "g"}
+
+
+@pytest.mark.usefixtures("cluster")
+def test_faults_of_the_engine_are_no_deaths():
+    engine = RayEngine(deadly(), Cluster(workers=1), 2)
+    with pytest.raises(UserError) as caught:
+        engine.describe()
+    assert str(caught.value) == "no such weights"
+    with pytest.raises(ZeroDivisionError):
+        list(engine.complete([request("fault")]))
+    with pytest.raises(UserError, match="No worker of the Ray cluster stays alive"):
+        engine.prompt_sha256(Prompt("Sort it.", ()))
+    engine.close()
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("table", [Cluster(workers=3), Cluster(workers=1, gpus=1)])
+def test_a_cluster_that_is_too_small_is_said_so_at_once(table: Cluster):
+    with pytest.raises(UserError, match="do not fit on the Ray cluster, which has"):
+        RayEngine(deadly(), table, 2)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_no_requests():
+    engine = RayEngine(deadly(), Cluster(workers=1), 2)
+    assert list(engine.complete([])) == []
+    engine.close()
+
+
+def test_ray_needs_weights(tmp_path: Path):
+    (tmp_path / "system.toml").write_text('task = "intents"\nformat = "labels"\nengine = "ray"\n')
+    with pytest.raises(UserError, match="engine 'ray' needs base"):
+        load_system(tmp_path)
