@@ -43,7 +43,7 @@ from evalkit.records import Request
 from evalkit.systems import System, load_system, missing_parts
 
 SIDES = {"evalkit": "evalkit", "generate": "model.generate", "lm-eval": "lm-eval"}
-SHAPES: dict[str, dict[str, int]] = {
+SHAPES: dict[str, dict[str, Any]] = {
     "qwen3-0.6b": {
         "hidden_size": 1024,
         "intermediate_size": 3072,
@@ -97,7 +97,8 @@ def prepare(system: System, options: argparse.Namespace, folder: Path) -> None:
             eos_token_id=chat.end_of_answer,
             **SHAPES[options.shape],
         )
-        model = Qwen3ForCausalLM(config).to(device)
+        model = Qwen3ForCausalLM(config)
+        model.to(device)
         teach(model, chat, system, options)
     model.to(dtype).save_pretrained(folder)
 
@@ -181,14 +182,10 @@ def with_lm_eval(
     model: PreTrainedModel, chat: Chat, batch_size: int
 ) -> Callable[[Sequence[Request]], Answers]:
     """Answer with lm-evaluation-harness: a task of these prompts, made on the spot."""
-    import datasets
-    from lm_eval import simple_evaluate  # type: ignore[import-not-found, unused-ignore]
-    from lm_eval.api.task import (  # type: ignore[import-not-found, unused-ignore]
-        ConfigurableTask,
-    )
-    from lm_eval.models.huggingface import (  # type: ignore[import-not-found, unused-ignore]
-        HFLM,
-    )
+    import datasets  # type: ignore[import-untyped]
+    from lm_eval import simple_evaluate
+    from lm_eval.api.task import ConfigurableTask
+    from lm_eval.models.huggingface import HFLM
 
     harness = HFLM(
         pretrained=model,
@@ -250,7 +247,7 @@ def run_side(side: str, folder: Path, options: argparse.Namespace) -> dict[str, 
 
     def count(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         nonlocal passes, tokens
-        ids = named.get("input_ids", arguments[0] if arguments else None)
+        ids: Any = named.get("input_ids", arguments[0] if arguments else None)
         passes += ids.shape[0]
         tokens += ids.numel()
 

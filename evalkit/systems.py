@@ -120,14 +120,16 @@ class System:
 
         `live`: it can be asked something new, and does not only repeat what was recorded.
         `language_model`: it reads the prompt. `adapter`: it has one, on a base that can be
-        asked without it.
+        asked without it. `free_decoding`: it could have written anything.
         """
-        if self.config.engine == "replay":
-            return frozenset()
-        if self.is_baseline:
-            return frozenset({"live"})
-        has_adapter = self.adapter_folder is not None
-        return frozenset({"live", "language_model", *(["adapter"] if has_adapter else [])})
+        config = self.config
+        has = {
+            "live": config.engine != "replay",
+            "language_model": config.engine != "replay" and not self.is_baseline,
+            "adapter": config.engine == "transformers" and self.adapter_folder is not None,
+            "free_decoding": config.decoding == "free",
+        }
+        return frozenset(name for name, here in has.items() if here)
 
     @property
     def is_baseline(self) -> bool:

@@ -8,10 +8,12 @@ docs/forgetting.md tells how answers are checked.
 import pytest
 
 from evalkit import metrics
+from evalkit.errors import InsufficientData
 from evalkit.evaluation.forgetting import mean_divergence, passed_less
 from evalkit.formats import get_format
 from evalkit.probes import (
     Kind,
+    Stop,
     build_request,
     check,
     load_probes,
@@ -43,54 +45,44 @@ def check_once():
 
 @pytest.fixture
 def judged(answers, folder, check_once):
-    """Probes with what was said, and what is to be said of it: tuned, then base.
-
-    Probes that one of the two did not answer, or whose code cannot be confined on this system,
-    are left out of both.
-    """
+    """What was said to each probe that both answered: probe, text, tuned and base as checked."""
     probes = load_probes(folder / "probes.jsonl")
     requests = [build_request(probe) for probe in probes]
     tuned = answers("forgetting-tuned", requests)
     base = answers("forgetting-base", requests, adapter=False)
-    pairs = [
-        (probe, tuned[probe.id].text, base[probe.id].text)
-        for probe in probes
-        if probe.id in tuned and probe.id in base
+    return [
+        (p, tuned[p.id].text, check_once(p, tuned[p.id].text), check_once(p, base[p.id].text))
+        for p in probes
+        if p.id in tuned and p.id in base
     ]
-    rows = [(p, ours, check_once(p, ours), check_once(p, theirs)) for p, ours, theirs in pairs]
-    return [row for row in rows if None not in (row[2].passed, row[3].passed)]
 
 
-def loss(rows, asked):
-    """By how much fewer of the probes are passed with the adapter than without it."""
-    base, tuned = [row[3].passed for row in rows], [row[2].passed for row in rows]
-    return passed_less(base, tuned, asked)
-
-
-def show(request, rows):
-    """Put what was lost, and what could be done before, beside a failure."""
-    tuned, base = (sum(row[place].passed for row in rows) for place in (2, 3))
-    lines = [f"of {len(rows)} probes: {tuned} passed, {base} by the base"]
-    lines += [
-        f"{probe.id}: {ours.why}; said {said[:120]!r}"
-        for probe, said, ours, theirs in rows
-        if theirs.passed and not ours.passed
-    ]
-    request.node.add_report_section("call", "lost probes", "\n".join(lines))
+def hold(gate, request, rows, name, **slice_name):
+    """Hold the loss on some probes against a criterion, with what was lost beside a failure."""
+    told = [row for row in rows if None not in (row[2].passed, row[3].passed)]
+    if rows and not told:
+        why = next(checked.why for row in rows for checked in row[2:] if checked.passed is None)
+        raise InsufficientData(f"{name}: {why}")
+    tuned, base = [row[2].passed for row in told], [row[3].passed for row in told]
+    lines = [f"of {len(told)} probes: {sum(tuned)} passed, {sum(base)} by the base"]
+    for probe, said, ours, theirs in rows:
+        contained = ours.stopped not in (None, Stop.ERROR)
+        if ours.passed is None or contained or (theirs.passed and not ours.passed):
+            lines.append(f"{probe.id}: {ours.why}; said {said[:120]!r}")
+    request.node.add_report_section("call", "probes", "\n".join(lines))
+    gate(name, passed_less(base, tuned, name), **slice_name)
 
 
 def test_general_abilities_are_kept(judged, gate, request):
     """Facts, sums, code, haiku, translations and open questions, all together."""
-    show(request, judged)
-    gate("forgetting", loss(judged, "forgetting"))
+    hold(gate, request, judged, "forgetting")
 
 
 @pytest.mark.parametrize("kind", [kind.value for kind in Kind])
 def test_no_ability_is_lost(judged, gate, request, kind):
     """No kind of probe is given up for the sake of the others."""
     rows = [row for row in judged if row[0].kind == kind]
-    show(request, rows)
-    gate("forgetting_by_kind", loss(rows, f"forgetting of {kind}"), slice=kind)
+    hold(gate, request, rows, "forgetting_by_kind", slice=kind)
 
 
 def test_general_prompts_are_not_classified(answers, folder, evaluation, gate):

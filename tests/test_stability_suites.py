@@ -105,8 +105,10 @@ def test_a_language_model_is_asked_again(project: Project) -> None:
     for way in ("one-by-one", "reversed", "padded"):
         for name in ("answer_instability", "clear_differences"):
             estimate = gates[f"{name}[{way}]"]["estimate"]
-            assert (estimate["successes"], estimate["n"]) == (0, 8)
-    result.stdout.fnmatch_lines(["*there is only one device here*"])
+            assert estimate["successes"] == 0
+            # In a padded batch the long row has one of the eight places.
+            assert estimate["n"] == (7 if way == "padded" else 8)
+    result.stdout.fnmatch_lines(["*there is no other device here*"])
 
 
 def test_a_baseline_is_not_asked_again(project: Project) -> None:

@@ -23,11 +23,11 @@ from evalkit.records import Label
 from evalkit.tasks import Task
 
 NEAR_TIE = {"bfloat16": 0.25, "float16": 0.05, "float32": 0.001}
-"""Of two tokens whose logits are no farther apart, rounding may choose either.
+"""Of two tokens whose logits are less far apart, rounding may choose either.
 
-Rounding to bf16 moves a logit near 20 by up to 0.0625, and sums within the layers add to it:
-two tokens that move apart or together by one bf16 step each (0.125) are 0.25 nearer. The other
-types round finer by 8 and by 65,536; their bounds leave room for what the layers add.
+By the type that a model's layers compute in. Logits near 20 lie 0.125 apart in bf16; where
+rounding moves two of them by one such step each, they come 0.25 nearer. The other types round
+finer, by 8 and by 65,536, and their bounds leave room for what many layers add up to.
 """
 
 _NAMED = 10

@@ -32,7 +32,7 @@ class Policy(BaseModel):
     """With fewer cases the verdict is inconclusive, whatever the value."""
     task: str | None = None
     """The family of tasks that the criterion applies to; all by default."""
-    needs: tuple[Literal["live", "language_model", "adapter"], ...] = ()
+    needs: tuple[Literal["live", "language_model", "adapter", "free_decoding"], ...] = ()
     """What a system must be for the criterion to apply: see `System.abilities`."""
     why: str
     """The reason for the threshold, with its source."""

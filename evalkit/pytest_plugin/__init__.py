@@ -55,6 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         " suite or in a folder above it")  # fmt: skip
     add("--gate-mode", choices=("point", "strict"), default="point", help="point: the value"
         " decides (default); strict: the whole 95%% interval has to pass")  # fmt: skip
+    add("--decoding", choices=("free", "constrained"), help="constrained: the likeliest of the"
+        " task's answers, and none besides; as the system.toml says by default")  # fmt: skip
     add("--fresh", action="store_true", help="compute every answer again; by default what a"
         " system answered before, under the very same settings, is taken as it was")  # fmt: skip
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
@@ -66,8 +68,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the marks, and find the named systems at once: a typo should not wait."""
     for line in (
         "task(family): the suite is for tasks of this family",
-        "needs(ability): the suite is for systems that are `live`, a `language_model`, or have an"
-        " `adapter`",
+        "needs(ability, ...): for systems that are `live`, a `language_model`, have an `adapter`, or"
+        " `free_decoding`",
         "each_value(field): run the test once for each value of a field, as `value`",
         "each_field: run the test once for each field of the task, as `field`",
     ):

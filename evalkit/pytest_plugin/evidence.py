@@ -69,6 +69,10 @@ class Evidence:
     def subject(self, system: System) -> Subject:
         """A system that is to answer."""
         self.faults.setdefault(system.name, [])
+        decoding = self.config.getoption("decoding")
+        if decoding and "language_model" in system.abilities:
+            config = system.config.model_copy(update={"decoding": decoding})
+            system = replace(system, config=config)
         return Subject(system.name, system.task, system.abilities, system)
 
     def stored(self, named: str, taken: Sequence[str]) -> Subject:
@@ -383,25 +387,7 @@ class Evidence:
     ) -> Respondent:
         from evalkit.answering import Respondent, without_adapter
         from evalkit.engines.building import EngineOptions
-
-        try:
-            from evalkit.engines.pool import Engines
-        except ImportError:
-            try:
-                from evalkit.engines.building import Engines
-            except ImportError:
-
-                class Engines:  # TEMPORARY
-                    def __init__(self):
-                        self.made = {}
-
-                    def build(self, system, options):
-                        from evalkit.engines.building import build_engine
-
-                        key = (str(system.folder), system.adapter_folder, options)
-                        if key not in self.made:
-                            self.made[key] = build_engine(system, options)
-                        return self.made[key]
+        from evalkit.engines.pool import Engines
 
         self._engines = self._engines or Engines()
         options = EngineOptions(

@@ -21,6 +21,7 @@ WITHOUT = {
     "live": "only repeats recorded answers",
     "language_model": "reads no prompt",
     "adapter": "is no adapter on a base",
+    "free_decoding": "could only choose among the task's values",
 }
 """What may be needed -> what is said of a system without it."""
 

@@ -137,6 +137,9 @@ def test_what_is_changed():
     assert kept["app-name"] == {"title", "body"}
     assert kept["typo"] == {"app_name", "title"}  # "Ann" is too short
     assert kept["emoji"] == {"app_name"}
+    # An app is called by its other name where it is named as one, not where a text speaks of it.
+    named = perturb("app-name", example(title="WeChat", body="Settings"))
+    assert dict(named.inputs) == {"app_name": "微信", "title": "WeChat", "body": "Settings"}
 
 
 def test_a_change_that_changes_nothing_is_no_change():

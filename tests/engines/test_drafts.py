@@ -31,6 +31,16 @@ def test_the_commonest_answer_is_guessed():
     assert DRAFTS.guess([10, 12, 13, 20, 31], Counter()) == ()
 
 
+def test_a_cautious_guess_ends_where_answers_part_too_evenly():
+    assert DRAFTS.guess([], Counter(), 0.6) == (10,)
+    # Of 10 answers 7 went to folder B, but only 4 of these to one level.
+    habits = Counter({0: 3, 2: 3, 3: 4})
+    assert DRAFTS.guess([], habits, 0.6) == (10, 12, 13, 20)
+    assert DRAFTS.guess([], habits, 0.5) == (10, 12, 13, 20, 32)
+    assert DRAFTS.guess([10, 11], habits, 0.9) == (20,)
+    assert DRAFTS.guess([10, 11], habits, 0.8) == (20, 31)
+
+
 def test_nothing_is_guessed_of_another_answer():
     assert DRAFTS.guess([11], Counter()) == ()
     assert DRAFTS.number([10, 11, 20]) is None

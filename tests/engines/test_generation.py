@@ -25,6 +25,7 @@ from evalkit.engines.generation import (
     PrefixCache,
     continue_greedily,
 )
+from evalkit.errors import UserError
 from evalkit.records import Answer
 from tiny_models import SHAPES, VOCABULARY, WINDOW, model
 
@@ -175,9 +176,11 @@ class Counting(CausalModel):
         super().__init__(counted)
         whole = self.trunk
         self.calls = 0
+        self.rows: list[int] = []
 
         def trunk(**inputs: Any) -> Any:
             self.calls += 1
+            self.rows.append(len(inputs["input_ids"]))
             return whole(**inputs)
 
         self.trunk = trunk
@@ -194,6 +197,54 @@ def test_the_prefix_is_run_once_and_stays_as_it_is(shape: str):
     other = "common prefix"
     assert continued(shape, CASES[other], 16, prefixes) == reference(shape, other).said
     assert counting.calls == 2
+
+
+def test_equal_jobs_are_computed_once():
+    jobs = CASES["common prefix"]
+    twice = [*jobs, *reversed(jobs)]
+    counting = Counting(tiny("llama"))
+    batches = list(continue_greedily(counting, twice, STOPS, room(16), PrefixCache(counting)))
+    assert max(counting.rows) == len(jobs)
+    said = {i: continuation for batch in batches for i, continuation in batch}
+    expected = reference("llama", "common prefix").said
+    assert [said[i] for i in range(len(twice))] == [*expected, *reversed(expected)]
+    # The same prompt may be asked for fewer tokens, or with other answers in mind.
+    others = [jobs[0], replace(jobs[0], max_new_tokens=2)]
+    others.append(replace(jobs[0], drafts=drafts_for(expected[0], "wrong")))
+    (batch,) = continue_greedily(counting, others, STOPS, room(16), PrefixCache(counting))
+    assert [len(said.ids) for _, said in sorted(batch)] == [
+        len(expected[0].ids),
+        2,
+        len(expected[0].ids),
+    ]
+
+
+def test_what_memory_is_not_enough_for_is_halved():
+    class Small(Counting):
+        def hidden(self, ids: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
+            if len(ids) > 3:
+                raise torch.OutOfMemoryError
+            return super().hidden(ids, *rest, **named)
+
+    small = Small(tiny("llama"))
+    prefixes, rows = PrefixCache(small), room(16)
+    case = "common prefix"
+    said: dict[int, Continuation] = {}
+    for batch in continue_greedily(small, CASES[case], STOPS, rows, prefixes):
+        assert len(batch) <= 3
+        said |= batch
+    assert tuple(said[i] for i in range(len(said))) == reference("llama", case).said
+    assert rows.tokens < 4 * 46
+    small.rows.clear()
+    again = list(continue_greedily(small, CASES[case], STOPS, rows, prefixes))
+    assert sum(len(batch) for batch in again) == len(CASES[case])
+
+
+def test_layers_that_attend_in_another_way_are_a_user_error():
+    strange = model("llama")
+    strange.config.layer_types = ["linear_attention"] * 3
+    with pytest.raises(UserError, match="layers of kind 'linear_attention'"):
+        CausalModel(strange)
 
 
 def test_no_prefix_needs_no_cache():
@@ -231,9 +282,9 @@ def test_guesses_do_not_change_what_is_said(shape: str, case: str, kind: str):
     assert continued(shape, jobs, 3) == expected
 
 
-@pytest.mark.parametrize("shape", ["llama", "qwen3"])
-def test_a_right_guess_takes_one_pass(shape: str):
-    case = "common prefix"
+@pytest.mark.parametrize("case", ["common prefix", "prefix beyond the window"])
+@pytest.mark.parametrize("shape", [*SHAPES, "mistral"])
+def test_a_right_guess_takes_one_pass(shape: str, case: str):
     expected = reference(shape, case).said
     jobs = [
         replace(job, drafts=drafts_for(said, "right"))
