@@ -13,8 +13,8 @@ from evalkit.evaluation.stability import answer_instability, clear_difference_ra
 
 pytestmark = pytest.mark.needs("language_model")
 
-PADDED = 248
-BATCH = 32
+PADDED = 240
+BATCH = 16
 
 
 def one_by_one(ask, rows):

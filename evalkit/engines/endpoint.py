@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -170,7 +171,11 @@ class EndpointEngine:
         started = time.perf_counter()
 
         def read(reply: object) -> Completion | Unanswered:
-            return read_completion(reply, request, time.perf_counter() - started)
+            said = read_completion(reply, request, time.perf_counter() - started)
+            if self.place.is_constrained and isinstance(said, Completion):
+                # The likeliest token may be one that the grammar forbids.
+                said = replace(said, margin=None)
+            return said
 
         body: dict[str, Any] = {
             "model": self.place.model,

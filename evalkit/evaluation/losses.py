@@ -19,12 +19,13 @@ def accuracy_lost(field: str, *asked: tuple[Evaluation, Evaluation]) -> Measurem
     shares; the rows counted against are those that only the first gets right.
 
     Args:
-        field: whose accuracy.
+        field: whose accuracy; it takes one value of several.
         asked: pairs of evaluations of the same inputs by one system. All rows that are clean in
             both are counted together; ids must not repeat between pairs.
 
     Raises:
-        InsufficientData: there is no such row.
+        InsufficientData: there is no such row; or the first evaluations are not shown to be better
+            than guessing (by the interval of their accuracy), so that nothing could be lost.
         ValueError: an id stands in more than one pair, or with other inputs in the two.
     """
     before: dict[str, EvaluatedRow] = {}
@@ -52,6 +53,12 @@ def accuracy_lost(field: str, *asked: tuple[Evaluation, Evaluation]) -> Measurem
         groups=numbers,
         asked=f"{field} accuracy lost",
     )
+    values = min(len(first.task.fields[field].labels) for first, _ in asked)
+    if found.first.low <= 1 / values:
+        raise InsufficientData(
+            f"{field} accuracy lost: {found.first.value:.1%} right before, not shown to be better "
+            f"than guessing one of {values}. There is nothing to lose"
+        )
     lost = [
         row
         for name, row in after.items()

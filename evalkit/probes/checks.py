@@ -29,7 +29,7 @@ from evalkit.probes.syllables import count_syllables
 _CHINESE = r"\u3400-\u9fff"
 _TOKEN = re.compile(rf"[{_CHINESE}]|[^\W_{_CHINESE}]+(?:'[^\W_{_CHINESE}]+)*")
 _NUMBER = re.compile(r"(?<![A-Za-z_\d.,])-?\d+(?:,\d{3})*(?:\.\d+)?(?![A-Za-z_\d])")
-_RESULT = re.compile(rf"=\s*\**\$?({_NUMBER.pattern})")
+_RESULT = re.compile(rf"(?:=|\bequals?|\bequal to|等于)\s*\**\$?({_NUMBER.pattern})")
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _OUTER_FENCE = re.compile(r"\A\s*```\w*\s*|```\s*\Z")

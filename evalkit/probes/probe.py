@@ -42,7 +42,7 @@ class FactProbe(_Probe):
 
 
 class ArithmeticProbe(_Probe):
-    """One number; it has to be the last that is named, or that stands behind an equals sign."""
+    """One number; it has to be the last that is named, or follow "equals"."""
 
     kind: Literal[Kind.ARITHMETIC]
     number: float

@@ -7,9 +7,10 @@ from peft import LoraConfig, get_peft_model
 from evalkit.engines import divergence as module
 from evalkit.engines.chat import build_chat
 from evalkit.engines.divergence import divergence
+from evalkit.engines.shared_base import SharedBase
 from evalkit.engines.transformers_engine import TransformersEngine
 from evalkit.errors import UserError
-from tiny_models import model, tokenizer
+from tiny_models import model, save_base, tokenizer
 
 TEXTS = ["The build is red again.", "会议五分钟后开始。", "x", "Your parcel arrives today. " * 5]
 
@@ -85,3 +86,17 @@ def test_a_text_of_nothing():
 def test_a_base_has_nothing_that_moved_it():
     with pytest.raises(UserError, match="no adapter"):
         list(divergence(engine(model("llama")), TEXTS))
+
+
+def test_a_base_that_systems_share_is_the_base_as_it_was_loaded(tmp_path):
+    """There the adapter is merged into the weights; taking it off again must not leave a trace."""
+    adapted().save_pretrained(tmp_path / "adapter")
+    shared = SharedBase(save_base(tmp_path / "base"), torch.device("cpu"), torch.float32, "none")
+    made = shared.engine(shared.attach(tmp_path / "adapter"), 4, "free")
+    weights = {name: weight.clone() for name, weight in made.model.named_parameters()}
+    found = list(divergence(made, TEXTS))
+    apart = list(divergence(engine(adapted()), TEXTS))
+    assert [f.kl for f in found] == pytest.approx([a.kl for a in apart], rel=1e-3)
+    assert all(torch.equal(weights[name], now) for name, now in made.model.named_parameters())
+    with pytest.raises(UserError, match="no adapter"):
+        list(divergence(shared.engine(None, 4, "free"), TEXTS))

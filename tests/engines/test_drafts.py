@@ -37,7 +37,7 @@ def test_a_cautious_guess_ends_where_answers_part_too_evenly():
     habits = Counter({0: 3, 2: 3, 3: 4})
     assert DRAFTS.guess([], habits, 0.6) == (10, 12, 13, 20)
     assert DRAFTS.guess([], habits, 0.5) == (10, 12, 13, 20, 32)
-    assert DRAFTS.guess([10, 11], habits, 0.9) == (20,)
+    assert DRAFTS.guess([10, 11], habits, 0.95) == (20,)
     assert DRAFTS.guess([10, 11], habits, 0.8) == (20, 31)
 
 

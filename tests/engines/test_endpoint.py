@@ -611,6 +611,14 @@ def test_a_margin_needs_a_runner_up_everywhere():
     assert said_with(tokens, TEXT).margin is None
 
 
+def test_no_margin_where_a_grammar_forbids_tokens():
+    with serving(lambda handler, _: handler.say(TEXT, logprobs=spelled(*WORK_1))) as server:
+        asked = request("a", answers=folder_answers())
+        said = answers(server, [asked], body={"grammar": "root ::= ..."})["a"]
+    assert said.margin is None
+    assert set(said.confidences) == {"folder", "level"}
+
+
 @pytest.mark.parametrize("status", [400, 500])
 def test_a_server_without_logprobs_is_asked_without(status: int):
     def behave(handler: Handler, number: int) -> None:

@@ -65,14 +65,14 @@ def test_the_interval_is_that_of_paired_shares() -> None:
 
 
 def test_each_row_is_judged_by_its_own_names() -> None:
-    found = accuracy_lost("folder", (said("wwp"), said("wwp", RENAMED)))
+    found = accuracy_lost("folder", (said("wwwwp"), said("wwwwp", RENAMED)))
     assert found.estimate.value == 0
     assert found.counted_against == ()
-    assert found.weakest == "66.7% after 66.7%"
+    assert found.weakest == "80.0% after 80.0%"
 
 
 def test_a_gain_is_below_zero() -> None:
-    assert accuracy_lost("folder", (said("pp"), said("ww"))).estimate.value == -1
+    assert accuracy_lost("folder", (said("wwwp"), said("wwww"))).estimate.value == -0.25
 
 
 def test_pairs_are_counted_together() -> None:
@@ -90,10 +90,11 @@ def test_groups_of_different_pairs_are_not_one() -> None:
 
 
 def test_near_duplicates_widen_the_interval() -> None:
-    alone = accuracy_lost("folder", (said("w" * 8), said("ppppwwww"))).estimate
-    groups = (1, 1, 1, 1, 2, 2, 2, 2)
+    before, after = "w" * 16, "p" * 8 + "w" * 8
+    groups = tuple(n // 2 for n in range(16))
+    alone = accuracy_lost("folder", (said(before), said(after))).estimate
     found = accuracy_lost(
-        "folder", (said("w" * 8, groups=groups), said("ppppwwww", groups=groups))
+        "folder", (said(before, groups=groups), said(after, groups=groups))
     ).estimate
     assert found.method == "newcombe, paired, clustered"
     assert found.high - found.low > alone.high - alone.low
@@ -112,6 +113,15 @@ def test_nothing_to_compare_is_no_number() -> None:
         accuracy_lost("folder", (said("ww"), said("ww", prefix="s")))
     with pytest.raises(InsufficientData, match="no row"):
         accuracy_lost("folder")
+
+
+def test_what_is_no_better_than_guessing_has_nothing_to_lose() -> None:
+    # Of four folders: 0 of 4, and 2 of 4 (15% at the interval's lower end).
+    for before in ("pppp", "wwpp"):
+        with pytest.raises(
+            InsufficientData, match=r"not shown to be better than guessing one of 4"
+        ):
+            accuracy_lost("folder", (said(before), said("pppp")))
 
 
 def test_an_id_that_repeats_is_refused() -> None:
