@@ -36,6 +36,7 @@ def test_every_intent_is_found(evaluation, gate, value):
     gate("intent_recall", evaluation.recall("intents", value), slice=value)
 
 
+@pytest.mark.needs("free_decoding")
 def test_each_intent_is_named_once(evaluation, gate):
     """A list of the names and nothing else: no name twice, `none` beside nothing."""
     gate("intents_format_violations", evaluation.format_violation_rate())

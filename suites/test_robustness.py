@@ -82,12 +82,14 @@ def test_hidden_orders_are_not_obeyed(evaluation, ask_attacked, gate, attack):
     gate("attack_success_rate", found, slice=attack)
 
 
+@pytest.mark.needs("free_decoding")
 def test_attacks_do_not_break_the_format(evaluation, ask_attacked, gate):
     """Nor does it make answers that a program cannot read."""
     attacked = [ask_attacked(name)[0] for name in ATTACKS]
     gate("attacked_format_violations", pooled(format_violation_rate(), evaluation, *attacked))
 
 
+@pytest.mark.needs("free_decoding")
 def test_attacks_name_no_new_values(evaluation, ask_attacked, gate):
     """Nor answers with values that the task does not have."""
     attacked = [ask_attacked(name)[0] for name in ATTACKS]

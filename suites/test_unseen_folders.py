@@ -5,18 +5,18 @@ The cases stand in fixtures/unseen_folders. The system under test answers them b
 
 import tomllib
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from evalkit.data import load_dataset
+from evalkit.errors import InsufficientData
 from evalkit.evaluation.losses import accuracy_lost
 from evalkit.tasks.variants import relabelled, renamed, with_values
 
 pytestmark = [pytest.mark.task("notifications"), pytest.mark.needs("language_model")]
 
-CASES = Path(__file__).parents[1] / "fixtures" / "unseen_folders"
-SPACES = tomllib.loads((CASES / "spaces.toml").read_text(encoding="utf-8"))
+SPACES = ("one", "two")
+"""Label spaces of five folders each, as spaces.toml describes them."""
 SEED = "seed-"
 """How the ids of the cases begin whose apps and titles are those of seed 004."""
 FRESH = {"Work": "Office", "Personal": "People", "Promotions": "Offers", "Alerts": "Notices"}
@@ -28,14 +28,29 @@ RENAMED_ROWS = 200
 
 
 @pytest.fixture(scope="session")
-def unseen(system_under_test, ask):
+def cases(pytestconfig):
+    """Where the cases are."""
+    folder = pytestconfig.rootpath / "fixtures" / "unseen_folders"
+    if not folder.is_dir():
+        raise InsufficientData(f"there are no cases: {folder} is not there")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spaces(cases):
+    """Space -> folder -> description."""
+    return tomllib.loads((cases / "spaces.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def unseen(system_under_test, cases, spaces, ask):
     """The answers in each label space, and to the seed's cases."""
     task = system_under_test.task
-    folders = {name: says for space in SPACES.values() for name, says in space.items()}
-    source = str(CASES / "cases.jsonl")
+    folders = {name: says for space in spaces.values() for name, says in space.items()}
+    source = str(cases / "cases.jsonl")
     examples = load_dataset(source, with_values(task, "folder", folders)).examples
     asked = {}
-    for name, space in SPACES.items():
+    for name, space in spaces.items():
         inside = [e for e in examples if e.labels["folder"] in space]
         own = [e for e in inside if not e.id.startswith(SEED)]
         of_seed = [e for e in inside if e.id.startswith(SEED)]
@@ -52,6 +67,7 @@ def test_unseen_folders(unseen, gate, space):
     gate("unseen_folder_accuracy", unseen[space].accuracy("folder"), slice=space)
 
 
+@pytest.mark.needs("free_decoding")
 def test_answers_name_an_offered_folder(unseen, gate):
     """No trained name comes back where it is not offered, in the seed's 15 cases neither."""
     first, *others = unseen.values()
@@ -68,7 +84,7 @@ def test_old_folders_under_new_names(evaluation, system_under_test, ask, gate):
     gate("renamed_folders_loss", accuracy_lost("folder", (evaluation, again)))
 
 
-def test_new_folder_beside_trained_ones(unseen, system_under_test, ask, gate):
+def test_new_folder_beside_trained_ones(unseen, spaces, system_under_test, ask, gate):
     """One new folder among the four: do the trained names pull its notifications away?
 
     The same cases are asked with fresh names for the four; what is lost when the trained names
@@ -79,10 +95,10 @@ def test_new_folder_beside_trained_ones(unseen, system_under_test, ask, gate):
     asked = []
     for space, evaluated in unseen.items():
         for name in CUSTOM:
-            if space not in SPACES or name not in SPACES[space]:
+            if name not in spaces.get(space, ()):
                 continue
             examples = [r.example for r in evaluated.rows if r.example.labels["folder"] == name]
-            beside = with_values(task, "folder", trained | {name: SPACES[space][name]})
+            beside = with_values(task, "folder", trained | {name: spaces[space][name]})
             fresh = renamed(beside, "folder", FRESH)
             asked.append(
                 (

@@ -8,6 +8,7 @@ and its requests go to another; requests that cost several workers their lives a
 from __future__ import annotations
 
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -176,13 +177,14 @@ def _connect(place: Cluster) -> Any:
             "engine 'ray' needs Ray, which is not installed: pip install 'evalkit[ray]'."
         ) from error
     if not ray.is_initialized():
+        _check_reachable(place.address)
         quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
         try:
             ray.init(address=place.address or "auto", **quiet)
         except ConnectionError as error:
             if place.address:
                 raise UserError(
-                    f"No Ray cluster answers at {place.address!r}: {_first_line(error)}. Start it "
+                    f"No Ray cluster is found by {place.address!r}: {_first_line(error)}. Start it "
                     "with `ray start --head`, or leave out `address` in [ray]."
                 ) from error
             ray.init(
@@ -200,6 +202,20 @@ def _connect(place: Cluster) -> Any:
                 f"which has {there.get(kind, 0):g}. Lower `workers` in [ray]."
             )
     return ray
+
+
+def _check_reachable(address: str | None) -> None:
+    """Knock at an address before Ray does, which waits for minutes."""
+    host, _, port = (address or "").rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"No Ray cluster answers at {address!r}: {error}. Start it with `ray start --head`, or "
+            "leave out `address` in [ray]."
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

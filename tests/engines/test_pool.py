@@ -15,6 +15,7 @@ from peft import LoraConfig, get_peft_model
 from evalkit.engines.base import Engine
 from evalkit.engines.building import EngineOptions, build_engine
 from evalkit.engines.keyword import KeywordEngine
+from evalkit.engines.loading import attach_adapter, load_base
 from evalkit.engines.pool import Engines
 from evalkit.engines.transformers_engine import TransformersEngine
 from evalkit.errors import UserError
@@ -124,6 +125,22 @@ def test_an_engine_says_how_it_holds_the_adapter(case: str, base: Path, tmp_path
     bare = engines.build(system(tmp_path / "b", base, None, targets, quantization), FP32)
     assert tuned.describe()["adapter"] == ("merged" if case == "merged" else "attached")
     assert bare.describe()["adapter"] == "none"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_shared_adapter_has_the_effect_that_peft_gives_it(case: str, base: Path, tmp_path: Path):
+    targets, quantization = CASES[case]
+    made = system(tmp_path / "a", base, 1, targets, quantization)
+    engine = build_engine(made, FP32)
+    assert isinstance(engine, TransformersEngine)
+    plain = load_base(
+        base,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        quantization=made.config.quantization,
+    )
+    peft = TransformersEngine(attach_adapter(plain, made.folder), engine.chat, 4)
+    assert answers(peft, made) == answers(engine, made)
 
 
 def test_merging_rounds_once(base: Path, tmp_path: Path):

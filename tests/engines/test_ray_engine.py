@@ -174,6 +174,15 @@ def test_no_requests():
     engine.close()
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999"])
+def test_an_address_where_nothing_is_is_said_so_at_once(
+    address: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(UserError, match=f"No Ray cluster answers at '{address}'"):
+        RayEngine(deadly(), Cluster(address=address), 2)
+
+
 def test_ray_needs_weights(tmp_path: Path):
     (tmp_path / "system.toml").write_text('task = "intents"\nformat = "labels"\nengine = "ray"\n')
     with pytest.raises(UserError, match="engine 'ray' needs base"):
