@@ -127,7 +127,8 @@ class System:
             "live": config.engine != "replay",
             "language_model": config.engine != "replay" and not self.is_baseline,
             "adapter": config.engine == "transformers" and self.adapter_folder is not None,
-            "free_decoding": config.decoding == "free",
+            "free_decoding": config.decoding == "free"
+            and not (config.endpoint and config.endpoint.is_constrained),
         }
         return frozenset(name for name, here in has.items() if here)
 

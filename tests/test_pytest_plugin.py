@@ -24,7 +24,7 @@ from evalkit.tasks import load_task
 
 SUITES = Path(__file__).parents[1] / "suites"
 BASELINE = 'task = "notifications-3level"\nformat = "json"\nengine = "tfidf"\n'
-GATES = 15
+GATES = 17
 SYSTEM = 'task = "notifications-3level"\nformat = "json"\nengine = "replay"\nanswers = "a.jsonl"\n'
 FOLDERS = ("Work", "Personal", "Promotions", "Alerts")
 

@@ -31,7 +31,7 @@ def build_engine(system: System, options: EngineOptions) -> Engine:
     if system.config.endpoint is not None:
         from evalkit.engines.endpoint import build_endpoint
 
-        return build_endpoint(system.config.endpoint)
+        return build_endpoint(system.config.endpoint, system.config.decoding)
     if system.config.engine == "ray":
         from evalkit.engines.ray_engine import build_ray
 

@@ -188,12 +188,18 @@ class EndpointEngine:
         return self.server.ask("/chat/completions", read, body=body, hurry=hurry)
 
 
-def build_endpoint(place: Endpoint) -> EndpointEngine:
+def build_endpoint(place: Endpoint, decoding: str = "free") -> EndpointEngine:
     """Make the engine with the key that the environment holds.
 
     Raises:
-        UserError: the variable is not set.
+        UserError: the variable is not set, or decoding is to be constrained here, which is the
+            server's to do.
     """
+    if decoding != "free":
+        raise UserError(
+            f"Decoding '{decoding}' is not evalkit's to do on a server. Hand the server a grammar "
+            "in `body` of [endpoint]: `evalkit grammar TASK` prints it."
+        )
     key = os.environ.get(place.api_key_env, "").strip() if place.api_key_env else None
     if key == "":
         raise UserError(
