@@ -220,7 +220,7 @@ def _find_seen(
             "fingerprints_sha256": hash_file(path),
             "seen": dict(sorted(kinds.items())),
         }, seen
-    if system.trained_files or system.config.engine == "replay":
+    if system.trained_files or system.config.trained_elsewhere:
         why = f"what it was trained on is not known: {shown_path(path)} is not there"
         if system.trained_files:
             why += f"; `evalkit data fingerprint {system.argument} --data PATH` makes it"

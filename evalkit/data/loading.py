@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,20 +75,23 @@ def load_dataset(
     """
     _check_options(on_bad_row, limit)
     raw = read_source(source, prefer_split)
-    if not raw.rows:
+    rows, source_notes = deque(raw.rows), raw.notes
+    if not rows:
         raise UserError(f"{source} holds no rows. Put at least one labelled row into it.")
     reader = row_reader(task, is_table=raw.is_table, is_text=raw.is_text)
+    total = len(rows)
+    del raw
     schemes, scheme_notes = choose_schemes(
-        task, mapping, lambda name: reader.count_values(raw.rows, name)
+        task, mapping, lambda name: reader.count_values(rows, name)
     )
-    examples, skipped = _read_examples(raw.rows, reader, schemes, on_bad_row, limit)
+    examples, skipped = _read_examples(_used_up(rows), reader, schemes, on_bad_row, limit)
     if not examples:
         raise UserError(
-            f"{source}: all {len(raw.rows):,} rows are bad under task '{task.name}'. "
+            f"{source}: all {total:,} rows are bad under task '{task.name}'. "
             f"The first: {skipped[0].where}: {skipped[0].why}"
         )
-    notes = [*raw.notes, *scheme_notes]
-    notes += _row_notes(source, len(raw.rows), len(examples), skipped)
+    notes = [*source_notes, *scheme_notes]
+    notes += _row_notes(source, total, len(examples), skipped)
     return Dataset(
         source,
         examples,
@@ -95,7 +99,7 @@ def load_dataset(
         schemes,
         hash_examples(examples),
         notes=tuple(notes),
-        left_out=len(raw.rows) - len(examples) - len(skipped),
+        left_out=total - len(examples) - len(skipped),
     )
 
 
@@ -115,6 +119,12 @@ def _check_options(on_bad_row: str, limit: int | None) -> None:
         raise UserError(f"--on-bad-row is stop or skip, not '{on_bad_row}'.{near}")
     if limit is not None and limit < 1:
         raise UserError(f"A limit of {limit} leaves no rows. Give 1 or more.")
+
+
+def _used_up(rows: deque[RawRow]) -> Iterator[RawRow]:
+    """Let go of each row as it is read: raw rows take more memory than examples."""
+    while rows:
+        yield rows.popleft()
 
 
 def _read_examples(

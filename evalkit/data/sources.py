@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ def parse_json_line(line: bytes) -> tuple[dict[str, object] | None, str]:
 
 def _refuse_repeated_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     # json would keep the last one, and nobody would know that a row says two things.
-    content = dict(pairs)
+    content = {sys.intern(key): value for key, value in pairs}  # rows share their keys
     if len(content) < len(pairs):
         ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"key {shown(key)} stands twice")

@@ -91,6 +91,7 @@ class Evidence:
         self.faults.setdefault(name, [])
         try:
             self.evaluations[name] = read_run(folder)
+            self._note_unanswered(name, self.evaluations[name].record)
         except EvidenceError as error:
             self.faults[name] = [str(error)]
         return Subject(name, task, abilities, run=folder)
