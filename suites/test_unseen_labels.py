@@ -1,0 +1,33 @@
+"""Are descriptions read, or only names known by heart? Holds for every kind of task.
+
+Every value gets a new name that says nothing, and keeps its description.
+"""
+
+import pytest
+
+from evalkit.evaluation.losses import accuracy_lost
+from evalkit.tasks import FieldKind
+from evalkit.tasks.variants import relabelled, renamed
+
+pytestmark = pytest.mark.needs("language_model")
+
+NAMES = ("Amber", "Birch", "Cedar", "Delta", "Ember", "Fjord", "Grove", "Heath", "Inlet", "Jade")
+ROWS = 150
+
+
+@pytest.mark.each_field
+def test_values_under_new_names(evaluation, ask, gate, field):
+    """What the names alone were worth."""
+    spec = evaluation.task.fields[field]
+    named = [value for value in spec.labels if value not in spec.exclusive]
+    if spec.kind is FieldKind.ORDINAL:
+        pytest.skip("the values of a scale are its numbers")
+    if len(named) > len(NAMES):
+        pytest.skip(f"there are no new names for {len(named)} values")
+    names = dict(zip(named, NAMES, strict=False))
+    rows = [row.example for row in evaluation.clean_rows[:ROWS]]
+    task = renamed(evaluation.task, field, names)
+    again = ask(
+        f"new-names-for-{field.replace('_', '-')}", relabelled(rows, field, names), task=task
+    )
+    gate("renamed_labels_loss", accuracy_lost(field, (evaluation, again)), slice=field)
