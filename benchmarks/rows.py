@@ -13,15 +13,65 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import resource
-import subprocess
-import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+
+from rich.console import Console
+
+from evalkit.answering import Respondent
+from evalkit.data import load_dataset
+from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.environment import peak_memory
+from evalkit.running import run_system
+from evalkit.systems import load_system
 
 FOLDERS = ("Work", "Personal", "Promotions", "Alerts")
 SYSTEM = 'task = "notifications-3level"\nformat = "json"\nengine = "replay"\nanswers = "a.jsonl"\n'
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one size took."""
+
+    rows: int
+    seconds: float
+    bytes: int
+
+
+def main() -> None:
+    """Run each size and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 100_000])
+    show = Console(highlight=False, markup=False, soft_wrap=True).print
+    show("     rows    seconds   rows/s   peak memory   beyond the first")
+    first: Cost | None = None
+    for rows in parser.parse_args().rows:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            cost = pool.submit(measure, rows).result()
+        first = first or cost
+        show(
+            f"{cost.rows:>9,} {cost.seconds:>10.1f} {cost.rows / cost.seconds:>8,.0f} "
+            f"{cost.bytes / 1e6:>10,.0f} MB {(cost.bytes - first.bytes) / 1e6:>+12,.0f} MB"
+        )
+
+
+def measure(rows: int) -> Cost:
+    """Evaluate so many rows, from a file to the usual numbers."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_project(folder, rows)
+        started = time.perf_counter()
+        system = load_system(folder / "reciter")
+        dataset = load_dataset(str(folder / "rows.jsonl"), system.task)
+        respondent = Respondent(system, EngineOptions(), folder / "runs", build_engine)
+        evaluation, _ = run_system(respondent, dataset, Console(quiet=True))
+        assert "priority accuracy" in evaluation.overview()
+        seconds = time.perf_counter() - started
+    return Cost(len(evaluation.rows), seconds, peak_memory()["process"])
 
 
 def write_project(folder: Path, rows: int) -> None:
@@ -46,59 +96,6 @@ def write_project(folder: Path, rows: int) -> None:
             row = {"id": str(number), "notification": notification, "classification": label}
             examples.write(json.dumps(row) + "\n")
             answers.write(json.dumps({"id": str(number), "text": json.dumps(said)}) + "\n")
-
-
-def evaluate(folder: Path) -> None:
-    """Run the evaluation and print its cost as JSON."""
-    from rich.console import Console
-
-    from evalkit.answering import Respondent
-    from evalkit.data import load_dataset
-    from evalkit.engines.building import EngineOptions, build_engine
-    from evalkit.running import run_system
-    from evalkit.systems import load_system
-
-    started = time.perf_counter()
-    system = load_system(folder / "reciter")
-    dataset = load_dataset(str(folder / "rows.jsonl"), system.task)
-    respondent = Respondent(system, EngineOptions(), folder / "runs", build_engine)
-    evaluation, _ = run_system(respondent, dataset, Console(quiet=True))
-    measured = evaluation.overview()
-    unit = 1 if sys.platform == "darwin" else 1024
-    print(
-        json.dumps(
-            {
-                "rows": len(evaluation.rows),
-                "accuracy": measured["priority accuracy"].estimate.value,
-                "seconds": time.perf_counter() - started,
-                "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
-            }
-        )
-    )
-
-
-def main() -> None:
-    """Run each size and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 100_000])
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.folder:
-        return evaluate(arguments.folder)
-    print("     rows    seconds   rows/s   peak memory   beyond the first")
-    first = None
-    for rows in arguments.rows:
-        with tempfile.TemporaryDirectory() as name:
-            write_project(Path(name), rows)
-            command = [sys.executable, __file__, "--folder", name]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-        said = json.loads(done.stdout)
-        first = first or said["bytes"]
-        print(
-            f"{said['rows']:>9,} {said['seconds']:>10.1f} {said['rows'] / said['seconds']:>8,.0f} "
-            f"{said['bytes'] / 1e6:>10,.0f} MB {(said['bytes'] - first) / 1e6:>+12,.0f} MB"
-        )
-    return None
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -235,4 +234,4 @@ def test_a_killed_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(log.read_text().split()) == 500
     files = [Path(d.stdout.strip()) / "predictions.jsonl" for d in (done, alone)]
     assert files[0].read_bytes() == files[1].read_bytes()
-    assert os.path.getsize(files[0]) > 0
+    assert files[0].stat().st_size > 0

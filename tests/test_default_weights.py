@@ -48,7 +48,7 @@ def test_the_engine_writes_what_generate_writes() -> None:
     engine = build_engine(system, EngineOptions("cpu", "fp32", 4))
     assert isinstance(engine, TransformersEngine)
     rows = load_dataset(str(DATA), system.task, limit=8).examples
-    requests = build_requests(system.task, system.format, rows)
+    requests = list(build_requests(system.task, system.format, rows))
     ours = dict(engine.complete(requests))
     assert engine.passes < 4 * len(requests), "most guesses are right"
     assert len({ours[r.id].text for r in requests}) > 1

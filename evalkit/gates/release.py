@@ -88,7 +88,7 @@ def conclude(
         partial,
         tuple(faults),
         tuple(find_regressions(verdicts)),
-        {name: excused[name] for name in due if name in excused},
+        {name: excused[name] for name in due if name in excused and name not in judged},
     )
 
 

@@ -68,8 +68,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the marks, and find the named systems at once: a typo should not wait."""
     for line in (
         "task(family): the suite is for tasks of this family",
-        "needs(ability, ...): for systems that are `live`, a `language_model`, have an `adapter`, or"
-        " `free_decoding`",
+        "needs(ability, ...): for systems that are `live`, a `language_model`, have an `adapter`"
+        " or `free_decoding`",
         "each_value(field): run the test once for each value of a field, as `value`",
         "each_field: run the test once for each field of the task, as `field`",
     ):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from evalkit.answering import Respondent
     from evalkit.data import Dataset
-    from evalkit.engines.pool import Engines
     from evalkit.engines.loading import Device
+    from evalkit.engines.pool import Engines
     from evalkit.evaluation import Contest, Evaluation, Measurement
     from evalkit.records import Completion, Estimate, Example, Request
     from evalkit.systems import System

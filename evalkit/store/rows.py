@@ -23,7 +23,6 @@ from evalkit.records import (
 )
 from evalkit.tasks import Task
 
-
 MOST_READINGS = 4096
 """Readings held for sharing; answers that copy their input differ in every row."""
 

@@ -45,7 +45,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def answers(folder: Path) -> list[tuple[int, ...]]:
     system = load_system(folder)
     engine = build_engine(system, EngineOptions("cpu", "fp32"))
-    said = dict(engine.complete(build_requests(system.task, system.format, EXAMPLES)))
+    said = dict(engine.complete(list(build_requests(system.task, system.format, EXAMPLES))))
     return [said[example.id].token_ids for example in EXAMPLES]
 
 
