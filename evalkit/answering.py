@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.engines.building import EngineOptions
 from evalkit.environment import machine, package_versions
-from evalkit.formats import get_format
 from evalkit.formats.base import empty_prompt
 from evalkit.records import Completion, Request, Unanswered
 from evalkit.store import AnswerStore, request_sha256
 from evalkit.store.rows import completion_from_json, completion_to_json
 from evalkit.systems import System
-from evalkit.tasks import Task
 from evalkit.weights import weights_fingerprint
 from evalkit.weights.cache import hash_file
 
@@ -79,12 +77,6 @@ class Respondent:
         self.load_seconds = 0.0
         self._engine: Engine | None = None
         self.store = AnswerStore(runs, self._identity())
-
-    def with_task(self, task: Task) -> Respondent:
-        """The same system, asked for a variant of its task."""
-        fmt = get_format(self.system.config.format, task)
-        system = replace(self.system, task=task, format=fmt)
-        return Respondent(system, self.options, self.runs, self.build, apart=self.apart)
 
     @property
     def described(self) -> Mapping[str, Any]:
@@ -172,11 +164,11 @@ class Respondent:
 
         See `evalkit.engines.divergence`.
         """
-        from evalkit.engines.divergence import divergence
-
         keys = {name: _text_key(text) for name, text in texts.items()}
         todo = [name for name, key in keys.items() if key not in self.store]
         if todo:
+            from evalkit.engines.divergence import divergence
+
             engine: Any = self._load()
             todo = [name for name, key in keys.items() if key not in self.store]
             for name, (kl, tokens) in zip(

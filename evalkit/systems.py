@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -149,6 +149,14 @@ class System:
     def is_trained(self) -> bool:
         """Whether all of `trained_files` are here."""
         return all(path.is_file() for path in self.trained_files)
+
+    def with_task(self, task: Task) -> System:
+        """The same system, asked for a variant of its task.
+
+        Raises:
+            UserError: its format cannot write the variant's answers.
+        """
+        return replace(self, task=task, format=get_format(self.config.format, task))
 
     @property
     def argument(self) -> str:

@@ -61,8 +61,7 @@ class Evidence:
         self._parts: dict[tuple[str, str], Any] = {}
         """By subject and name of the part."""
         self._engines: Engines | None = None
-        self._refreshed: set[Path] = set()
-        """Files of answers that `--fresh` has emptied in this session."""
+        self._respondents: dict[tuple[Any, ...], Respondent] = {}
 
     # Before anything answers
 
@@ -396,18 +395,15 @@ class Evidence:
             precision=self.config.getoption("precision"),
             batch_size=batch_size or self.config.getoption("batch_size"),
         )
-        made = Respondent(
-            system if adapter else without_adapter(system),
-            options,
-            self.runs_folder,
-            self._engines.build,
-            apart=apart,
-        )
-        made = made.with_task(task) if task else made
-        if self.config.getoption("fresh") and made.store.path not in self._refreshed:
-            made.store.discard()
-        self._refreshed.add(made.store.path)
-        return made
+        asked = system if adapter else without_adapter(system)
+        asked = asked.with_task(task) if task else asked
+        key = (system.folder, asked.task.fingerprint, adapter, options, apart)
+        if key not in self._respondents:
+            made = Respondent(asked, options, self.runs_folder, self._engines.build, apart=apart)
+            if self.config.getoption("fresh"):
+                made.store.discard()
+            self._respondents[key] = made
+        return self._respondents[key]
 
     def _guarded(self, system: System, make: Callable[[System, Console], _T]) -> _T:
         """Let a system answer. What breaks down here ends the session."""

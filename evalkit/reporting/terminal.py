@@ -112,13 +112,17 @@ def release_table(release: Release) -> Table:
     for heading in ("value", "n", "95%", "needs", "drop", *(["all rows"] if both else [])):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
+    told = ""
     for verdict in release.verdicts:
+        if verdict.slice and verdict.gate != told:
+            table.add_row(Text(verdict.gate))
+        told = verdict.gate if verdict.slice else ""
         outcome = Text(verdict.outcome.upper(), style=STYLES[verdict.outcome])
         if verdict.outcome is not Outcome.INCONCLUSIVE and verdict.note:
             outcome.append(" ~", style="yellow")
         everywhere = verdict.on_all_rows
         table.add_row(
-            Text(verdict.label),
+            Text(f"  {verdict.slice}" if verdict.slice else verdict.gate),
             value(verdict),
             str(verdict.estimate.n),
             value_interval(verdict),
