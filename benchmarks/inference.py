@@ -8,7 +8,8 @@ Every side gets the same weights (the adapter merged into them), the same prompt
 batch size and longest answer, and sorts its batches by length. Each runs in a process of its own,
 so that peak memory is its own; loading and a first small batch are not timed.
 
-`passes` counts the forward passes a row takes part in. `of peak` is the rate of the trunk's matrix
+`passes` counts the forward passes a row takes part in. `tokens` is how many of them a row takes
+there, padding and a prefix that is run once included. `of peak` is the rate of the trunk's matrix
 products, padding included, as a share of the rate at which the machine multiplies large bf16
 matrices. Where answers differ from evalkit's, `margins` says how near those were to another: the
 least distance of a chosen token's logit from the next one's.
@@ -133,11 +134,13 @@ def teach(model: Any, chat: Chat, system: System, options: argparse.Namespace) -
 def with_evalkit(
     model: PreTrainedModel, chat: Chat, batch_size: int
 ) -> Callable[[Sequence[Request]], Answers]:
-    """Answer with evalkit's engine."""
+    """Answer with evalkit's engine, which counts its passes: rows may be packed into one."""
     engine = TransformersEngine(model, chat, batch_size)
 
     def answer(requests: Sequence[Request]) -> Answers:
+        engine.passes = 0
         found = dict(engine.complete(requests))
+        answer.passes = engine.passes  # type: ignore[attr-defined]
         return [(found[r.id].text, found[r.id].margin) for r in requests]
 
     return answer
@@ -262,7 +265,8 @@ def run_side(side: str, folder: Path, options: argparse.Namespace) -> dict[str, 
     return {
         "answers": answers,
         "seconds": seconds,
-        "passes": passes / len(requests),
+        "passes": getattr(answer, "passes", passes) / len(requests),
+        "tokens": tokens / len(requests),
         "work": 2 * weights * tokens,
         "memory": peak_memory(),
     }
@@ -310,8 +314,8 @@ def main() -> None:
     rate = matmul_rate(choose_device(options.device))
     show(f"bf16 matrix products: {rate / 1e9:,.0f} GFLOP/s")
     show(
-        f"{'':16} {'rows/s':>8} {'ratio':>6} {'passes':>7} {'peak GB':>8} {'of peak':>8} "
-        f"{'differ':>7}  margins"
+        f"{'':16} {'rows/s':>8} {'ratio':>6} {'passes':>7} {'tokens':>7} {'peak GB':>8} "
+        f"{'of peak':>8} {'differ':>7}  margins"
     )
     ours: dict[str, Any] | None = None
     with tempfile.TemporaryDirectory() as place:
@@ -335,7 +339,8 @@ def line(name: str, found: dict[str, Any], ours: dict[str, Any] | None, rate: fl
     memory = found["memory"].get("cuda", found["memory"].get("process", 0)) / 1e9
     text = f"{name:16} {rows / found['seconds']:8.2f}"
     text += f" {found['seconds'] / ours['seconds']:6.2f}" if ours else f" {'':6}"
-    text += f" {found['passes']:7.2f} {memory:8.2f} {found['work'] / found['seconds'] / rate:8.0%}"
+    text += f" {found['passes']:7.2f} {found['tokens']:7.1f} {memory:8.2f}"
+    text += f" {found['work'] / found['seconds'] / rate:8.0%}"
     if ours is None or found is ours:
         return text
     margins = sorted(

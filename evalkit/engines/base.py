@@ -11,7 +11,9 @@ from evalkit.records import Completion, Prompt, Request, Unanswered
 class Engine(Protocol):
     """Requests in, completions out."""
 
-    def complete(self, requests: Sequence[Request]) -> Iterator[tuple[str, Completion | Unanswered]]:
+    def complete(
+        self, requests: Sequence[Request]
+    ) -> Iterator[tuple[str, Completion | Unanswered]]:
         """Yield (request id, completion) as they are done, in any order, each id once.
 
         An engine raises where it breaks down, or says which requests it could not answer; it

@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,7 @@ from transformers.cache_utils import DynamicCache
 
 from evalkit.engines.batching import Room, equal_ones, in_batches
 from evalkit.engines.chat import common_prefix
+from evalkit.engines.packing import PackedKeys, can_pack
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ def soft_cap(logits: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:
 
 HIDDEN = torch.iinfo(torch.long).max
 """The position of a place in the cache that no token may look at."""
+LOGITS_AT_ONCE = 128
+"""Places whose logits are held at the same time."""
 CAUTION = 0.5
 """On a CPU a wrong guess costs as much as a right one saves: tokens are guessed that at least
 this share of the answers so far went on with. Elsewhere a pass costs more than its tokens."""
@@ -97,6 +101,11 @@ class CausalModel:
         if type(self._head) is torch.nn.Linear and self._head.weight.dtype != torch.float32:
             self._head = copy.deepcopy(self._head).float()
         self.head_dtype = str(next(self._head.parameters()).dtype).removeprefix("torch.")
+
+    @cached_property
+    def packs(self) -> bool:
+        """Whether rows are fed without padding: on a CPU, where it saves what it leaves out."""
+        return self.device.type == "cpu" and can_pack(self)
 
     @staticmethod
     def head_of(model: PreTrainedModel | PeftModel) -> torch.nn.Module:
@@ -151,6 +160,25 @@ class CausalModel:
             hidden = hidden.float()
         logits: torch.Tensor = self._head(hidden)
         return soft_cap(logits, self.config).float()
+
+    def choices(self, hidden: torch.Tensor) -> tuple[list[int], list[float], list[float]]:
+        """What follows each hidden state (tokens, width).
+
+        Returns the likeliest tokens, their log-probabilities, and how far the logits of the next
+        ones are behind.
+        """
+        tokens: list[int] = []
+        logprobs: list[float] = []
+        margins: list[float] = []
+        for part in torch.split(hidden, LOGITS_AT_ONCE):
+            logits = self.logits(part)
+            chosen = logits.argmax(-1, keepdim=True)
+            tokens += chosen[:, 0].tolist()
+            # In place: memory of this size is dear to get.
+            others = logits.sub_(logits.gather(-1, chosen)).scatter_(-1, chosen, -math.inf)
+            margins += others.amax(-1).neg_().tolist()
+            logprobs += others.exp_().sum(-1).log1p_().neg_().tolist()
+        return tokens, logprobs, margins
 
     @staticmethod
     def _near(places: torch.Tensor, positions: torch.Tensor, window: int) -> torch.Tensor:
@@ -253,9 +281,16 @@ def continue_greedily(
 
     def run(batch: list[int]) -> list[Continuation]:
         with torch.inference_mode():
-            cache = prefixes.rows(prefix, len(batch))
             rows = [chosen[i] for i in batch]
-            return _Decoding(model, rows, len(prefix), cache, stop_ids, habits).run()
+            keys: PackedKeys | PaddedKeys
+            if model.packs:
+                own = max(len(row.prompt) + row.max_new_tokens for row in rows) - len(prefix)
+                cache = prefixes.rows(prefix, 1)
+                keys = PackedKeys(model, cache, len(prefix), len(rows), own)
+            else:
+                cache = prefixes.rows(prefix, len(rows))
+                keys = PaddedKeys(model, cache, len(prefix), len(rows))
+            return _Decoding(rows, len(prefix), keys, model, stop_ids, habits).run()
 
     for batch, done in in_batches(widths, room, run):
         yield [(i, said) for g, said in zip(batch, done, strict=True) for i in groups[g]]
@@ -267,85 +302,93 @@ def _spare_places(job: Job) -> int:
 
 
 class _Decoding:
-    """One batch on its way. What a row has not fed yet is padded on the left.
-
-    The cache keeps places for padding and for guesses that were wrong; they are marked hidden.
-    """
+    """One batch on its way."""
 
     def __init__(
         self,
-        model: CausalModel,
         jobs: Sequence[Job],
         shared: int,
-        cache: DynamicCache,
+        keys: PackedKeys | PaddedKeys,
+        model: CausalModel,
         stop_ids: frozenset[int],
         habits: Counter[int],
     ) -> None:
         self.model = model
-        self.cache = cache
+        self.keys = keys
         self.stop_ids = stop_ids
         self.habits = habits
-        self.alive = [_Row(job, shared) for job in jobs]
-        self.rows = tuple(self.alive)
-        places = torch.arange(shared, device=model.device)
-        self.places = places.repeat(len(jobs), 1)
+        self.rows = [_Row(job, shared) for job in jobs]
         self.spare = max(map(_spare_places, jobs))
         self.caution = CAUTION if model.device.type == "cpu" else 0.0
 
     def run(self) -> list[Continuation]:
         """Decode until every row has ended."""
-        while self.alive:
-            guesses = [row.guess(self.habits, self.caution) for row in self.alive]
+        while alive := [number for number, row in enumerate(self.rows) if not row.is_ended]:
+            rows = [self.rows[number] for number in alive]
+            guesses = [row.guess(self.habits, self.caution) for row in rows]
             longest = max(map(len, guesses))
             if longest > self.spare:
                 guesses, longest = [()] * len(guesses), 0
             self.spare -= longest
-            self._check(guesses, self._forward(guesses))
-            self._drop_ended()
+            # The states that follow each row's last written token and the tokens of its guess.
+            states = self.keys.feed(
+                alive,
+                [[*row.feed, *guess] for row, guess in zip(rows, guesses, strict=True)],
+                [row.seen for row in rows],
+                [1 + len(guess) for guess in guesses],
+            )
+            self._check(rows, guesses, states)
         return [row.ended(self.habits) for row in self.rows]
 
-    def _forward(self, guesses: Sequence[tuple[int, ...]]) -> torch.Tensor:
-        """Feed every row what is left of it and its guess.
-
-        Returns the logits (tokens, vocabulary) that follow each row's last written token and
-        the tokens of its guess, row after row.
-        """
-        feeds = [[*row.feed, *guess] for row, guess in zip(self.alive, guesses, strict=True)]
-        hidden, self.places = feed(
-            self.model, feeds, [row.seen for row in self.alive], self.places, self.cache
-        )
-        asked = [states[-1 - len(g) :] for states, g in zip(hidden, guesses, strict=True)]
-        return self.model.logits(torch.cat(asked))
-
-    def _check(self, guesses: Sequence[tuple[int, ...]], logits: torch.Tensor) -> None:
+    def _check(
+        self, rows: Sequence[_Row], guesses: Sequence[tuple[int, ...]], states: torch.Tensor
+    ) -> None:
         """Keep of each guess what the model would have written, and its next token."""
-        chosen = logits.argmax(-1).tolist()
-        best, second = logits.topk(2).values.unbind(-1)
-        logprobs = (best - logits.logsumexp(-1)).tolist()
-        margins = (best - second).tolist()
+        tokens, logprobs, margins = self.model.choices(states)
         first = 0
-        for place, (row, guess) in enumerate(zip(self.alive, guesses, strict=True)):
+        for row, guess in zip(rows, guesses, strict=True):
             row.passes += 1
             row.seen += len(row.feed)
-            agreed = 0
             for step in range(len(guess) + 1):
-                token = chosen[first + step]
+                token = tokens[first + step]
                 row.take(token, logprobs[first + step], margins[first + step], self.stop_ids)
                 if row.is_ended or step == len(guess) or guess[step] != token:
                     break
-                agreed += 1
+                row.seen += 1
             first += len(guess) + 1
-            row.seen += agreed
-            if wrong := len(guess) - agreed:
-                self.places[place, -wrong:] = HIDDEN
 
-    def _drop_ended(self) -> None:
-        keep = [place for place, row in enumerate(self.alive) if not row.is_ended]
-        if 0 < len(keep) < len(self.alive):
-            kept = torch.tensor(keep, device=self.model.device)
+
+class PaddedKeys:
+    """Keys and values of a batch whose rows are fed padded on the left.
+
+    The cache keeps places for padding and for guesses that were wrong; they are marked hidden.
+    """
+
+    def __init__(self, model: CausalModel, cache: DynamicCache, shared: int, rows: int) -> None:
+        self.model = model
+        self.cache = cache
+        self.rows = list(range(rows))
+        self.places = torch.arange(shared, device=model.device).repeat(rows, 1)
+
+    def feed(
+        self,
+        rows: Sequence[int],
+        feeds: Sequence[Sequence[int]],
+        seen: Sequence[int],
+        asked: Sequence[int],
+    ) -> torch.Tensor:
+        """Feed rows, as `PackedKeys.feed` does; those that are left out are forgotten."""
+        device = self.model.device
+        if list(rows) != self.rows:
+            kept = torch.tensor([self.rows.index(row) for row in rows], device=device)
             self.cache.batch_select_indices(kept)
             self.places = self.places[kept]
-        self.alive = [self.alive[place] for place in keep]
+            self.rows = list(rows)
+        wrong = self.places >= torch.tensor(seen, device=device)[:, None]
+        hidden, self.places = feed(
+            self.model, feeds, seen, self.places.masked_fill(wrong, HIDDEN), self.cache
+        )
+        return torch.cat([states[-wanted:] for states, wanted in zip(hidden, asked, strict=True)])
 
 
 def feed(
@@ -396,8 +439,11 @@ class _Row:
         self.passes = 0
 
     def guess(self, habits: Counter[int], least: float) -> tuple[int, ...]:
-        """How the answer may go on."""
-        return self.job.drafts.guess(self.written, habits, least) if self.job.drafts else ()
+        """How the answer may go on, as far as it may; the last token is not fed."""
+        if not self.job.drafts:
+            return ()
+        left = self.job.max_new_tokens - len(self.written) - 1
+        return self.job.drafts.guess(self.written, habits, least)[:left]
 
     def take(self, token: int, logprob: float, margin: float, stop_ids: frozenset[int]) -> None:
         """Put down the model's choice."""

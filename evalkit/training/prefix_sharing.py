@@ -19,8 +19,9 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from evalkit.engines.chat import common_prefix
 from evalkit.engines.generation import soft_cap
+from evalkit.engines.prefix_attention import attending_by
 from evalkit.errors import UserError
-from evalkit.training.shared_attention import Layout, sharing
+from evalkit.training.shared_attention import NAME, Layout
 
 IGNORED = -100
 
@@ -162,7 +163,7 @@ def _suffix_states(
     """The trunk's last hidden states of the suffixes, (rows, suffix, size)."""
     (rows, width), shared = input_ids.shape, len(prefix_ids)
     layout = Layout(shared, rows, width)
-    with sharing(model):
+    with attending_by(NAME, model.config):
         hidden: torch.Tensor = model.base_model(
             input_ids=torch.cat([prefix_ids, input_ids.flatten()])[None],
             position_ids=layout.positions(input_ids.device)[None],

@@ -7,15 +7,13 @@ handed to the model through transformers' attention interface, under the name `N
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.functional import dropout as drop
-from torch.nn.functional import softmax
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import AttentionInterface
+
+from evalkit.engines.prefix_attention import Held, attend_behind
 
 NAME = "evalkit_shared_prefix"
 
@@ -71,62 +69,40 @@ def attend(
     assert attention_mask is None
     heads, size = query.shape[1], query.shape[3]
     kinds = key.shape[1]
-    group, shared, rows, width = heads // kinds, layout.shared, layout.rows, layout.width
-    k_prefix, k_own = key[0, :, :shared], key[0, :, shared:]
-    v_prefix, v_own = value[0, :, :shared], value[0, :, shared:]
-    k_own = k_own.reshape(kinds * rows, width, size)
-    v_own = v_own.reshape(kinds * rows, width, size)
-    grouped = (query[0] * scaling).view(kinds, group, -1, size)
+    shared, rows, width = layout.shared, layout.rows, layout.width
+    within, prefix_mask, own_mask = _masks(layout, sliding_window, heads // kinds, query)
+    k_prefix, v_prefix = key[0, :, :shared], value[0, :, :shared]
+    k_own = key[0, :, shared:].reshape(kinds, rows, width, size)
+    v_own = value[0, :, shared:].reshape(kinds, rows, width, size)
+    grouped = (query[0] * scaling).view(kinds, heads // kinds, -1, size)
     q_prefix, q_own = grouped[:, :, :shared], grouped[:, :, shared:]
-    mask = _mask(layout, sliding_window, query)
-
-    def weigh(scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        if softcap is not None:
-            scores = torch.tanh(scores / softcap) * softcap
-        weights = softmax(scores + mask, dim=-1)
-        return drop(weights, dropout) if dropout else weights
-
     parts = []
     if shared:
-        scores = q_prefix.reshape(kinds, group * shared, size) @ k_prefix.mT
-        weights = weigh(scores.view(kinds, group, shared, shared), mask[0])
-        prefix = weights.view(kinds, group * shared, shared) @ v_prefix
-        parts.append(prefix.view(heads, shared, size).transpose(0, 1))
-    # (kinds, rows, group, width, size): one product with the prefix's keys for all rows.
-    q_own = q_own.reshape(kinds, group, rows, width, size).transpose(1, 2)
-    q_own = q_own.reshape(kinds, rows * group * width, size)
-    to_prefix = (q_own @ k_prefix.mT).view(kinds, rows, group, width, shared)
-    to_own = q_own.view(kinds * rows, group * width, size) @ k_own.mT
-    to_own = to_own.view(kinds, rows, group, width, width)
-    weights = weigh(torch.cat([to_prefix, to_own], dim=-1), mask[1])
-    w_prefix, w_own = weights[..., :shared], weights[..., shared:]
-    own = w_own.reshape(kinds * rows, group * width, width) @ v_own
-    own = own.view(kinds, rows * group * width, size)
-    if shared:
-        # Contiguous, or its product in the backward pass copies it transposed.
-        w_prefix = w_prefix.contiguous().view(kinds, rows * group * width, shared)
-        own = own + w_prefix @ v_prefix
-    own = own.view(kinds, rows, group, width, size).permute(1, 3, 0, 2, 4)
-    parts.append(own.reshape(rows * width, heads, size))
+        found = attend_behind(
+            q_prefix.reshape(kinds, 1, -1, size),
+            Held(k_prefix[:, :0], v_prefix[:, :0], None),
+            Held(k_prefix[:, None], v_prefix[:, None], within),
+            softcap=softcap,
+            dropout=dropout,
+        )
+        parts.append(found.view(heads, shared, size).transpose(0, 1))
+    q_own = q_own.reshape(kinds, -1, rows, width, size).transpose(1, 2)
+    found = attend_behind(
+        q_own.reshape(kinds, rows, -1, size),
+        Held(k_prefix, v_prefix, prefix_mask),
+        Held(k_own, v_own, own_mask),
+        softcap=softcap,
+        dropout=dropout,
+    )
+    found = found.view(kinds, rows, -1, width, size).permute(1, 3, 0, 2, 4)
+    parts.append(found.reshape(rows * width, heads, size))
     return torch.cat(parts)[None], None
 
 
-@contextmanager
-def sharing(model: PreTrainedModel) -> Iterator[None]:
-    """Let the model attend by `attend` for the time being."""
-    config: Any = model.config.get_text_config()
-    before = config._attn_implementation
-    config._attn_implementation = NAME
-    try:
-        yield
-    finally:
-        config._attn_implementation = before
-
-
-def _mask(
-    layout: Layout, window: int | None, like: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is added to the scores of the prefix and of a suffix."""
+def _masks(
+    layout: Layout, window: int | None, group: int, like: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    """What is added to scores: within the prefix, of suffixes to it, and within a suffix."""
     end = layout.shared + layout.width
     positions = torch.arange(end, device=like.device)
     distance = positions[:, None] - positions[None]
@@ -135,7 +111,11 @@ def _mask(
         hidden |= distance >= window
     mask = torch.zeros((end, end), dtype=like.dtype, device=like.device)
     mask.masked_fill_(hidden, torch.finfo(like.dtype).min)
-    return mask[: layout.shared, : layout.shared], mask[layout.shared :]
+    within = mask[: layout.shared, : layout.shared]
+    to_prefix, own = mask[layout.shared :, : layout.shared], mask[layout.shared :, layout.shared :]
+    # Once for each query head of a group.
+    within, to_prefix, own = (part.repeat(group, 1) for part in (within, to_prefix, own))
+    return within, None if window is None else to_prefix, own
 
 
 AttentionInterface.register(NAME, attend)

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import PreTrainedModel
+from transformers import AttentionInterface, PreTrainedModel
 
+from evalkit.engines import packing
 from evalkit.engines.batching import Room
 from evalkit.engines.drafts import Drafts
 from evalkit.engines.generation import (
@@ -101,9 +102,16 @@ def reference(shape: str, case: str) -> Reference:
 
 
 def continued(
-    shape: str, jobs: Sequence[Job], batch_size: int, prefixes: PrefixCache | None = None
+    shape: str,
+    jobs: Sequence[Job],
+    batch_size: int,
+    prefixes: PrefixCache | None = None,
+    *,
+    packed: bool = True,
 ) -> tuple[Continuation, ...]:
     causal = CausalModel(tiny(shape))
+    assert causal.packs
+    causal.packs = packed
     prefixes = prefixes or PrefixCache(causal)
     said: dict[int, Continuation] = {}
     for batch in continue_greedily(causal, jobs, STOPS, room(batch_size), prefixes):
@@ -114,11 +122,40 @@ def continued(
     return tuple(said[row] for row in range(len(jobs)))
 
 
+both_ways = pytest.mark.parametrize("packed", [True, False], ids=["packed", "padded"])
+
+
+@both_ways
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_same_ids_as_generate(shape: str, case: str, batch_size: int):
-    assert continued(shape, CASES[case], batch_size) == reference(shape, case).said
+def test_same_ids_as_generate(shape: str, case: str, batch_size: int, packed: bool):
+    found = continued(shape, CASES[case], batch_size, packed=packed)
+    assert found == reference(shape, case).said
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("shape", [*SHAPES, "mistral"])
+def test_what_is_fed_in_parts_says_the_same(shape: str, case: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(packing, "TOKENS_AT_ONCE", 20)
+    monkeypatch.setattr(packing, "SCORES_AT_ONCE", 100)
+    assert continued(shape, CASES[case], 16) == generate(shape, CASES[case]).said
+
+
+def test_a_model_that_does_not_tell_all_in_attention_is_fed_padded(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def mistaken(*states: Any, **options: Any) -> Any:
+        return packing.attend(*states, **(options | {"scaling": 1.0}))
+
+    monkeypatch.setitem(AttentionInterface._global_mapping, packing.NAME, mistaken)
+    counting = Counting(tiny("llama"))
+    assert not counting.packs
+    jobs = CASES["common prefix"]
+    (batch,) = continue_greedily(counting, jobs, STOPS, room(16), PrefixCache(counting))
+    said = dict(batch)
+    assert tuple(said[i] for i in range(len(jobs))) == reference("llama", "common prefix").said
+    assert max(counting.rows) == len(jobs)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -137,8 +174,9 @@ def test_the_reference_is_worth_comparing_with(shape: str, case: str):
     assert limits
 
 
+@both_ways
 @pytest.mark.parametrize("shape", ["gemma3", "mistral"])
-def test_padding_never_pushes_a_token_out_of_the_window(shape: str):
+def test_padding_never_pushes_a_token_out_of_the_window(shape: str, packed: bool):
     # Each row fits the window by itself; padded to the longest prompt, the third one would not.
     jobs = [Job(ids(2, 1) + ids(9, 2), 2), Job(ids(2, 1) + ids(10, 3), 1)]
     jobs += [Job(ids(2, 1) + ids(1, seed), WINDOW - 4) for seed in (5, 7, 9, 13)]
@@ -146,13 +184,15 @@ def test_padding_never_pushes_a_token_out_of_the_window(shape: str):
     expected = generate(shape, jobs)
     assert expected.margin > CLEAR
     assert max(len(said.ids) for said in expected.said) > WINDOW - 8
-    assert continued(shape, jobs, 16) == expected.said
+    assert continued(shape, jobs, 16, packed=packed) == expected.said
 
 
-def test_a_window_without_layer_types_counts_as_well():
+@both_ways
+def test_a_window_without_layer_types_counts_as_well(packed: bool):
     expected = generate("mistral", CASES["prefix beyond the window"])
     assert expected.margin > CLEAR
-    assert continued("mistral", CASES["prefix beyond the window"], 16) == expected.said
+    found = continued("mistral", CASES["prefix beyond the window"], 16, packed=packed)
+    assert found == expected.said
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -177,10 +217,12 @@ class Counting(CausalModel):
         whole = self.trunk
         self.calls = 0
         self.rows: list[int] = []
+        self.tokens = 0
 
         def trunk(**inputs: Any) -> Any:
             self.calls += 1
             self.rows.append(len(inputs["input_ids"]))
+            self.tokens += inputs["input_ids"].numel()
             return whole(**inputs)
 
         self.trunk = trunk
@@ -199,12 +241,15 @@ def test_the_prefix_is_run_once_and_stays_as_it_is(shape: str):
     assert counting.calls == 2
 
 
-def test_equal_jobs_are_computed_once():
+@both_ways
+def test_equal_jobs_are_computed_once(packed: bool):
     jobs = CASES["common prefix"]
     twice = [*jobs, *reversed(jobs)]
-    counting = Counting(tiny("llama"))
+    counting, once = Counting(tiny("llama")), Counting(tiny("llama"))
+    counting.packs = once.packs = packed
     batches = list(continue_greedily(counting, twice, STOPS, room(16), PrefixCache(counting)))
-    assert max(counting.rows) == len(jobs)
+    list(continue_greedily(once, jobs, STOPS, room(16), PrefixCache(once)))
+    assert counting.tokens == once.tokens
     both = {i: continuation for batch in batches for i, continuation in batch}
     expected = reference("llama", "common prefix").said
     assert [both[i] for i in range(len(twice))] == [*expected, *reversed(expected)]
@@ -217,14 +262,16 @@ def test_equal_jobs_are_computed_once():
     assert len(said.ids) > 2
 
 
-def test_what_memory_is_not_enough_for_is_halved():
+@both_ways
+def test_what_memory_is_not_enough_for_is_halved(packed: bool):
     class Small(Counting):
-        def hidden(self, ids: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
-            if len(ids) > 3:
+        def choices(self, hidden: torch.Tensor) -> Any:
+            if len(hidden) > 3:
                 raise torch.OutOfMemoryError
-            return super().hidden(ids, *rest, **named)
+            return super().choices(hidden)
 
     small = Small(tiny("llama"))
+    small.packs = packed
     prefixes, rows = PrefixCache(small), room(16)
     case = "common prefix"
     said: dict[int, Continuation] = {}
@@ -268,16 +315,17 @@ def drafts_for(said: Continuation, kind: str) -> Drafts:
     return Drafts(answers, found)
 
 
+@both_ways
 @pytest.mark.parametrize("kind", ["right", "near", "begun", "all", "wrong", "too long"])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_guesses_do_not_change_what_is_said(shape: str, case: str, kind: str):
+def test_guesses_do_not_change_what_is_said(shape: str, case: str, kind: str, packed: bool):
     expected = reference(shape, case).said
     jobs = [
         replace(job, drafts=drafts_for(said, kind))
         for job, said in zip(CASES[case], expected, strict=True)
     ]
-    assert continued(shape, jobs, 3) == expected
+    assert continued(shape, jobs, 3, packed=packed) == expected
 
 
 @pytest.mark.parametrize("case", ["common prefix", "prefix beyond the window"])
