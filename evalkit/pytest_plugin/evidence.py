@@ -238,6 +238,7 @@ class Evidence:
         evaluated = self._part(
             subject,
             name,
+            len(examples),
             lambda folder: read_run(folder / ASKED / name),
             lambda system, console: ask_system(
                 self._respondent(
@@ -275,7 +276,10 @@ class Evidence:
             complete_requests(respondent, self.runs[subject.name], name, requests, console)
             return self._read_part(self.runs[subject.name], name)
 
-        record, rows = self._part(subject, name, lambda run: self._read_part(run, name), make)
+        def read(run: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+            return self._read_part(run, name)
+
+        record, rows = self._part(subject, name, len(requests), read, make)
         if record["requests_sha256"] != hash_requests(requests):
             raise EvidenceError(f"stale: '{name}' would now ask something else than the run did")
         return {row["id"]: completion_from_json(row) for row in rows}
@@ -293,7 +297,10 @@ class Evidence:
             measure_divergences(respondent, self.runs[subject.name], name, texts, console)
             return self._read_part(self.runs[subject.name], name)
 
-        record, rows = self._part(subject, name, lambda run: self._read_part(run, name), make)
+        def read(run: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+            return self._read_part(run, name)
+
+        record, rows = self._part(subject, name, len(texts), read, make)
         if record["texts_sha256"] != hash_texts(texts):
             raise EvidenceError(f"stale: '{name}' would now measure other texts than the run did")
         return rows
@@ -321,12 +328,15 @@ class Evidence:
         self,
         subject: Subject,
         name: str,
+        count: int,
         read: Callable[[Path], _T],
         make: Callable[[System, Console], _T],
     ) -> _T:
         """A part of a subject's run: made once, or read where the run is a stored one."""
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
             raise ValueError(f"{name!r}: a part is named with lower-case letters, digits and '-'")
+        if not count:
+            raise InsufficientData(f"'{name}': there is nothing to ask")
         if "live" not in subject.abilities:
             raise InsufficientData(f"{subject.name} only repeats recorded answers")
         key = (subject.name, name)
