@@ -42,6 +42,7 @@ from evalkit.environment import peak_memory
 from evalkit.evaluation import build_requests
 from evalkit.records import Request
 from evalkit.systems import System, load_system, missing_parts
+from hardware import matmul_rate
 
 SIDES = {"evalkit": "evalkit", "generate": "model.generate", "lm-eval": "lm-eval"}
 SHAPES: dict[str, dict[str, Any]] = {
@@ -270,18 +271,6 @@ def run_side(side: str, folder: Path, options: argparse.Namespace) -> dict[str, 
         "work": 2 * weights * tokens,
         "memory": peak_memory(),
     }
-
-
-def matmul_rate(device: torch.device) -> float:
-    """bf16 operations per second of a large matrix product; the best of five."""
-    size = 8192 if device.type == "cuda" else 4096
-    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        (a @ b)[0, 0].item()
-        seconds.append(time.perf_counter() - started)
-    return float(2 * size**3 / min(seconds))
 
 
 def parsed() -> argparse.Namespace:

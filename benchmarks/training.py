@@ -50,6 +50,7 @@ from evalkit.training.encoding import encode_rows
 from evalkit.training.prefix_sharing import IGNORED, Row, SharedPrefixCollator
 from evalkit.training.recipe import SEVEN_LINEARS, LoraRecipe, Recipe
 from evalkit.training.trainer import train_adapter
+from hardware import matmul_rate
 
 SIDES = {
     "evalkit": "evalkit",
@@ -240,18 +241,6 @@ def matrix_work(base: PreTrainedModel, rows: Sequence[Row]) -> float:
         learned += int((batch["labels"] != IGNORED).sum())
     # A product forward and one backward, two operations each; the weights are frozen.
     return 4.0 * float(linears * tokens + head * learned)
-
-
-def matmul_rate(device: torch.device) -> float:
-    """bf16 operations per second of a large matrix product; the best of five."""
-    size = 8192 if device.type == "cuda" else 4096
-    a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        (a @ b)[0, 0].item()
-        seconds.append(time.perf_counter() - started)
-    return float(2 * size**3 / min(seconds))
 
 
 def in_process(arguments: list[str], side: str) -> dict[str, Any] | str:

@@ -198,7 +198,7 @@ def _check(model: PreTrainedModel) -> None:
     finally:
         model.train(was_training)
     expected = torch.stack(own).float()
-    difference = float((shared.float() - expected).norm() / expected.norm())
+    difference = float(((shared.float() - expected).norm() / expected.norm()).detach())
     exact = next(model.parameters()).dtype == torch.float32
     if not difference < (1e-3 if exact else 0.1):
         raise _cannot_share(model)
