@@ -51,18 +51,19 @@ def compare(
     from evalkit.evaluation import check_same_rows
     from evalkit.gates import load_policies, policies_sha256
     from evalkit.reporting.comparison import comparison_report, comparison_to_json
+    from evalkit.reporting.judged import read_judged
     from evalkit.reporting.terminal import to_text
-    from evalkit.store import find_run, read_run
+    from evalkit.store import find_run
 
-    folders = [find_run(name, runs) for name in (first, second)]
-    ours, theirs = (read_run(folder) for folder in folders)
+    criteria = policies_sha256(load_policies(gates)) if gates.is_file() else None
+    a, b = (read_judged(find_run(name, runs), criteria) for name in (first, second))
+    ours, theirs = a.evaluation, b.evaluation
     check_same_rows(ours.examples, theirs.examples, (first, second))
     if as_json:
         typer.echo(json.dumps(comparison_to_json(ours, theirs), indent=2))
         return
     out = console(sys.stdout)
-    criteria = policies_sha256(load_policies(gates)) if gates.is_file() else None
-    shown = comparison_report(ours, theirs, folders, show=show, criteria_sha256=criteria)
+    shown = comparison_report(a, b, show=show)
     typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
 
 

@@ -12,14 +12,14 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evalkit.errors import EvidenceError, InsufficientData
+from evalkit.errors import InsufficientData
 from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, compare, pair
 from evalkit.gates import ALPHA
+from evalkit.reporting.judged import JudgedRun
 from evalkit.reporting.numbers import cost_line, number, p_value, points
 from evalkit.reporting.printable import printable
 from evalkit.reporting.terminal import flipped_case
 from evalkit.reporting.verdicts import contest_to_json
-from evalkit.store import read_verdicts
 from evalkit.systems import shown_path
 from evalkit.tasks import Task
 
@@ -36,24 +36,16 @@ def contests(first: Evaluation, second: Evaluation) -> list[Contest]:
     return found
 
 
-def comparison_report(
-    first: Evaluation,
-    second: Evaluation,
-    folders: Sequence[Path],
-    *,
-    show: int,
-    criteria_sha256: str | None = None,
-) -> list[RenderableType]:
+def comparison_report(a: JudgedRun, b: JudgedRun, *, show: int) -> list[RenderableType]:
     """Metrics and slices with paired tests, flipped rows, what differs, cost and verdicts.
 
     Args:
-        first: called A.
-        second: called B.
-        folders: of the two runs.
+        a: a run.
+        b: another on the same rows.
         show: how many flipped rows to show each way.
-        criteria_sha256: of the criteria that hold now; stored verdicts under others don't count.
     """
-    one, other = run_names(first, second, folders)
+    first, second = a.evaluation, b.evaluation
+    one, other = run_names(first, second, (a.folder, b.folder))
     pairs = list(zip(*pair(first.rows, second.rows), strict=True))
     found = contests(first, second)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
@@ -88,10 +80,7 @@ def comparison_report(
         if contest.metric.name in headlines:
             shown += _flips(contest, pairs, first.task, show)
     shown += [Text(line) for line in (*record_differences(first, second), *_costs(first, second))]
-    shown += [
-        Text(f"{label}: {_verdict(folder, criteria_sha256)}")
-        for label, folder in zip("AB", folders, strict=True)
-    ]
+    shown += [Text(f"{label}: {run.verdict}") for label, run in (("A", a), ("B", b))]
     return shown
 
 
@@ -156,13 +145,3 @@ def record_differences(first: Evaluation, second: Evaluation) -> list[str]:
 
 def _costs(first: Evaluation, second: Evaluation) -> list[str]:
     return [f"{label}: {cost_line(e.record['cost'])}" for label, e in (("A", first), ("B", second))]
-
-
-def _verdict(folder: Path, criteria_sha256: str | None) -> str:
-    try:
-        content = read_verdicts(folder, criteria_sha256)
-    except EvidenceError as error:
-        return f"inconclusive: {error}"
-    if content is None:
-        return "not judged"
-    return "may ship" if content["may_ship"] else "may NOT ship"

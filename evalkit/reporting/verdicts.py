@@ -1,20 +1,24 @@
-"""Verdicts as JSON, for `verdicts.json` beside a run."""
+"""Verdicts as JSON, for `verdicts.json` beside a run, and back."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from evalkit.evaluation import Contest, Evaluation
-from evalkit.gates import Release
+from evalkit.errors import EvidenceError
+from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, Metric
+from evalkit.gates import Outcome, Policy, Regression, Release, Verdict
+from evalkit.records import Comparison, Estimate
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 def verdicts_to_json(
     release: Release, evaluation: Evaluation, criteria_sha256: str
 ) -> dict[str, Any]:
     """Every gate with its number, bound and reason, and the usual numbers; rows by their ids."""
+    rows = {row.example.id: row for row in evaluation.rows}
     return {
         "schema": SCHEMA,
         "system": release.system,
@@ -52,18 +56,16 @@ def verdicts_to_json(
                 "outcome": verdict.outcome.value,
                 "estimate": asdict(verdict.estimate),
                 "on_all_rows": asdict(verdict.on_all_rows) if verdict.on_all_rows else None,
+                "unit": verdict.unit,
                 "detects": verdict.detects,
                 "settled_by": verdict.settled_by,
                 "against": contest_to_json(verdict.contest),
                 "baseline": contest_to_json(verdict.regression),
-                "min_value": verdict.policy.min_value,
-                "max_value": verdict.policy.max_value,
-                "min_difference": verdict.policy.min_difference,
-                "min_cases": verdict.policy.min_cases,
-                "why": verdict.policy.why,
+                "policy": verdict.policy.model_dump(mode="json"),
                 "note": verdict.note,
                 "weakest": verdict.weakest,
                 "counted_against": [row.example.id for row in verdict.wrong],
+                "of_other_rows": any(rows.get(row.example.id) != row for row in verdict.wrong),
             }
             for verdict in release.verdicts
         ],
@@ -76,8 +78,75 @@ def contest_to_json(contest: Contest | None) -> dict[str, Any] | None:
         return None
     return {
         "metric": contest.metric.name,
+        "unit": contest.metric.unit,
+        "lower_is_better": contest.metric.lower_is_better,
         "systems": [contest.first, contest.second],
         **asdict(contest.comparison),
         "won": [row.example.id for row in contest.won],
         "lost": [row.example.id for row in contest.lost],
     }
+
+
+def release_from_json(content: Mapping[str, Any], evaluation: Evaluation) -> Release:
+    """The release that `verdicts_to_json` wrote.
+
+    Rows of other evaluations than this one (`of_other_rows`: a part of the run) are left out of
+    `wrong`. A metric that comes back has its name, unit and direction, and asks nothing.
+
+    Raises:
+        EvidenceError: it was written under another schema.
+    """
+    if content.get("schema") != SCHEMA:
+        raise EvidenceError(
+            f"the verdicts have schema {content.get('schema')}; evalkit reads {SCHEMA}. "
+            "`evalkit gate` judges the run again."
+        )
+    rows = {row.example.id: row for row in evaluation.rows}
+    return Release(
+        content["system"],
+        tuple(_verdict(gate, rows) for gate in content["gates"]),
+        tuple(content["not_judged"]),
+        content["partial"],
+        tuple(content["faults"]),
+        tuple(
+            Regression(r["gate"], _contest(r["baseline"], rows), r["p_value_holm"])
+            for r in content["regressions"]
+        ),
+        content["does_not_apply"],
+    )
+
+
+def _verdict(gate: Mapping[str, Any], rows: Mapping[str, EvaluatedRow]) -> Verdict:
+    wrong = [] if gate["of_other_rows"] else gate["counted_against"]
+    return Verdict(
+        gate["gate"],
+        gate["slice"],
+        Outcome(gate["outcome"]),
+        Policy.model_validate(gate["policy"]),
+        Estimate(**gate["estimate"]),
+        gate["note"],
+        gate["weakest"],
+        tuple(rows[id] for id in wrong),
+        Estimate(**gate["on_all_rows"]) if gate["on_all_rows"] else None,
+        gate["detects"],
+        gate["settled_by"],
+        _contest(gate["against"], rows) if gate["against"] else None,
+        _contest(gate["baseline"], rows) if gate["baseline"] else None,
+        gate["unit"],
+    )
+
+
+def _contest(found: Mapping[str, Any], rows: Mapping[str, EvaluatedRow]) -> Contest:
+    def estimate(rows: object) -> Estimate:
+        raise ValueError(f"{found['metric']} was read from a file and cannot be asked again")
+
+    metric = Metric(
+        found["metric"], estimate, unit=found["unit"], lower_is_better=found["lower_is_better"]
+    )
+    comparison = Comparison(
+        **{name: found[name] for name in Comparison.__dataclass_fields__}
+        | {"first": Estimate(**found["first"]), "second": Estimate(**found["second"])}
+    )
+    lost, won = (tuple(rows[id] for id in found[which] if id in rows) for which in ("lost", "won"))
+    one, other = found["systems"]
+    return Contest(metric, one, other, comparison, lost, won)

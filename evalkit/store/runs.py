@@ -152,6 +152,11 @@ def find_run(name: str, runs: Path) -> Path:
     )
 
 
+def run_folders(runs: Path) -> list[Path]:
+    """The folders of all runs, oldest first, without the baselines."""
+    return sorted(path.parent for path in runs.glob(f"[!.]*/{RECORD}"))
+
+
 def copy_run(folder: Path, to: Path) -> None:
     """Keep a run as a baseline, in the place of one that was there.
 
