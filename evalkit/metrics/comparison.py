@@ -163,7 +163,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _sign_flip(differences: Sequence[int]) -> float:
     """Return the two-sided mid-p of a sum where each term could as well have the other sign."""
     import numpy as np
-    from scipy.stats import binom
+    from scipy.special import gammaln
 
     sizes = Counter(abs(difference) for difference in differences if difference)
     if not sizes:
@@ -172,7 +172,9 @@ def _sign_flip(differences: Sequence[int]) -> float:
     chances = np.ones(1)
     for size, count in sizes.items():
         stretched = np.zeros(size * count + 1)
-        stretched[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        k = np.arange(count + 1.0)
+        ways = gammaln(count + 1) - gammaln(k + 1) - gammaln(count - k + 1)
+        stretched[::size] = np.exp(ways - count * math.log(2))
         chances = np.convolve(chances, stretched)
     total = len(chances) - 1
     unevenness = np.abs(2 * np.arange(total + 1) - total)

@@ -40,13 +40,13 @@ def detectable_drop(
     _check_shares(power, alpha)
     if not 0 <= value <= 1:
         raise ValueError(f"{value} is not a share")
-    from scipy.special import betaincinv
-    from scipy.stats import binom
+    # scipy.stats has the binomial under a plainer name, and takes a second to import.
+    import numpy as np
+    from scipy.special import bdtr, betaincinv
 
-    # The most successes that still reject. ppf gives the first count that reaches alpha.
-    most = int(binom.ppf(alpha, n, value)) if value < 1 else n
-    if most == n or binom.cdf(most, n, value) > alpha:
-        most -= 1
+    # The most successes that still reject.
+    at_most = bdtr(np.arange(n + 1.0), n, value)
+    most = int(np.searchsorted(at_most, alpha, side="right")) - 1
     if most < 0:
         return None
     # P(X <= most | n, p) = power, solved for p by the beta form of the binomial's tail.
