@@ -1,5 +1,6 @@
 # make gate: install, fetch the default weights, judge the default system.
 # make test: install, run the tests.   make check: ruff, mypy --strict, import-linter.
+# make docs: install mkdocs, build the documentation into site/.
 
 PYTHON ?= python3
 MODEL ?= smollm2-3level
@@ -15,7 +16,7 @@ MAKEFLAGS += -q
 RUN := +@
 endif
 
-.PHONY: gate judged test check clean
+.PHONY: gate judged test check docs clean
 
 gate: judged
 	$(if $(filter-out 0,$(shell cat .venv/verdict)),@exit 1)
@@ -35,6 +36,9 @@ check: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 .venv/installed: pyproject.toml constraints.txt
 	$(RUN)$(PYTHON) -c 'import sys; sys.exit("evalkit needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(RUN)$(PYTHON) -m venv .venv
@@ -45,5 +49,9 @@ check: .venv/installed-dev
 	$(PIP) -e '.[dev]'
 	touch $@
 
+.venv/installed-docs: .venv/installed
+	$(PIP) -e '.[docs]'
+	touch $@
+
 clean:
-	rm -rf .venv build runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv build runs site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -11,13 +11,16 @@ import traceback
 
 import typer
 
+from evalkit.cli.card import card
 from evalkit.cli.common import PytestCode
 from evalkit.cli.data import data
 from evalkit.cli.export import export
 from evalkit.cli.grammar import grammar
 from evalkit.cli.init import init
+from evalkit.cli.report import report
 from evalkit.cli.runs import baseline, compare, gate, parity
 from evalkit.cli.shelf import fetch, systems
+from evalkit.cli.show import errors, runs, show
 from evalkit.cli.train import train
 from evalkit.errors import UserError
 
@@ -28,7 +31,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (init, systems, fetch, train, export, gate, compare, parity, grammar):
+for command in (
+    init,
+    systems,
+    fetch,
+    train,
+    export,
+    gate,
+    compare,
+    parity,
+    show,
+    errors,
+    runs,
+    report,
+    card,
+    grammar,
+):
     app.command()(command)
 app.add_typer(baseline, name="baseline")
 app.add_typer(data, name="data")

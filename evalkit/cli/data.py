@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalkit.cli.common import AsJson, Name, console
+from evalkit.cli.common import AsJson, Name, console, print_json
 from evalkit.cli.pipeline import augment, clean, remap, split, stats
 from evalkit.errors import UserError
 
@@ -61,7 +61,7 @@ def overlap(
     found = find_overlap(known.examples, asked.examples if asked else (), threshold=threshold)
     report = OverlapReport(task, threshold, known, asked, found)
     if as_json:
-        typer.echo(json.dumps(overlap_to_json(report), indent=2))
+        print_json(overlap_to_json(report))
         return
     out = console(sys.stdout)
     shown = overlap_report(report, show)
@@ -77,6 +77,7 @@ def fingerprint(
     ] = None,
     mapping: Mapping = "auto",
     on_bad_row: BadRows = "stop",
+    as_json: AsJson = False,
 ) -> None:
     """Write the fingerprints of a trained system's training rows beside it.
 
@@ -112,7 +113,12 @@ def fingerprint(
         )
     file = system.folder / FILE
     Fingerprints.of(rows.train, data_sha256=dataset.sha256).save(file)
-    typer.echo(f"{shown_path(file)}: {len(rows.train):,} rows, {file.stat().st_size / 1e6:.1f} MB")
+    size = file.stat().st_size
+    if as_json:
+        content = {"system": system.name, "file": str(file)}
+        print_json(content | {"rows": len(rows.train), "bytes": size})
+        return
+    typer.echo(f"{shown_path(file)}: {len(rows.train):,} rows, {size / 1e6:.1f} MB")
 
 
 def _read_provenance(path: Path, system: str) -> tuple[dict[str, Any], RowsRecipe]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.common import Name
+from evalkit.cli.common import AsJson, Name, print_json
 from evalkit.errors import UserError
 
 
@@ -15,6 +15,7 @@ def export(
     name: Name,
     to: Annotated[Path, typer.Option(help="A new folder for the merged model.")],
     precision: Annotated[str, typer.Option(help="bf16 or fp32.")] = "bf16",
+    as_json: AsJson = False,
 ) -> None:
     """Merge a system's adapter into its base, as a model of its own.
 
@@ -29,4 +30,7 @@ def export(
     from evalkit.training.exporting import export_merged
 
     export_merged(system, to, precision)  # type: ignore[arg-type]
+    if as_json:
+        print_json({"system": system.name, "folder": str(to), "precision": precision})
+        return
     typer.echo(f"{system.name}, merged, is in {to}")

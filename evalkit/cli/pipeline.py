@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from evalkit.cli.common import AsJson, console
+from evalkit.cli.common import AsJson, console, print_json
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ class Job:
         for note in notes:
             typer.echo(note, err=True)
         if self.as_json:
-            typer.echo(json.dumps(content | {"written": list(map(str, files))}, indent=2))
+            print_json(content | {"written": list(map(str, files))})
             return
         out = console(sys.stdout)
         shown = sheet_to_terminal(sheet)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evalkit.cli.common import AsJson, PytestCode, console
+from evalkit.cli.common import AsJson, PytestCode, console, print_json
 
 RUNS = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 Run = Annotated[str, typer.Argument(help="A run's folder, or (the start of) its name.")]
@@ -25,18 +25,32 @@ def gate(
     against: Annotated[str | None, typer.Option(help="A baseline or a run.")] = None,
     data: Annotated[str | None, typer.Option(help="Rows the run has to be of.")] = None,
     runs: RUNS = Path("runs"),
+    as_json: AsJson = False,
 ) -> None:
     """Judge a stored run again, under the criteria as they are now. Needs no model.
 
-    The same as `pytest SUITES --run RUN`, with its exit codes.
+    The same as `pytest SUITES --run RUN`, with its exit codes. With --json, what pytest has to
+    say goes to standard error, and the content of verdicts.json to standard output: null where
+    the run was refused.
     """
     import pytest
+
+    from evalkit.store import VERDICTS, find_run, read_verdicts
 
     arguments = [str(suites), "-q", "--run", run, "--runs", str(runs), "--gate-mode", gate_mode]
     for option, given in (("--gates", gates), ("--against", against), ("--data", data)):
         if given is not None:
             arguments += [option, str(given)]
-    sys.exit(PytestCode(pytest.main(arguments)))
+    if not as_json:
+        sys.exit(PytestCode(pytest.main(arguments)))
+    path = find_run(run, runs) / VERDICTS
+    before = path.stat().st_mtime_ns if path.exists() else None
+    with contextlib.redirect_stdout(sys.stderr):
+        code = pytest.main(arguments)
+    # A run that was refused keeps the verdicts of another time.
+    is_new = path.exists() and path.stat().st_mtime_ns != before
+    print_json(read_verdicts(path.parent) if is_new else None)
+    sys.exit(PytestCode(code))
 
 
 def compare(
@@ -60,7 +74,7 @@ def compare(
     ours, theirs = a.evaluation, b.evaluation
     check_same_rows(ours.examples, theirs.examples, (first, second))
     if as_json:
-        typer.echo(json.dumps(comparison_to_json(ours, theirs), indent=2))
+        print_json(comparison_to_json(ours, theirs))
         return
     out = console(sys.stdout)
     shown = comparison_report(a, b, show=show)
@@ -82,7 +96,7 @@ def parity(
     folders = [find_run(name, runs) for name in (first, second)]
     ours, theirs = (read_run(folder) for folder in folders)
     if as_json:
-        typer.echo(json.dumps(parity_to_json(ours, theirs), indent=2))
+        print_json(parity_to_json(ours, theirs))
         return
     out = console(sys.stdout)
     shown = parity_report(ours, theirs, folders, show=show)
@@ -94,6 +108,7 @@ def baseline_set(
     run: Run,
     name: Annotated[str | None, typer.Option(help="Its name; the system's by default.")] = None,
     runs: RUNS = Path("runs"),
+    as_json: AsJson = False,
 ) -> None:
     """Keep a run, so that `pytest suites/ --model NAME --against BASELINE` can find it."""
     from evalkit.errors import UserError
@@ -108,6 +123,9 @@ def baseline_set(
     if kept.absolute() == folder.absolute():
         raise UserError(f"{shown_path(folder)} is that baseline already.")
     copy_run(folder, kept)
+    if as_json:
+        print_json({"name": name, "run": str(folder), "folder": str(kept)})
+        return
     typer.echo(f"{shown_path(folder)} is kept in {shown_path(kept)}: --against {name}")
 
 
@@ -121,7 +139,7 @@ def baseline_list(runs: RUNS = Path("runs"), as_json: AsJson = False) -> None:
         for path in sorted((runs / BASELINES).glob(f"[!.]*/{RECORD}"))
     ]
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found)
         return
     for entry in found:
         typer.echo(f"{entry['name']}  a run of {entry['system']}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
 import typer
 
-from evalkit.cli.common import AsJson, Name, console
+from evalkit.cli.common import AsJson, Name, console, print_json
 
 if TYPE_CHECKING:
     from evalkit.systems import BrokenSystem, System
@@ -22,7 +21,7 @@ def systems(
 
     found = list_systems()
     if as_json:
-        typer.echo(json.dumps([_describe(system) for system in found], indent=2))
+        print_json([_describe(system) for system in found])
         return
     from rich import box
     from rich.table import Table
@@ -49,20 +48,22 @@ def systems(
         out.print(Text(f"{entry.name}: {entry.problem}", style="red"))
 
 
-def fetch(name: Name) -> None:
+def fetch(name: Name, as_json: AsJson = False) -> None:
     """Bring a system's base weights here."""
     from evalkit.systems import load_system
     from evalkit.weights import stderr_progress
 
     system = load_system(name)
-    if system.source is None:
-        typer.echo(f"{system.name} needs no weights.")
-        return
-    folder = system.source.locate()
-    if folder is None:
+    folder = system.source.locate() if system.source else None
+    if system.source and folder is None:
         with stderr_progress() as progress:
             folder = system.source.fetch(progress)
-    typer.echo(f"The weights of {system.name} are here: {folder}")
+    if as_json:
+        print_json({"system": system.name, "weights": str(folder) if folder else None})
+    elif folder is None:
+        typer.echo(f"{system.name} needs no weights.")
+    else:
+        typer.echo(f"The weights of {system.name} are here: {folder}")
 
 
 def _describe(system: System | BrokenSystem) -> dict[str, str | bool | None]:

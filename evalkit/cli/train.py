@@ -6,11 +6,12 @@ import copy
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from evalkit.cli.common import Name, console
+from evalkit.cli.common import AsJson, Name, console, print_json
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def train(
     restart: Annotated[
         bool, typer.Option(help="Forget an interrupted training; the same as --no-resume.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a system's adapter, or a baseline, by its recipe.
 
@@ -84,20 +86,33 @@ def train(
         if dry_run:
             raise UserError("--dry-run is for adapters; a baseline takes seconds.")
         _train_baseline(system, table, engine, read_rows, out)
-        typer.echo(f"The baseline {system.name} is in {system.folder}")
+        _say_where(system, f"baseline {system.name}", as_json)
         return
 
     from evalkit.engines.loading import quiet_libraries
 
     quiet_libraries()
+    from evalkit.reporting.card import training_card
     from evalkit.training.run import plan, run_training
 
     training = _describe(system, table, read_rows)
     if dry_run:
-        typer.echo(plan(training, device=device, console=out).describe())  # type: ignore[arg-type]
+        planned = plan(training, device=device, console=out)  # type: ignore[arg-type]
+        if as_json:
+            print_json({"system": system.name, **asdict(planned)})
+        else:
+            typer.echo(planned.describe())
         return
-    run_training(training, device=device, restart=restart or resume is False, console=out)  # type: ignore[arg-type]
-    typer.echo(f"The adapter of {system.name} is in {system.folder}")
+    anew = restart or resume is False
+    run_training(training, training_card, device=device, restart=anew, console=out)  # type: ignore[arg-type]
+    _say_where(system, f"adapter of {system.name}", as_json)
+
+
+def _say_where(system: System, what: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"system": system.name, "folder": str(system.folder)})
+    else:
+        typer.echo(f"The {what} is in {system.folder}")
 
 
 def changed(recipe: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ import pytest
 
 from evalkit.errors import UserError
 from evalkit.pytest_plugin.evidence import Subject
+from evalkit.pytest_plugin.github import GitHubOutputs
+from evalkit.pytest_plugin.junit import record_gate
 from evalkit.pytest_plugin.session import MISFIT, NO_MODEL, GateSession, as_usage_errors
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         " (default), none, or one that the task declares")  # fmt: skip
     add("--against", metavar="RUN", help="fail where a gated number is significantly worse than"
         " in this run: a folder, or a name that `evalkit baseline set` gave")  # fmt: skip
+    add("--track", choices=("mlflow",), help="log every system's run to a tracker, under its own"
+        " settings (MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME)")  # fmt: skip
     add("--runs", default="runs", metavar="DIR", help="where runs are written (default: runs)")
     add("--gates", metavar="FILE", help="release criteria; by default the gates.toml beside the"
         " suite or in a folder above it")  # fmt: skip
@@ -77,7 +81,12 @@ def pytest_configure(config: pytest.Config) -> None:
     session = GateSession(config)
     config.stash[_SESSION] = session
     config.pluginmanager.register(session, "evalkit-session")
+    config.pluginmanager.register(GitHubOutputs(session), "evalkit-github")
     with as_usage_errors():
+        if config.getoption("track"):
+            from evalkit.pytest_plugin.tracking import Tracking
+
+            config.pluginmanager.register(Tracking(session), "evalkit-tracking")
         session.find_subjects()
 
 
@@ -183,7 +192,10 @@ def divergences(
 
 @pytest.fixture
 def gate(
-    request: pytest.FixtureRequest, system_under_test: Subject, pytestconfig: pytest.Config
+    request: pytest.FixtureRequest,
+    system_under_test: Subject,
+    pytestconfig: pytest.Config,
+    record_testsuite_property: Callable[[str, object], None],
 ) -> Gate:
     """`gate(name, measurement)`: hold a number against the criterion of that name.
 
@@ -193,6 +205,7 @@ def gate(
     of your own.
     """
     session = pytestconfig.stash[_SESSION]
+    session.record_for_suite = record_testsuite_property
 
     def hold(
         name: str,
@@ -216,6 +229,7 @@ def gate(
         except UserError as error:
             pytest.fail(str(error), pytrace=False)
         session.add(system_under_test, request.node.nodeid, verdict)
+        record_gate(request.node, verdict)
         if verdict.outcome is not Outcome.PASS:
             pytest.fail(explain(verdict, system_under_test.task), pytrace=False)
 

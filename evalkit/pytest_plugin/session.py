@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import pytest
 
 from evalkit.errors import EvidenceError, InsufficientData, UserError
 from evalkit.pytest_plugin.evidence import Evidence, Subject
+from evalkit.pytest_plugin.junit import record_release
 
 if TYPE_CHECKING:
     from evalkit.gates import Policy, Release, Verdict
@@ -36,6 +37,8 @@ class GateSession:
         self.verdicts: dict[str, dict[str, list[Verdict]]] = {}
         self.broken: dict[str, list[str]] = {}
         self.criteria: dict[Path, dict[str, Policy]] = {}
+        self.record_for_suite: Callable[[str, object], None] | None = None
+        """Adds a property to the JUnit report, once a gate was asked for."""
 
     def find_subjects(self) -> None:
         """Read the system.toml of every `--model` and the record of every `--run`."""
@@ -264,6 +267,7 @@ class GateSession:
 
         releases = list(self.releases())
         for release in releases:
+            record_release(self.record_for_suite, release)
             if release.system in evidence.evaluations:
                 content = verdicts_to_json(
                     release,

@@ -25,6 +25,20 @@ from evalkit.tasks import Task
 
 Pairs = Sequence[tuple[EvaluatedRow, EvaluatedRow]]
 """Each row of A with that of B."""
+IDENTITY = (
+    ("base", "base weights"),
+    ("weights_sha256", "base weights' content"),
+    ("trained_sha256", "what training left"),
+    ("quantization", "quantization"),
+    ("format", "format"),
+    ("task_sha256", "task"),
+    ("prompt_sha256", "prompt"),
+    ("engine", "engine"),
+    ("packages", "packages"),
+    ("machine", "machine"),
+    ("commit", "commit"),
+)
+"""What of a record decides its answers, and how that is called."""
 
 
 def contests(first: Evaluation, second: Evaluation) -> list[Contest]:
@@ -126,20 +140,7 @@ def _flips(contest: Contest, pairs: Pairs, task: Task, show: int) -> list[Text]:
 
 def record_differences(first: Evaluation, second: Evaluation) -> list[str]:
     """What identifies the runs and is not the same."""
-    keys = (
-        ("base", "base weights"),
-        ("weights_sha256", "base weights' content"),
-        ("trained_sha256", "what training left"),
-        ("quantization", "quantization"),
-        ("format", "format"),
-        ("task_sha256", "task"),
-        ("prompt_sha256", "prompt"),
-        ("engine", "engine"),
-        ("packages", "packages"),
-        ("machine", "machine"),
-        ("commit", "commit"),
-    )
-    differ = [what for key, what in keys if first.record.get(key) != second.record.get(key)]
+    differ = [what for key, what in IDENTITY if first.record.get(key) != second.record.get(key)]
     return [f"they differ in: {', '.join(differ) or 'nothing that is recorded'}"]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from evalkit.evaluation import Contest
 from evalkit.gates import Policy, Verdict
 from evalkit.records import Estimate
+from evalkit.reporting.printable import printable
 
 
 def number(value: float, unit: str = "%") -> str:
@@ -65,7 +66,8 @@ def contest_line(contest: Contest) -> str:
     one, other = (number(e.value, unit) for e in (found.first, found.second))
     low, high = points(found.low, unit), points(found.high, unit)
     line = (
-        f"{contest.metric.name}: {contest.first} {one}, {contest.second} {other}, "
+        f"{printable(contest.metric.name)}: {printable(contest.first)} {one}, "
+        f"{printable(contest.second)} {other}, "
         f"{points(found.difference, unit)} (95% {low} to {high}), "
         f"{found.method} {p_value(found.p_value)}, {found.n} rows"
     )

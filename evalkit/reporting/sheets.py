@@ -19,10 +19,12 @@ from rich.text import Text
 from evalkit.reporting.printable import printable
 
 WIDEST_CELL = 70
+_NUMBERED = "|".join(rf"(?<=^\d{{{digits}}})[.)]" for digits in range(1, 10))
+"""After the number of a list's item, which has at most nine digits."""
 _SPECIAL = re.compile(
     r"[\\`*_{}\[\]<>#|&~^$@]"  # anywhere
     r"|(?<=\w):(?=//)|(?<=www)\."  # where GitHub would see an address
-    r"|^[-+]|(?<=^\d)[.)]|(?<=^\d\d)[.)]|(?<=^\d{3})[.)]"  # a list at the start of a line
+    rf"|^[-+]|{_NUMBERED}"  # a list at the start of a line
 )
 
 

@@ -43,7 +43,7 @@ def verdict_line(verdict: Verdict) -> str:
     if verdict.on_all_rows is not None:
         count += " clean rows"
     line = (
-        f"{verdict.label}  {value(verdict)}  ({count}, 95% {value_interval(verdict)})  "
+        f"{printable(verdict.label)}  {value(verdict)}  ({count}, 95% {value_interval(verdict)})  "
         f"needs {needed(verdict.policy, verdict.unit)}  {verdict.outcome.upper()}"
     )
     return f"{line}\n  {verdict.note}" if verdict.note else line
@@ -62,7 +62,7 @@ def explain(verdict: Verdict, task: Task) -> str:
     if verdict.regression is not None:
         lines.append(f"  {contest_line(verdict.regression)}")
     if verdict.weakest:
-        lines.append(f"  weakest: {verdict.weakest}")
+        lines.append(f"  weakest: {printable(verdict.weakest, 300)}")
     if verdict.wrong:
         cases = verdict.wrong[:WRONG_CASES]
         lines.append(f"  {len(cases)} of {len(verdict.wrong)} rows counted against it:")
@@ -115,14 +115,14 @@ def release_table(release: Release) -> Table:
     told = ""
     for verdict in release.verdicts:
         if verdict.slice and verdict.gate != told:
-            table.add_row(Text(verdict.gate))
+            table.add_row(Text(printable(verdict.gate)))
         told = verdict.gate if verdict.slice else ""
         outcome = Text(verdict.outcome.upper(), style=STYLES[verdict.outcome])
         if verdict.outcome is not Outcome.INCONCLUSIVE and verdict.note:
             outcome.append(" ~", style="yellow")
         everywhere = verdict.on_all_rows
         table.add_row(
-            Text(f"  {verdict.slice}" if verdict.slice else verdict.gate),
+            Text(printable(f"  {verdict.slice}" if verdict.slice else verdict.gate)),
             value(verdict),
             str(verdict.estimate.n),
             value_interval(verdict),
@@ -156,7 +156,7 @@ def closing_line(release: Release) -> Text:
         reasons.append(f"not judged: {', '.join(release.not_judged)}")
     if release.regressions:
         worse = _shorten(
-            f"{r.label} {points(r.contest.comparison.difference, r.contest.metric.unit)}"
+            f"{printable(r.label)} {points(r.contest.comparison.difference, r.contest.metric.unit)}"
             for r in release.regressions
         )
         reasons.append(f"{len(release.regressions)} worse than the baseline ({worse})")
@@ -166,7 +166,7 @@ def closing_line(release: Release) -> Text:
 
 
 def _brief(verdict: Verdict) -> str:
-    return f"{verdict.label} {value(verdict)}"
+    return f"{printable(verdict.label)} {value(verdict)}"
 
 
 def _shorten(items: Iterable[str], most: int = 4) -> str:
@@ -194,8 +194,8 @@ def release_report(release: Release, evaluation: Evaluation, run: str) -> list[R
         )
     )
     shown.append(Text(f"cost: {cost_line(record['cost'])}"))
-    shown += [Text(line) for line in _measured(evaluation)]
-    shown.append(Text(_seen(evaluation)))
+    shown += [Text(line) for line in measured_lines(evaluation)]
+    shown.append(Text(contamination_line(evaluation)))
     shown += [Text(contest_line(v.contest)) for v in release.verdicts if v.contest is not None]
     shown += [
         Text(
@@ -231,7 +231,7 @@ def side_by_side(
                 if found
                 else Text("-")
             )
-        table.add_row(Text(label), *cells)
+        table.add_row(Text(printable(label)), *cells)
     shown: list[RenderableType] = [table]
     first, *others = evaluations
     for other in others:
@@ -259,10 +259,10 @@ def headline_contests(first: Evaluation, second: Evaluation) -> list[Contest]:
 
 def _settled(verdicts: Sequence[Verdict]) -> str:
     """How many cases would decide what is open, if the values stayed as they are."""
-    return ", ".join(f"{v.settled_by:,} cases ({v.label})" for v in verdicts)
+    return ", ".join(f"{v.settled_by:,} cases ({printable(v.label)})" for v in verdicts)
 
 
-def _measured(evaluation: Evaluation) -> list[str]:
+def measured_lines(evaluation: Evaluation) -> list[str]:
     """The usual numbers, gated or not: a line for each field and one for the rest."""
     lines: dict[str, list[str]] = {}
     for name, found in evaluation.overview().items():
@@ -278,7 +278,7 @@ def _measured(evaluation: Evaluation) -> list[str]:
     return [f"{heading}: {', '.join(found)}" for heading, found in lines.items()]
 
 
-def _seen(evaluation: Evaluation) -> str:
+def contamination_line(evaluation: Evaluation) -> str:
     """What is known of training rows among the test rows, as a sentence."""
     said = evaluation.record["contamination"]
     if said["status"] == "untrained":

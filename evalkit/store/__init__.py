@@ -16,6 +16,7 @@ from evalkit.store.runs import (
     copy_run,
     find_run,
     read_part,
+    read_record,
     read_run,
     read_subject,
     run_folders,
@@ -23,16 +24,18 @@ from evalkit.store.runs import (
     write_part,
     write_run,
 )
-from evalkit.store.verdicts import read_verdicts, write_verdicts
+from evalkit.store.verdicts import VERDICTS, read_verdicts, write_verdicts
 
 __all__ = [
     "ASKED",
     "BASELINES",
     "RECORD",
+    "VERDICTS",
     "AnswerStore",
     "copy_run",
     "find_run",
     "read_part",
+    "read_record",
     "read_run",
     "read_subject",
     "read_verdicts",

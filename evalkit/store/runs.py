@@ -55,7 +55,7 @@ def read_run(folder: Path, known: Mapping[str, Example] | None = None) -> Evalua
         EvidenceError: it was changed after it was written, or is not whole.
         UserError: the folder is no run, or one that was written under another schema.
     """
-    record = _read_record(folder)
+    record = read_record(folder)
     try:
         task = Task.model_validate(record["task"])
     except (KeyError, ValidationError) as error:
@@ -99,7 +99,7 @@ def read_part(run: Path, name: str) -> tuple[dict[str, Any], list[dict[str, Any]
     folder = run / ASKED / name
     if not folder.is_dir():
         return None
-    record = _read_record(folder)
+    record = read_record(folder)
     return record, list(_read_lines(folder, record))
 
 
@@ -213,7 +213,13 @@ def _fill(folder: Path, record: Mapping[str, Any], rows: Iterable[Mapping[str, A
     (folder / RECORD).write_text(pretty(content), encoding="utf-8")
 
 
-def _read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> dict[str, Any]:
+    """What identifies a run; the predictions are not looked at.
+
+    Raises:
+        EvidenceError: it was changed after the run.
+        UserError: the folder is no run, or one that was written under another schema.
+    """
     try:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

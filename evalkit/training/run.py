@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -27,9 +27,9 @@ from evalkit.formats import Format
 from evalkit.formats.base import empty_prompt
 from evalkit.tasks import Task
 from evalkit.training.augmentation import AugmentingCollator, check_augmentation
-from evalkit.training.card import can_plot, model_card, plot_loss
 from evalkit.training.dev_accuracy import dev_accuracy
 from evalkit.training.encoding import encode_rows, label_weights, missing_values
+from evalkit.training.loss_plot import can_plot, plot_loss
 from evalkit.training.plan import Plan, plan_training
 from evalkit.training.prefix_sharing import Row, SharedPrefixCollator
 from evalkit.training.recipe import Recipe
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 PROVENANCE_VERSION = 2
+Card = Callable[[Mapping[str, Any], bool], str]
+"""Provenance, and whether `loss.png` is there -> the text of `README.md`."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,25 @@ class Training:
 
 
 def run_training(
-    training: Training, *, device: Device = "auto", restart: bool = False, console: Console
+    training: Training,
+    card: Card,
+    *,
+    device: Device = "auto",
+    restart: bool = False,
+    console: Console,
 ) -> Path:
     """Train, write the adapter and what belongs beside it, and return the folder.
 
     A training that was interrupted goes on from its last checkpoint, unless `restart`. The
     checkpoints' folder is named by everything that decides the outcome, so a changed recipe,
     prompt or data set starts anew. Under torchrun, the first process writes.
+
+    Args:
+        training: what is to be trained.
+        card: makes the adapter's README.md.
+        device: what computes.
+        restart: forget an interrupted training.
+        console: where progress is shown.
 
     Raises:
         UserError: the recipe does not fit the task, the rows or the base, or the disk is full.
@@ -118,10 +132,10 @@ def run_training(
         "rows": rows.counts(),
     }
     fingerprints = Fingerprints.of(rows.train, data_sha256=training.dataset.sha256)
-    card = model_card(provenance, plotted=can_plot())
+    text = card(provenance, can_plot())
     beside: dict[str, Callable[[Path], object]] = {
         FINGERPRINTS: fingerprints.save,
-        "README.md": lambda path: path.write_text(card, encoding="utf-8"),
+        "README.md": lambda path: path.write_text(text, encoding="utf-8"),
     }
     if can_plot():
         beside["loss.png"] = partial(plot_loss, trained.curve, trained.dev_curve)

@@ -16,7 +16,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AttentionInterface, PreTrainedModel
 
-from evalkit.engines import packing
+from evalkit.engines import generation, packing
 from evalkit.engines.batching import Room
 from evalkit.engines.drafts import Drafts
 from evalkit.engines.generation import (
@@ -367,6 +367,35 @@ def test_the_head_is_the_models_own_in_fp32(shape: str):
         hidden = causal.trunk(input_ids=sequence).last_hidden_state[0]
         assert torch.allclose(causal.logits(hidden), whole(sequence).logits[0], atol=1e-5)
         assert causal.logits(hidden.bfloat16()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("scale", [0.5, 4.0, 40.0])
+def test_a_rounded_head_decides_nothing_that_is_near(scale: float):
+    asked = []
+
+    class Noting(CausalModel):
+        def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+            asked.append(len(hidden))
+            return super().logits(hidden)
+
+    whole = model("llama").bfloat16()
+    head = whole.get_output_embeddings().weight
+    torch.nn.init.normal_(head, generator=torch.manual_seed(1))
+    states = torch.randn(300, head.shape[1], generator=torch.manual_seed(2))
+    with torch.inference_mode():
+        causal = Noting(whole)
+        hidden = (states * scale * head.shape[1] ** -0.5).bfloat16()
+        tokens, logprobs, margins = causal.choices(hidden)
+        exact = hidden.float() @ head.float().T
+    best, second = exact.topk(2).values.T
+    assert tokens == exact.argmax(-1).tolist()
+    assert logprobs == pytest.approx((best - exact.logsumexp(-1)).tolist(), abs=0.01)
+    near = best - second < generation.CLEAR - 1 + best.abs() / 32
+    for found, right, is_near in zip(margins, (best - second).tolist(), near, strict=True):
+        assert found == pytest.approx(right, abs=1e-4 if is_near else right / 8)
+    assert 0 < sum(asked) < 300 or scale == 0.5
+    if scale == 0.5:  # all logits lie near each other
+        assert sum(asked) == 300
 
 
 def test_an_adapted_head_is_called_with_its_adapter():

@@ -20,6 +20,7 @@ from evalkit.engines.building import EngineOptions, build_engine
 from evalkit.formats import get_format
 from evalkit.formats.base import empty_prompt
 from evalkit.records import Example
+from evalkit.reporting.card import training_card
 from evalkit.systems import load_system
 from evalkit.tasks import Task, load_task
 from evalkit.training import run as run_module
@@ -92,7 +93,7 @@ def train(training: Training, **options: Any) -> dict[str, Any]:
     """Train and return the provenance."""
     shown = io.StringIO()
     console = Console(file=shown, width=200)
-    folder = run_training(training, device="cpu", console=console, **options)
+    folder = run_training(training, training_card, device="cpu", console=console, **options)
     assert folder == training.folder
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     return provenance | {"shown": shown.getvalue()}
@@ -274,7 +275,13 @@ def checkpoints_of(training: Training, monkeypatch: pytest.MonkeyPatch, **option
     with monkeypatch.context() as patched:
         patched.setattr(run_module, "train_adapter", stop)
         with pytest.raises(KeyboardInterrupt):
-            run_training(training, device="cpu", console=Console(file=io.StringIO()), **options)
+            run_training(
+                training,
+                training_card,
+                device="cpu",
+                console=Console(file=io.StringIO()),
+                **options,
+            )
     (folder,) = found
     assert isinstance(folder, Path)
     return folder

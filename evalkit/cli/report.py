@@ -1,0 +1,126 @@
+"""`evalkit report`: what people read of a run, of several, and of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from evalkit.cli.common import AsJson, print_json
+from evalkit.cli.runs import RUNS
+from evalkit.errors import UserError
+
+if TYPE_CHECKING:
+    from evalkit.reporting.judged import JudgedRun
+    from evalkit.reporting.markdown import Lang
+
+    Written = tuple[str, Path]
+    """What it is (`run`, `comparison`, `index`) and where it lies."""
+
+GATES = Path("suites/gates.toml")
+
+
+def report(
+    named: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN",
+            help="Runs: folders, or (the start of) their names. The first is held against the "
+            "others. None: only the index of all runs.",
+        ),
+    ] = None,
+    runs: RUNS = Path("runs"),
+    form: Annotated[str, typer.Option("--format", help="html or md.")] = "html",
+    lang: Annotated[str, typer.Option(help="en or zh (Markdown).")] = "en",
+    to: Annotated[
+        Path | None,
+        typer.Option(help="File for the report on one run, or for the comparison of several."),
+    ] = None,
+    gates: Annotated[
+        Path | None,
+        typer.Option(help="Release criteria; suites/gates.toml by default, where it is."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a run's report beside it, a comparison of several runs, and the index of all runs."""
+    from evalkit.gates import load_policies, policies_sha256
+    from evalkit.reporting.judged import read_judged
+    from evalkit.store import find_run
+    from evalkit.systems import shown_path
+
+    _check_options(form, lang, to, named or [])
+    criteria = None
+    if gates is not None or GATES.is_file():
+        criteria = policies_sha256(load_policies(gates or GATES))
+    found = [read_judged(find_run(name, runs), criteria) for name in named or []]
+    written = _write(found, runs, form, cast("Lang", lang), to)
+    if as_json:
+        content = {
+            "runs": [
+                {"run": run.name, "system": run.system, "verdict": run.verdict} for run in found
+            ],
+            "written": [{"what": what, "path": str(path)} for what, path in written],
+        }
+        print_json(content)
+        return
+    for what, path in written:
+        typer.echo(f"{what}: {shown_path(path)}")
+
+
+def _check_options(form: str, lang: str, to: Path | None, named: Sequence[str]) -> None:
+    if form not in ("html", "md"):
+        raise UserError(f"--format is html or md, not '{form}'.")
+    if lang not in ("en", "zh"):
+        raise UserError(f"--lang is en or zh, not '{lang}'.")
+    if lang != "en" and form == "html":
+        raise UserError("The pages are in English. For Chinese, ask for --format md.")
+    if to is not None and not named:
+        raise UserError(
+            "--to names the file for the report on one run, or for the comparison of several. "
+            "The index always lies in the folder of all runs."
+        )
+    if to is not None and to.is_dir():
+        raise UserError(f"--to {to} is a folder. Name a file in it.")
+
+
+def _write(
+    found: Sequence[JudgedRun],
+    runs: Path,
+    form: str,
+    lang: Lang,
+    to: Path | None,
+) -> list[Written]:
+    """Write what is asked for, and the index last, as it links to the rest."""
+    from evalkit.reporting import writing
+    from evalkit.reporting.several import check_comparable
+
+    several = len(found) > 1
+    if several:
+        check_comparable(found)  # before anything is written
+    if not found and not runs.is_dir():
+        raise UserError(
+            f"There is no folder {runs}. `pytest suites/ --model NAME` makes runs; --runs names "
+            "another folder of them."
+        )
+    alone = None if several else to
+    comparison = to if several else None
+    written: list[Written] = []
+    for run in found:
+        path = (
+            writing.write_run_page(run, alone)
+            if form == "html"
+            else writing.write_run_markdown(run, lang, runs, alone)
+        )
+        written.append(("run", path))
+    if several:
+        path = (
+            writing.write_comparison(found, runs, comparison)
+            if form == "html"
+            else writing.write_comparison_markdown(found, lang, runs, comparison)
+        )
+        written.append(("comparison", path))
+    if runs.is_dir():
+        written.append(("index", writing.write_index(runs)))
+    return written

@@ -1,0 +1,169 @@
+"""`evalkit show`, `errors`, `runs`: what runs on disk say, in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalkit.cli.common import AsJson, console, print_json
+from evalkit.cli.runs import RUNS, Run
+from evalkit.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from evalkit.data import Dataset
+    from evalkit.tasks import Task
+
+Field = Annotated[str | None, typer.Option(help="One of the task's fields; all by default.")]
+
+
+def show(run: Run, field: Field = None, runs: RUNS = Path("runs"), as_json: AsJson = False) -> None:
+    """Show a run: verdict, gates, values, confusions, calibration, worst cases, cost, notes."""
+    from evalkit.reporting.judged import read_judged
+    from evalkit.reporting.mistakes import check_field
+    from evalkit.reporting.run_view import run_to_json, run_view
+    from evalkit.store import find_run
+
+    found = read_judged(find_run(run, runs))
+    if field is not None:
+        check_field(found.evaluation, field)
+    if as_json:
+        print_json(run_to_json(found, field))
+        return
+    _print(run_view(found, field))
+
+
+def errors(
+    run: Run,
+    field: Field = None,
+    said: Annotated[
+        str | None,
+        typer.Option(help="Only answers with this value (or unreadable, missing, out of enum)."),
+    ] = None,
+    right: Annotated[str | None, typer.Option(help="Only rows whose right value this is.")] = None,
+    page: Annotated[int, typer.Option(min=1, help="Which page.")] = 1,
+    per_page: Annotated[int, typer.Option(min=1, help="Rows on a page.")] = 20,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Training rows: shows those nearest to each error, with their labels."),
+    ] = None,
+    nearest: Annotated[int, typer.Option(min=1, help="How many of them for each error.")] = 2,
+    mapping: Annotated[str, typer.Option(help="Label scheme of --data.")] = "auto",
+    on_bad_row: Annotated[str, typer.Option(help="In --data: stop or skip.")] = "stop",
+    runs: RUNS = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Page through the rows that a run got wrong, the most confident first."""
+    from evalkit.reporting.mistakes import find_mistakes, mistake_to_json
+    from evalkit.store import find_run, read_run
+
+    folder = find_run(run, runs)
+    evaluation = read_run(folder)
+    mistakes = find_mistakes(evaluation, field, said, right)
+    pages = max(1, -(-len(mistakes) // per_page))
+    if page > pages:
+        raise UserError(f"--page {page}: {len(mistakes)} errors make {pages} pages.")
+    known = _training_rows(data, evaluation.task, mapping, on_bad_row) if data else None
+    is_read = not as_json and at_terminal()
+    while True:
+        shown = mistakes[(page - 1) * per_page : page * per_page]
+        neighbours = []
+        if known is not None:
+            from evalkit.data.nearest import nearest as find_nearest
+
+            asked = [mistake.row.example for mistake in shown]
+            neighbours = find_nearest(asked, known.examples, nearest)
+        if as_json:
+            entries = [mistake_to_json(mistake, evaluation) for mistake in shown]
+            for entry, near in zip(entries, neighbours, strict=bool(neighbours)):
+                entry["nearest"] = [
+                    {
+                        "id": n.example.id,
+                        "similarity": n.similarity,
+                        "inputs": dict(n.example.inputs),
+                        "labels": dict(n.example.labels),
+                    }
+                    for n in near
+                ]
+            print_json(
+                {
+                    "run": folder.absolute().name,
+                    "system": evaluation.system,
+                    "field": field,
+                    "rows": len(evaluation.rows),
+                    "wrong": len(mistakes),
+                    "page": page,
+                    "pages": pages,
+                    "per_page": per_page,
+                    "errors": entries,
+                }
+            )
+            return
+        from evalkit.reporting.run_view import errors_page
+
+        _print(errors_page(evaluation, shown, len(mistakes), neighbours, field=field))
+        if pages > 1:
+            typer.echo(f"page {page} of {pages}" + ("" if is_read else "; --page N for others"))
+        if not is_read or page == pages or not _goes_on():
+            return
+        page += 1
+
+
+def runs(
+    system: Annotated[str | None, typer.Option(help="Only runs of this system.")] = None,
+    folder: RUNS = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """List the runs there are, oldest first: verdict and headline numbers."""
+    from evalkit.reporting.history import history_view, of_system, summaries_to_json, summarise
+
+    found = summarise(folder)
+    if system is not None:
+        found = of_system(found, system)
+    if as_json:
+        print_json(summaries_to_json(found))
+        return
+    if not found:
+        typer.echo(f"There are no runs in {folder}/. `pytest suites/ --model NAME` makes one.")
+        return
+    _print(history_view(found))
+
+
+def _training_rows(source: str, task: Task, mapping: str, on_bad_row: str) -> Dataset:
+    from evalkit.data import load_dataset
+
+    dataset = load_dataset(
+        source,
+        task,
+        on_bad_row=on_bad_row,  # type: ignore[arg-type]  # checked there
+        mapping=mapping,
+        prefer_split="train",
+    )
+    for note in dataset.notes:
+        typer.echo(note, err=True)
+    return dataset
+
+
+def at_terminal() -> bool:
+    """Whether somebody is there to turn pages."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _goes_on() -> bool:
+    try:
+        return input("Enter for the next page, q to stop: ").strip().lower() not in ("q", "quit")
+    except EOFError:
+        return False
+
+
+def _print(shown: Sequence[RenderableType]) -> None:
+    from evalkit.reporting.terminal import to_text
+
+    out = console(sys.stdout)
+    typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)

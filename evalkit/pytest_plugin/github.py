@@ -1,0 +1,214 @@
+"""GitHub Actions: a job's summary, and annotations for gates that did not pass.
+
+Formats, escapes and limits are those of GitHub's "Workflow commands for GitHub Actions" and of
+`packages/core/src/command.ts` in github.com/actions/toolkit.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from evalkit.evaluation import Evaluation
+    from evalkit.gates import Release, Verdict
+    from evalkit.pytest_plugin.session import GateSession
+    from evalkit.reporting.sheets import Grid
+
+MOST_BYTES = 1024 * 1024
+"""Of a step's summary, with what others wrote. GitHub drops a longer one as a whole."""
+MOST_ANNOTATIONS = 10
+"""Of a kind that GitHub shows for a step."""
+WEAKEST = 5
+_CUT = "\n\nThe rest is left out: GitHub shows 1 MiB of a summary.\n"
+
+
+class GitHubOutputs:
+    """Speaks to GitHub Actions, where the session runs there, once all else is said."""
+
+    def __init__(self, gate: GateSession, environ: Mapping[str, str] = os.environ) -> None:
+        self.gate = gate
+        self.annotates = environ.get("GITHUB_ACTIONS") == "true"
+        self.summary = environ.get("GITHUB_STEP_SUMMARY")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        """Keep what is shown of rows from being read as commands; then summarise and annotate."""
+        terminal = self.gate.config.pluginmanager.getplugin("terminalreporter")
+        if not (self.annotates or self.summary):
+            return (yield)
+
+        def say(line: str) -> None:
+            if terminal is not None:
+                terminal.ensure_newline()
+                terminal.write_line(line)
+
+        token = secrets.token_hex(16)
+        if self.annotates:
+            say(f"::stop-commands::{token}")
+        try:
+            result = yield
+        finally:
+            if self.annotates:
+                say(f"::{token}::")
+        evidence = self.gate.evidence
+        if evidence.evaluations or any(evidence.faults.values()):
+            try:
+                self._report(list(self.gate.releases()), say)
+            except Exception as error:  # whatever it is, the verdict stands
+                say(f"GitHub was not told all: {type(error).__name__}: {error}")
+        return result
+
+    def _report(self, releases: Sequence[Release], say: Callable[[str], None]) -> None:
+        if self.annotates:
+            for release in releases:
+                for line in annotation_lines(release):
+                    say(line)
+        if self.summary:
+            evaluations = self.gate.evidence.evaluations
+            text = "\n".join(summary(r, evaluations.get(r.system)) for r in releases)
+            append_summary(Path(self.summary), text)
+
+
+def annotation_lines(release: Release) -> list[str]:
+    """Commands: an error for the verdict and each failed gate, a warning for each open one."""
+    from evalkit.gates import Outcome
+    from evalkit.reporting.printable import printable
+    from evalkit.reporting.terminal import closing_line
+
+    if release.may_ship:
+        return []
+    failed, undecided = release.of(Outcome.FAIL), release.of(Outcome.INCONCLUSIVE)
+    said = printable(closing_line(release).plain, 1000)
+    if len(failed) >= MOST_ANNOTATIONS:
+        said += f" GitHub shows {MOST_ANNOTATIONS} errors of a step; the log has all."
+    lines = [command("warning" if release.partial else "error", "release gate", said)]
+    for verdicts, kind in ((failed, "error"), (undecided, "warning")):
+        lines += [command(kind, printable(v.label), _in_words(v)) for v in verdicts]
+    return lines
+
+
+def command(kind: str, title: str, message: str) -> str:
+    r"""A workflow command that shows a message.
+
+    >>> command("error", "a,b:c", "100%\nsure")
+    '::error title=a%2Cb%3Ac::100%25%0Asure'
+    """
+    message = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    title = title.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    title = title.replace(":", "%3A").replace(",", "%2C")
+    return f"::{kind} title={title}::{message}"
+
+
+def _in_words(verdict: Verdict) -> str:
+    from evalkit.reporting.printable import printable
+    from evalkit.reporting.terminal import verdict_line
+
+    lines = [*verdict_line(verdict).split("\n"), f"why this bound: {verdict.policy.why}"]
+    if verdict.weakest:
+        lines.append(f"weakest: {verdict.weakest}")
+    return "\n".join(printable(line.strip(), 500) for line in lines)
+
+
+def summary(release: Release, evaluation: Evaluation | None) -> str:
+    """A release as Markdown, what did not pass first. Text of rows and tasks stays text.
+
+    Args:
+        release: what the gates came to.
+        evaluation: what they judged; None where the evidence was refused.
+    """
+    from evalkit.gates import Outcome
+    from evalkit.reporting.numbers import contest_line, cost_line
+    from evalkit.reporting.sheets import Grid, Sheet, sheet_to_markdown
+    from evalkit.reporting.terminal import closing_line, contamination_line
+
+    verdict = "may ship" if release.may_ship else "may NOT ship"
+    title = f"{release.system}: {'no verdict' if release.partial else verdict}"
+    lines = [closing_line(release).plain]
+    grids = []
+    if release.verdicts:
+        order = {Outcome.FAIL: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
+        judged = sorted(release.verdicts, key=lambda v: order[v.outcome])
+        columns = ("gate", "verdict", "value", "95%", "n", "needs")
+        grids.append(Grid("Gates", columns, tuple(map(_gate_row, judged)), is_text=True))
+    if evaluation is not None:
+        data = evaluation.record["data"]
+        grids += _numbers(evaluation)
+        lines += [
+            f"{len(evaluation.rows)} rows of {data['source']}",
+            f"cost: {cost_line(evaluation.record['cost'])}",
+            contamination_line(evaluation),
+            *(f"a regression: {contest_line(found.contest)}" for found in release.regressions),
+            *(f"note: {note}" for note in (*data["notes"], *evaluation.record["notes"])),
+        ]
+    return sheet_to_markdown(Sheet(title, tuple(lines), tuple(grids)), {})
+
+
+def _gate_row(verdict: Verdict) -> tuple[str, ...]:
+    from evalkit.reporting.numbers import needed, value, value_interval
+
+    return (
+        verdict.label,
+        verdict.outcome.upper(),
+        value(verdict),
+        value_interval(verdict),
+        f"{verdict.estimate.n}",
+        needed(verdict.policy, verdict.unit),
+    )
+
+
+def _numbers(evaluation: Evaluation) -> list[Grid]:
+    """How often it was right, and the values it gets right least often."""
+    from evalkit.errors import InsufficientData
+    from evalkit.reporting.numbers import interval, number
+    from evalkit.reporting.sheets import Grid
+
+    found = []
+    for metric in evaluation.headline_metrics():
+        with suppress(InsufficientData):
+            found.append((metric.name, evaluation.measure(metric).estimate))
+    columns = ("share", "95%", "n")
+    recalls = [
+        (f"{name}: {spec.display(scores.value)}", scores.recall)
+        for name, spec in evaluation.task.fields.items()
+        for scores in evaluation.label_scores(name)
+        if scores.recall is not None
+    ]
+    recalls = sorted(recalls, key=lambda entry: entry[1].value)[:WEAKEST]
+    return [
+        Grid(
+            title,
+            (what, *columns),
+            tuple((name, number(e.value), interval(e), f"{e.n}") for name, e in rows),
+        )
+        for title, what, rows in (
+            ("Right answers", "of", found),
+            ("Least often found", "right value", recalls),
+        )
+        if rows
+    ]
+
+
+def append_summary(path: Path, text: str) -> None:
+    """Append to a step's summary what fits; what others wrote stays.
+
+    Raises:
+        OSError: it cannot be written, or is full.
+    """
+    there = path.stat().st_size if path.exists() else 0
+    apart = b"\n\n" if there else b""
+    room = MOST_BYTES - there - len(apart)
+    content = text.encode("utf-8", "backslashreplace")
+    if len(content) > room:
+        end = content[: max(0, room - len(_CUT))].rfind(b"\n")
+        if end < 1:
+            raise OSError(f"{path} has no room left")
+        content = content[:end] + _CUT.encode()
+    with path.open("ab") as file:
+        file.write(apart + content)

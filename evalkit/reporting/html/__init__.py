@@ -1,0 +1,1 @@
+"""Reports as HTML pages: one file each, that asks nothing of any network."""
