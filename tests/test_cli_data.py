@@ -167,6 +167,16 @@ def test_fingerprints_are_those_of_the_rows_trained_on(system: Path, train: Path
     assert fingerprints.match(rows.dev) == (None,)
 
 
+def test_without_provenance_the_rows_are_taken_at_the_users_word(system: Path, train: Path) -> None:
+    (system / "provenance.json").unlink()
+    done = evalkit("data", "fingerprint", f"{system}/", "--data", train)
+    assert done.returncode == 0, done.stderr
+    assert "taken at your word" in done.stdout
+    rows = load_dataset(str(train), load_task("notifications-5level")).examples
+    fingerprints = load_fingerprints(system / FILE)
+    assert (fingerprints.rows, all(fingerprints.match(rows))) == (len(rows), True)
+
+
 def test_other_data_than_was_trained_on_is_refused(system: Path, held_out: Path) -> None:
     done = evalkit("data", "fingerprint", f"{system}/", "--data", held_out)
     assert done.returncode == 4

@@ -13,6 +13,7 @@ from evalkit.systems import (
     ADAPTER_FILES,
     BrokenSystem,
     System,
+    SystemConfig,
     find_baseline,
     find_shelf,
     list_systems,
@@ -381,3 +382,21 @@ def test_nothing_heavy_is_imported() -> None:
         check=True,
     )
     assert run.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("base", "adapter", "unseen"),
+    [
+        (".", False, True),
+        ("model.gguf", False, True),
+        ("../base", False, False),
+        ("/models/base", False, False),
+        ("hf:OWNER/NAME", False, False),
+        (".", True, False),
+    ],
+)
+def test_weights_in_the_systems_own_folder_may_have_been_trained(
+    base: str, adapter: bool, unseen: bool
+):
+    config = SystemConfig(task="intents", format="labels", base=base, adapter=adapter)
+    assert config.trained_elsewhere is unseen

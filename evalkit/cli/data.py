@@ -13,9 +13,11 @@ from evalkit.cli.pipeline import augment, clean, remap, split, stats
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from evalkit.data import Dataset
+    from evalkit.records import Example
     from evalkit.tasks import Task
     from evalkit.training.recipe import RowsRecipe
 
@@ -81,44 +83,61 @@ def fingerprint(
 ) -> None:
     """Write the fingerprints of a trained system's training rows beside it.
 
-    Training does so itself; this is for what was trained before, or elsewhere.
+    Training does so itself; this is for what was trained before, or elsewhere. A provenance.json
+    says which rows it has to be; without one, all rows of --data are taken at your word.
     """
     from evalkit.data import Fingerprints, load_dataset
     from evalkit.data.fingerprints import FILE
     from evalkit.systems import load_system, shown_path
-    from evalkit.training.rows import prepare_rows
 
     system = load_system(name)
     path = system.folder / "provenance.json"
-    provenance, recipe = _read_provenance(path, system.name)
+    known = _read_provenance(path, system.name) if path.is_file() or source is None else None
     dataset = load_dataset(
-        source or recipe.data,
+        source or known[1].data,  # type: ignore[index]  # known where there is no source
         system.task,
         on_bad_row=on_bad_row,  # type: ignore[arg-type]  # checked there
         mapping=mapping,
         prefer_split="train",
     )
+    rows: Sequence[Example] = dataset.examples
+    if known is not None:
+        rows = _trained_rows(system.name, dataset, *known, shown_path(path))
+    file = system.folder / FILE
+    Fingerprints.of(rows, data_sha256=dataset.sha256).save(file)
+    size = file.stat().st_size
+    if as_json:
+        content = {"system": system.name, "file": str(file), "rows": len(rows), "bytes": size}
+        print_json(content | {"at_your_word": known is None})
+        return
+    said = "" if known else f"; that {system.name} was trained on them is taken at your word"
+    typer.echo(f"{shown_path(file)}: {len(rows):,} rows, {size / 1e6:.1f} MB{said}")
+
+
+def _trained_rows(
+    system: str, dataset: Dataset, provenance: dict[str, Any], recipe: RowsRecipe, path: str
+) -> Sequence[Example]:
+    """The rows that a provenance.json speaks of.
+
+    Raises:
+        UserError: the data set holds others.
+    """
+    from evalkit.training.rows import prepare_rows
+
     if dataset.sha256 != provenance["data_sha256"]:
         raise UserError(
-            f"{dataset.source} is not what {system.name} was trained on: the SHA-256 of its rows "
-            f"is {dataset.sha256}, and {shown_path(path)} says {provenance['data_sha256']}. Give "
+            f"{dataset.source} is not what {system} was trained on: the SHA-256 of its rows "
+            f"is {dataset.sha256}, and {path} says {provenance['data_sha256']}. Give "
             "that data, with the --mapping and --on-bad-row of the training."
         )
     rows = prepare_rows(dataset, recipe)
     counts = rows.counts()
     if any(counts[key] != provenance["rows"].get(key) for key in ("trained_on", "dev_sha256")):
         raise UserError(
-            f"{system.name} was trained on other rows of {dataset.source} than this version of "
+            f"{system} was trained on other rows of {dataset.source} than this version of "
             "evalkit would choose. Train it again, or use the version that trained it."
         )
-    file = system.folder / FILE
-    Fingerprints.of(rows.train, data_sha256=dataset.sha256).save(file)
-    size = file.stat().st_size
-    if as_json:
-        content = {"system": system.name, "file": str(file)}
-        print_json(content | {"rows": len(rows.train), "bytes": size})
-        return
-    typer.echo(f"{shown_path(file)}: {len(rows.train):,} rows, {size / 1e6:.1f} MB")
+    return rows.train
 
 
 def _read_provenance(path: Path, system: str) -> tuple[dict[str, Any], RowsRecipe]:
@@ -128,7 +147,7 @@ def _read_provenance(path: Path, system: str) -> tuple[dict[str, Any], RowsRecip
     if not path.is_file():
         raise UserError(
             f"{system} has no {path.name}, so what it was trained on is not known. "
-            f"`evalkit train {system}` writes one."
+            f"`evalkit train {system}` writes one; or name the rows: --data PATH."
         )
     try:
         provenance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

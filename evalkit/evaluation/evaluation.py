@@ -257,6 +257,11 @@ class Evaluation:
 
     def overview(self) -> dict[str, Measurement]:
         """The usual numbers by name. Those there is no data for are left out."""
+        return dict(self._overview)
+
+    @cached_property
+    def _overview(self) -> dict[str, Measurement]:
+        """Every report asks for them, and bootstraps take their time."""
         found = {}
         for metric in self.usual_metrics():
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -282,11 +283,37 @@ class GateSession:
                 pytest.ExitCode.NO_TESTS_COLLECTED,
             ):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reports = list(self._write_reports(releases))
         result = yield
         terminal = self.config.pluginmanager.getplugin("terminalreporter")
         if terminal is not None:
             self._show(terminal, releases)
+            terminal.write("".join(f"{line}\n" for line in reports))
         return result
+
+    def _write_reports(self, releases: list[Release]) -> Iterator[str]:
+        """A page for each run, one that compares them, and the index; what is where, in lines."""
+        from evalkit.reporting.judged import JudgedRun
+        from evalkit.reporting.printable import printable
+        from evalkit.reporting.writing import write_comparison, write_index, write_run_page
+        from evalkit.systems import shown_path
+
+        evidence = self.evidence
+        judged = [
+            JudgedRun(evidence.runs[r.system], evidence.evaluations[r.system], r)
+            for r in releases
+            if r.system in evidence.evaluations
+        ]
+        pages = [("report", partial(write_run_page, run)) for run in judged]
+        if len(judged) > 1:
+            pages.append(("comparison", partial(write_comparison, judged, evidence.runs_folder)))
+        pages.append(("all runs", partial(write_index, evidence.runs_folder)))
+        for what, write in pages:
+            try:
+                yield f"{what}: {shown_path(write())}"
+            except Exception as error:  # whatever it is, the verdict stands
+                kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+                yield f"{what}: not written. {kind}{printable(str(error), 500)}"
 
     def _show(self, terminal: pytest.TerminalReporter, releases: list[Release]) -> None:
         """Every gate, then one line for each system: may it ship?"""
