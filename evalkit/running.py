@@ -221,9 +221,10 @@ def _find_seen(
             "seen": dict(sorted(kinds.items())),
         }, seen
     if system.trained_files or system.config.trained_elsewhere:
-        why = f"what it was trained on is not known: {shown_path(path)} is not there"
-        if system.trained_files:
-            why += f"; `evalkit data fingerprint {system.argument} --data PATH` makes it"
+        why = (
+            f"what it was trained on is not known: {shown_path(path)} is not there; "
+            f"`evalkit data fingerprint {system.argument} --data PATH` makes it"
+        )
         return {"status": "unknown", "why": why}, ()
     return {"status": "untrained"}, ()
 

@@ -87,9 +87,13 @@ class SystemConfig(BaseModel):
     def trained_elsewhere(self) -> bool:
         """Whether what answers was trained where evalkit cannot see it.
 
-        So are recorded answers, and a server's model unless `adapter = false` says that it is a
-        base as it is.
+        So are recorded answers, a server's model unless `adapter = false` says that it is a base
+        as it is, and weights that lie in the system's own folder: an adapter merged into them
+        cannot be seen.
         """
+        if self.base is not None and not self.adapter:
+            of_its_own = not self.base.startswith(("hf:", "pypi:", "..", "/"))
+            return of_its_own and not Path(self.base).is_absolute()
         return self.engine == "replay" or (self.engine == "endpoint" and self.adapter)
 
     @property
