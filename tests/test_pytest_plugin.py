@@ -20,6 +20,8 @@ import sklearn.preprocessing  # noqa: F401
 import evalkit.reporting.terminal
 import evalkit.running
 from evalkit.data import Fingerprints, load_dataset
+from evalkit.reporting.html.run_page import run_page
+from evalkit.reporting.judged import read_judged
 from evalkit.tasks import load_task
 
 SUITES = Path(__file__).parents[1] / "suites"
@@ -120,6 +122,38 @@ def test_a_good_system_ships_with_exit_0(project: Project) -> None:
     assert verdicts["may_ship"] is True
     (accuracy,) = [g for g in verdicts["gates"] if g["gate"] == "priority_accuracy"]
     assert accuracy["estimate"]["successes"] == 220
+
+
+def test_a_gate_leaves_its_report_and_names_it_last(project: Project) -> None:
+    project.write_system(wrong=60)
+    result = project.run("suites", "--model", "mine")
+    (run,) = project.runs
+    assert result.outlines[-2:] == [
+        f"report: runs/{run.name}/report.html",
+        "all runs: runs/index.html",
+    ]
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "May NOT ship" in page
+    assert run.name in (run.parent / "index.html").read_text(encoding="utf-8")
+    # It is the page that `evalkit report` writes of the stored run.
+    assert run_page(read_judged(Path("runs", run.name))) == page
+
+
+def test_a_report_that_cannot_be_written_changes_no_verdict(project: Project) -> None:
+    project.write_system(wrong=20)
+    (project.root / "runs" / "index.html").mkdir(parents=True)
+    result = project.run("suites", "--model", "mine")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*mine may ship: *", "all runs: not written. *cannot be written*"])
+    assert project.verdicts()["may_ship"] is True
+
+
+def test_systems_of_one_task_are_compared_on_a_page(project: Project) -> None:
+    project.write_system(wrong=20)
+    project.write_system("other", wrong=60)
+    result = project.run("suites", "--model", "mine", "--model", "other")
+    assert "comparison: runs/comparison-mine-vs-other.html" in result.outlines
+    assert (project.root / "runs" / "comparison-mine-vs-other.html").is_file()
 
 
 def test_a_bad_one_fails_with_exit_1_and_evidence(project: Project) -> None:

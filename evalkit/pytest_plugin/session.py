@@ -16,6 +16,7 @@ from evalkit.pytest_plugin.junit import record_release
 
 if TYPE_CHECKING:
     from evalkit.gates import Policy, Release, Verdict
+    from evalkit.reporting.judged import JudgedRun
 
 NO_MODEL = "no-model"
 MISFIT = "misfit"
@@ -263,19 +264,22 @@ class GateSession:
         if not evidence.evaluations and not any(evidence.faults.values()):
             return (yield)
         from evalkit.gates import policies_sha256
-        from evalkit.reporting.verdicts import verdicts_to_json
+        from evalkit.reporting.judged import JudgedRun
+        from evalkit.reporting.verdicts import release_from_json, verdicts_to_json
         from evalkit.store import write_verdicts
 
         releases = list(self.releases())
+        judged = []
         for release in releases:
             record_release(self.record_for_suite, release)
             if release.system in evidence.evaluations:
-                content = verdicts_to_json(
-                    release,
-                    evidence.evaluations[release.system],
-                    policies_sha256(self.all_policies),
-                )
-                write_verdicts(evidence.runs[release.system], content)
+                evaluation = evidence.evaluations[release.system]
+                folder = evidence.runs[release.system]
+                content = verdicts_to_json(release, evaluation, policies_sha256(self.all_policies))
+                write_verdicts(folder, content)
+                # As it is read back, so that a report is the same whoever writes it.
+                read_back = release_from_json(content, evaluation)
+                judged.append(JudgedRun(folder, evaluation, read_back))
             unfit = not release.may_ship and not release.partial
             # Where every run was refused, pytest has found no tests.
             if unfit and session.exitstatus in (
@@ -283,7 +287,7 @@ class GateSession:
                 pytest.ExitCode.NO_TESTS_COLLECTED,
             ):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        reports = list(self._write_reports(releases))
+        reports = list(self._write_reports(judged))
         result = yield
         terminal = self.config.pluginmanager.getplugin("terminalreporter")
         if terminal is not None:
@@ -291,23 +295,17 @@ class GateSession:
             terminal.write("".join(f"{line}\n" for line in reports))
         return result
 
-    def _write_reports(self, releases: list[Release]) -> Iterator[str]:
+    def _write_reports(self, judged: list[JudgedRun]) -> Iterator[str]:
         """A page for each run, one that compares them, and the index; what is where, in lines."""
-        from evalkit.reporting.judged import JudgedRun
         from evalkit.reporting.printable import printable
         from evalkit.reporting.writing import write_comparison, write_index, write_run_page
         from evalkit.systems import shown_path
 
-        evidence = self.evidence
-        judged = [
-            JudgedRun(evidence.runs[r.system], evidence.evaluations[r.system], r)
-            for r in releases
-            if r.system in evidence.evaluations
-        ]
+        runs = self.evidence.runs_folder
         pages = [("report", partial(write_run_page, run)) for run in judged]
         if len(judged) > 1:
-            pages.append(("comparison", partial(write_comparison, judged, evidence.runs_folder)))
-        pages.append(("all runs", partial(write_index, evidence.runs_folder)))
+            pages.append(("comparison", partial(write_comparison, judged, runs)))
+        pages.append(("all runs", partial(write_index, runs)))
         for what, write in pages:
             try:
                 yield f"{what}: {shown_path(write())}"
