@@ -289,6 +289,7 @@ def test_the_projects_checks_are_those_of_the_makefile() -> None:
     assert [step["run"] for step in steps("checks.yml") if "run" in step] == [
         "make check",
         "make test",
+        "make docs",
     ]
 
 

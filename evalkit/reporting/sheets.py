@@ -111,7 +111,9 @@ def escaped(text: str) -> str:
     >>> escaped("<b>5*3</b>")
     '\\<b\\>5\\*3\\</b\\>'
     """
-    return _SPECIAL.sub(r"\\\g<0>", text)
+    begun = text.lstrip(" ")
+    # Four spaces would begin a block of code; a list may stand behind fewer.
+    return (" " if begun != text else "") + _SPECIAL.sub(r"\\\g<0>", begun)
 
 
 def draw(chart: Chart) -> bytes | None:

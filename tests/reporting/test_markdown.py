@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -493,6 +493,9 @@ def test_wrong_answers_are_found_by_the_test_above() -> None:
 
 
 @given(HOSTILE)
+@example(" -")
+@example("     - x")
+@example("  1. x")
 def test_a_text_reads_as_itself_wherever_it_stands(text: str) -> None:
     said = printable(text, 300)
     made = document(

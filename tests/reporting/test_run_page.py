@@ -431,6 +431,12 @@ def cells(page: Page, key: int) -> list[str]:
     )
 
 
+def follow(page: Page, address: str) -> None:
+    """Wait until the page is at an address, and has heard of it."""
+    page.wait_for_url(address)
+    page.evaluate("new Promise(heard => requestAnimationFrame(() => setTimeout(heard)))")
+
+
 def found(page: Page) -> str:
     return page.locator(".found").inner_text()
 
@@ -499,17 +505,17 @@ def test_a_gate_leads_to_the_rows_counted_against_it(show: Show, tmp_path: Path)
     for verdict in run.release.verdicts:
         if verdict.wrong:
             page.locator(f'.gates a[href="#{urlencode({"gate": verdict.label})}"]').click()
-            page.wait_for_url("**#gate=*")
+            follow(page, "**#gate=*")
             assert cells(page, 1) == [row.example.id for row in verdict.wrong], verdict.label
             page.evaluate("scrollTo(0, 0)")
     won = run.release.verdicts[-1].contest
     assert won is not None
     page.get_by_role("link", name=f"{len(won.won)} won against other").click()
-    page.wait_for_url("**#flip=*")
+    follow(page, "**#flip=*")
     assert cells(page, 1) == [row.example.id for row in won.won]
     # A cell of a matrix leads to its rows.
     page.locator(".matrix").nth(1).locator("tbody tr").nth(2).locator("td a").first.click()
-    page.wait_for_url("**#right.priority=high*")
+    follow(page, "**#right.priority=high*")
     counts = run.evaluation.confusion("priority").counts
     assert len(cells(page, 1)) == counts[2][0]
 
@@ -570,14 +576,14 @@ def test_search_finds_words_in_any_column_and_pages_turn(show: Show, tmp_path: P
     assert len(cells(page, 1)) == 120
     search = page.get_by_label("Search", exact=True)
     search.fill("红包 APP 4")
-    page.wait_for_url("**#q=*")
+    follow(page, "**#q=*")
     wanted = [i for i in range(120) if i % 2 == 0 and ("4" in f"{i % 7}{i:04}")]
     assert cells(page, 1) == [f"n-{i:04}" for i in wanted]
     search.fill("n-0007")
-    page.wait_for_url("**#q=n-0007*")
+    follow(page, "**#q=n-0007*")
     assert cells(page, 1) == ["n-0007"]
     search.fill("nowhere to be found")
-    page.wait_for_url("**#q=nowhere*")
+    follow(page, "**#q=nowhere*")
     assert cells(page, 1) == []
     assert found(page) == "0 of 120 rows"
 

@@ -61,7 +61,7 @@ def paragraph(text: Markdown) -> Markdown:
     >>> paragraph(safe("1. a"))
     '1\\. a'
     """
-    return Markdown(_STARTS.sub(r"\1\\\2", text))
+    return Markdown(_STARTS.sub(r"\1\\\2", text.lstrip(" ")))
 
 
 def heading(level: int, text: Markdown) -> Markdown:
