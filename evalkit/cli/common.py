@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from evalkit.reporting.strict_json import finite
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,15 +29,4 @@ class PytestCode(int):
 
 def print_json(content: object) -> None:
     """Print strict JSON: keys in the order given, no `NaN`, control characters escaped."""
-    typer.echo(json.dumps(_strict(content), indent=2, allow_nan=False))
-
-
-def _strict(content: object) -> object:
-    """The same with null for numbers that JSON does not have."""
-    if isinstance(content, float) and not math.isfinite(content):
-        return None
-    if isinstance(content, Mapping):
-        return {key: _strict(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_strict(value) for value in content]
-    return content
+    typer.echo(json.dumps(finite(content), indent=2, allow_nan=False))

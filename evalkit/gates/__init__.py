@@ -2,7 +2,13 @@
 
 from evalkit.gates.judging import ALPHA, GateMode, Outcome, Verdict, judge
 from evalkit.gates.policy import Policy, find_policy, load_policies, policies_sha256
-from evalkit.gates.release import Regression, Release, conclude, find_regressions
+from evalkit.gates.release import (
+    Regression,
+    Release,
+    conclude,
+    find_regressions,
+    verdict_in_words,
+)
 
 __all__ = [
     "ALPHA",
@@ -18,4 +24,5 @@ __all__ = [
     "judge",
     "load_policies",
     "policies_sha256",
+    "verdict_in_words",
 ]

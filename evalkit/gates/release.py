@@ -46,9 +46,21 @@ class Release:
         spoilt = self.not_judged or self.partial or self.faults or self.regressions
         return bool(self.verdicts) and passed and not spoilt
 
+    @property
+    def verdict(self) -> str:
+        """`may ship`, `may NOT ship`, or that there is no verdict, and why."""
+        return verdict_in_words(self.may_ship, self.partial)
+
     def of(self, outcome: Outcome) -> list[Verdict]:
         """The verdicts with this outcome."""
         return [v for v in self.verdicts if v.outcome is outcome]
+
+
+def verdict_in_words(may_ship: bool, partial: bool) -> str:
+    """What a release comes to; see `Release`."""
+    if partial:
+        return "no verdict: only some tests were chosen"
+    return "may ship" if may_ship else "may NOT ship"
 
 
 def conclude(

@@ -128,8 +128,7 @@ def summary(release: Release, evaluation: Evaluation | None) -> str:
     from evalkit.reporting.sheets import Grid, Sheet, sheet_to_markdown
     from evalkit.reporting.terminal import closing_line, contamination_line
 
-    verdict = "may ship" if release.may_ship else "may NOT ship"
-    title = f"{release.system}: {'no verdict' if release.partial else verdict}"
+    title = f"{release.system}: {release.verdict.partition(':')[0]}"
     lines = [closing_line(release).plain]
     grids = []
     if release.verdicts:

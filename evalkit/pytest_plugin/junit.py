@@ -33,8 +33,7 @@ def record_release(record: Callable[[str, object], None] | None, release: Releas
     """
     if record is None:
         return
-    verdict = "may ship" if release.may_ship else "may NOT ship"
-    said = "no verdict" if release.partial else verdict
+    said = release.verdict.partition(":")[0]
     record(*_property(f"evalkit.{release.system}.verdict", said))
 
 

@@ -154,7 +154,7 @@ def _verdict(judged: JudgedRun, release: Release) -> Iterator[str]:
     record = judged.evaluation.record
     data = record["data"]
     yield from ("## Verdict", "")
-    said = "may ship" if release.may_ship else "may NOT ship"
+    said = release.verdict
     yield _plain(closing_line(release).plain, 1000).replace(said, f"**{said}**", 1)
     yield ""
     yield (

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from evalkit.errors import EvidenceError, UserError, did_you_mean
 from evalkit.evaluation import Evaluation
-from evalkit.gates import Outcome, Policy, Verdict
+from evalkit.gates import Outcome, Policy, Verdict, verdict_in_words
 from evalkit.records import Estimate
 from evalkit.reporting.numbers import number
 from evalkit.reporting.printable import printable
@@ -134,12 +134,8 @@ def _judged(folder: Path) -> dict[str, Any]:
         if content["schema"] != SCHEMA:
             why = f"its verdicts have schema {content['schema']}; evalkit reads {SCHEMA}"
             return {"verdict": f"no verdict: {why}"}
-        if content["partial"]:
-            verdict = "no verdict: only some tests were chosen"
-        else:
-            verdict = "may ship" if content["may_ship"] else "may NOT ship"
         return {
-            "verdict": verdict,
+            "verdict": verdict_in_words(content["may_ship"], content["partial"]),
             "measured": {name: _estimate(found) for name, found in content["measured"].items()},
             "gates": tuple(map(_gate, content["gates"])),
         }

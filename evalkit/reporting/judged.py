@@ -44,9 +44,7 @@ class JudgedRun:
         """`may ship`, `may NOT ship`, or that there is no verdict, and why."""
         if self.release is None:
             return f"no verdict: {self.why_none}"
-        if self.release.partial:
-            return "no verdict: only some tests were chosen"
-        return "may ship" if self.release.may_ship else "may NOT ship"
+        return self.release.verdict
 
 
 def read_judged(folder: Path, criteria_sha256: str | None = None) -> JudgedRun:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from evalkit.errors import UserError
+from evalkit.gates import verdict_in_words
 from evalkit.reporting.printable import printable
 
 _T = TypeVar("_T")
@@ -76,7 +77,7 @@ def describe_run(folder: Path, record: Mapping[str, Any], verdicts: Mapping[str,
     metrics: dict[str, float] = {}
     tags = {
         "evalkit.run": printable(folder.absolute().name),
-        "evalkit.verdict": _verdict(verdicts),
+        "evalkit.verdict": verdict_in_words(verdicts["may_ship"], verdicts["partial"]),
         "evalkit.may_ship": str(verdicts["may_ship"]).lower(),
         "evalkit.criteria_sha256": verdicts["criteria_sha256"],
         "evalkit.predictions_sha256": verdicts["predictions_sha256"],
@@ -157,12 +158,6 @@ def log_run(tracked: Tracked) -> str:
 
 def _portions(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _verdict(verdicts: Mapping[str, Any]) -> str:
-    if verdicts["partial"]:
-        return "no verdict: only some tests were chosen"
-    return "may ship" if verdicts["may_ship"] else "may NOT ship"
 
 
 def _bound(policy: Mapping[str, Any]) -> str:

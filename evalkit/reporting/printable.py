@@ -17,7 +17,9 @@ def printable(text: str, width: int = 100) -> str:
     'safe\\x1b[2J'
     """
     shown = text if len(text) <= width else text[: width - 1] + "…"
-    return "".join(
-        c.encode("unicode_escape").decode() if unicodedata.category(c) in _HARMFUL else c
-        for c in shown
-    )
+    return "".join(c.encode("unicode_escape").decode() if is_harmful(c) else c for c in shown)
+
+
+def is_harmful(character: str) -> bool:
+    """Whether a character steers a terminal or a page, reorders text, or stands for none."""
+    return unicodedata.category(character) in _HARMFUL

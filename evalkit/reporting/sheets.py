@@ -19,13 +19,12 @@ from rich.text import Text
 from evalkit.reporting.printable import printable
 
 WIDEST_CELL = 70
-_NUMBERED = "|".join(rf"(?<=^\d{{{digits}}})[.)]" for digits in range(1, 10))
-"""After the number of a list's item, which has at most nine digits."""
 _SPECIAL = re.compile(
     r"[\\`*_{}\[\]<>#|&~^$@]"  # anywhere
     r"|(?<=\w):(?=//)|(?<=www)\."  # where GitHub would see an address
-    rf"|^[-+]|{_NUMBERED}"  # a list at the start of a line
 )
+_STARTS = re.compile(r"^(\d{0,9})([-+](?=[-\s]|$)|(?<=\d)[.)](?=\s|$))")
+"""What would make a list or a rule of the start of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +110,21 @@ def escaped(text: str) -> str:
     >>> escaped("<b>5*3</b>")
     '\\<b\\>5\\*3\\</b\\>'
     """
-    begun = text.lstrip(" ")
-    # Four spaces would begin a block of code; a list may stand behind fewer.
-    return (" " if begun != text else "") + _SPECIAL.sub(r"\\\g<0>", begun)
+    return as_paragraph(escaped_within(text))
+
+
+def escaped_within(text: str) -> str:
+    """Return a text as Markdown that stands within a line."""
+    return _SPECIAL.sub(r"\\\g<0>", text)
+
+
+def as_paragraph(markdown: str) -> str:
+    r"""Return a line that starts no list and no block of code, whatever it starts with.
+
+    >>> as_paragraph("  1. a")
+    '1\\. a'
+    """
+    return _STARTS.sub(r"\1\\\2", markdown.lstrip(" "))
 
 
 def draw(chart: Chart) -> bytes | None:

@@ -10,9 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -20,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
 from evalkit.reporting import numbers
-from evalkit.reporting.printable import printable
+from evalkit.reporting.printable import is_harmful, printable
+from evalkit.reporting.strict_json import finite
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 _JOINERS = "\u200c\u200d"
 """Zero-width, and part of ordinary words and emoji."""
-_HARMFUL = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 _ENDS_A_SCRIPT = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 
 
@@ -81,7 +79,7 @@ def json_for_script(value: object) -> str:
     >>> json_for_script("</script>")
     '"\\u003c/script\\u003e"'
     """
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return _ENDS_A_SCRIPT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -112,7 +110,7 @@ def text(value: object) -> Markup:
 def _is_harmful(character: str) -> bool:
     if character in "\n\t" or character in _JOINERS:
         return False
-    return unicodedata.category(character) in _HARMFUL
+    return is_harmful(character)
 
 
 @cache
@@ -160,13 +158,3 @@ def _content_security_policy(style: str, scripts: Sequence[str]) -> str:
         f"script-src {' '.join(hashed(script) for script in scripts)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(found) for key, found in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(found) for found in value]
-    return value

@@ -6,13 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 
 from evalkit.reporting.printable import printable
-from evalkit.reporting.sheets import escaped
+from evalkit.reporting.sheets import as_paragraph, escaped_within
 
 WIDEST = 300
 """Characters of a data text that are shown."""
 _NAME = re.compile(r"[A-Za-z0-9_.\[\]-]+( [A-Za-z0-9_.\[\]-]+)*")
-_STARTS = re.compile(r"^(\d{0,9})([-+](?=[-\s]|$)|(?<=\d)[.)](?=\s|$))")
-"""What would make a list or a rule of the start of a line."""
 
 
 class Markdown(str):
@@ -29,8 +27,8 @@ def safe(text: object, width: int = WIDEST) -> Markdown:
     """
     if isinstance(text, Markdown):
         return text
-    # The letter keeps from it what only matters at the start of a line; see `paragraph`.
-    return Markdown(escaped(f"x{printable(str(text), width)}")[1:])
+    # What only matters at the start of a line is `paragraph`'s business.
+    return Markdown(escaped_within(printable(str(text), width)))
 
 
 def fill(template: str, **values: object) -> Markdown:
@@ -61,7 +59,7 @@ def paragraph(text: Markdown) -> Markdown:
     >>> paragraph(safe("1. a"))
     '1\\. a'
     """
-    return Markdown(_STARTS.sub(r"\1\\\2", text.lstrip(" ")))
+    return Markdown(as_paragraph(text))
 
 
 def heading(level: int, text: Markdown) -> Markdown:
