@@ -21,6 +21,9 @@ from evalkit.training.encoding import LabelWeights, encode_rows
 from evalkit.training.prefix_sharing import Row, SharedPrefixCollator
 from evalkit.training.recipe import Augmentation
 
+BLANK = 0.5
+"""Share of the changed lists that take all their names from `blank_names`, where there are any."""
+
 
 def check_augmentation(task: Task, augment: Augmentation) -> None:
     """Refuse an augmentation that does not fit the task.
@@ -47,11 +50,17 @@ def check_augmentation(task: Task, augment: Augmentation) -> None:
                 f"{where} names: '{value}' is not a value of '{augment.field}'."
                 + did_you_mean(value, taken)
             )
-    new = [*augment.distractors, *(name for names in augment.names.values() for name in names)]
-    for name in new:
+    named = [*augment.distractors, *(name for names in augment.names.values() for name in names)]
+    for name in [*named, *augment.blank_names]:
         if name in taken:
             raise UserError(f"{where}: '{name}' stands for two values of '{augment.field}'.")
         taken.add(name)
+    longest = len(field.labels) + min(augment.most_distractors, len(augment.distractors))
+    if 0 < len(augment.blank_names) < longest:
+        raise UserError(
+            f"{where} blank_names: a list of '{augment.field}' may have {longest} values, and "
+            f"here are names for {len(augment.blank_names)}."
+        )
 
 
 class AugmentingCollator:
@@ -109,14 +118,19 @@ def vary_task(
     field = task.fields[augment.field]
     wanted = {value for example in examples for value in _texts(example.labels[augment.field])}
     kept = [v for v in field.values if v.value in wanted or draw.random() >= augment.drop]
-    renamed = {
+    names = {
         str(v.value): draw.choice([str(v.value), *augment.names.get(str(v.value), ())])
         for v in kept
     }
-    values = [v.model_copy(update={"value": renamed[str(v.value)]}) for v in kept]
     count = min(draw.randint(0, augment.most_distractors), len(augment.distractors))
     joining = draw.sample(sorted(augment.distractors), count)
+    values = list(kept)
     values += [FieldValue(value=name, description=augment.distractors[name]) for name in joining]
+    if augment.blank_names and draw.random() < BLANK:
+        blank = draw.sample(augment.blank_names, len(values))
+        names = {str(v.value): name for v, name in zip(values, blank, strict=True)}
+    values = [v.model_copy(update={"value": names.get(str(v.value), v.value)}) for v in values]
+    renamed = {str(v.value): names[str(v.value)] for v in kept}
     if augment.reorder:
         draw.shuffle(values)
     if len(values) < 2:

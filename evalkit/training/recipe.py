@@ -69,6 +69,9 @@ class Augmentation(_Model):
     """Chance of each value that none of the micro-batch's rows has to be left out."""
     names: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = {}
     """Value -> other names for it, one of which may stand in its place."""
+    blank_names: tuple[str, ...] = ()
+    """Names that say nothing, each of which may stand for any value or distractor. Half of the
+    changed lists have no others, so that only the descriptions tell what is meant."""
     distractors: dict[str, str] = {}
     """Further values that are never right, and their descriptions."""
     most_distractors: Count = 2

@@ -137,6 +137,30 @@ def test_weights_follow_the_new_names():
             assert float(line.max()) == weights.of("folder", example.labels["folder"])
 
 
+def test_blank_names_stand_for_any_value_and_only_descriptions_tell():
+    blank = tuple("ABCDEFG")
+    augment = augmentation(names={}, drop=0, blank_names=blank)
+    check_augmentation(TASK, augment)
+    meant: dict[str, set[str]] = {name: set() for name in blank}
+    lists = {True: 0, False: 0}
+    described = {v.description: str(v.value) for v in TASK.fields["folder"].values}
+    for seed in range(60):
+        task, renamed = vary_task(TASK, augment, EXAMPLES, random.Random(seed))
+        values = task.fields["folder"].values
+        found = {str(v.value) for v in values}
+        is_blank = found <= set(blank)
+        # A list is blank as a whole, the distractors in it too, or not at all.
+        assert is_blank or not found & set(blank)
+        lists[is_blank] += 1
+        for value in values:
+            if value.description in described:
+                assert renamed[described[value.description]] == value.value
+                if is_blank:
+                    meant[str(value.value)].add(described[value.description])
+    assert min(lists.values()) > 15
+    assert all(len(values) > 1 for values in meant.values())
+
+
 def test_nothing_asked_for_changes_nothing():
     still = augmentation(reorder=False, drop=0, names={}, distractors={})
     task, renamed = vary_task(TASK, still, EXAMPLES, random.Random(0))
@@ -180,6 +204,8 @@ def test_sets_are_renamed_and_keep_the_lists_order():
         ({"names": {"Work": ("Alerts",)}}, "'Alerts' stands for two values"),
         ({"names": {"Work": ("Travel",)}}, "'Travel' stands for two values"),
         ({"distractors": {"Personal": "mine"}}, "'Personal' stands for two values"),
+        ({"blank_names": (*"ABCDE", "Work")}, "'Work' stands for two values"),
+        ({"blank_names": tuple("ABCDE")}, "may have 6 values, and here are names for 5"),
     ],
 )
 def test_what_does_not_fit_the_task_is_refused(changes: dict[str, Any], said: str):
