@@ -29,7 +29,8 @@ def systems(
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("system", "task", "format", "base", "weights", "adapter"):
-        table.add_column(heading, no_wrap=heading in ("system", "task"), overflow="fold")
+        # On a narrow terminal only the base's name is cut to pieces.
+        table.add_column(heading, no_wrap=heading != "base", overflow="fold")
     broken = []
     for system in found:
         if isinstance(system, BrokenSystem):
