@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from evalkit.reporting.card import Subject, render_card, training_card
-from evalkit.reporting.card_metadata import GATES, benchmark_entry, describe_subject
+from evalkit.reporting.card.metadata import GATES, benchmark_entry, describe_subject
+from evalkit.reporting.card.text import Subject, render_card, training_card
 from evalkit.reporting.judged import read_judged
 from evalkit.reporting.printable import printable
 from evalkit.store import read_verdicts

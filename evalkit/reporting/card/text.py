@@ -77,7 +77,7 @@ def training_card(provenance: Mapping[str, Any], plotted: bool) -> str:
         provenance: what `provenance.json` says.
         plotted: whether `loss.png` lies beside it.
     """
-    from evalkit.reporting.card_metadata import describe_subject
+    from evalkit.reporting.card.metadata import describe_subject
 
     said = provenance
     subject = Subject(said["system"], said["task"], said["format"], said["base"])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.errors import UserError
 from evalkit.gates import Verdict
 from evalkit.records import Estimate
-from evalkit.reporting.card import Measured, Subject, shown_source
+from evalkit.reporting.card.text import Measured, Subject, shown_source
 from evalkit.reporting.judged import JudgedRun
 from evalkit.reporting.printable import printable
 
