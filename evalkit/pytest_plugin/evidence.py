@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-import traceback
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,15 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from evalkit.errors import EvidenceError, InsufficientData, UserError
+from evalkit.errors import EvidenceError, InsufficientData
+from evalkit.pytest_plugin.respondents import Respondents
+from evalkit.pytest_plugin.rows import fault_of_rows, load_rows, same_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evalkit.answering import Respondent
     from evalkit.data import Dataset
     from evalkit.engines.loading import Device
-    from evalkit.engines.pool import Engines
     from evalkit.evaluation import Contest, Evaluation, Measurement
     from evalkit.records import Completion, Estimate, Example, Request
     from evalkit.systems import System
@@ -60,8 +57,7 @@ class Evidence:
         """By system and hash of the rows."""
         self._parts: dict[tuple[str, str], Any] = {}
         """By subject and name of the part."""
-        self._engines: Engines | None = None
-        self._respondents: dict[tuple[Any, ...], Respondent] = {}
+        self._respondents = Respondents(config)
 
     # Before anything answers
 
@@ -108,57 +104,11 @@ class Evidence:
         """
         for subject in subjects:
             if subject.system is not None:
-                self.datasets[subject.name] = self._load_dataset(subject.task)
+                self.datasets[subject.name] = load_rows(self.config, subject.task)
             elif subject.name in self.evaluations:
-                self._check_rows(subject.name)
+                fault = fault_of_rows(self.config, self.evaluations[subject.name])
+                self.faults[subject.name] += [fault] if fault else []
         self._load_baseline(subjects)
-
-    def _load_dataset(self, task: Task) -> Dataset:
-        from evalkit.data import load_dataset
-        from evalkit.systems import shown_path
-
-        source = self.config.getoption("data")
-        if source is None:
-            path = self.config.rootpath / "fixtures" / task.family / "test.jsonl"
-            if not path.is_file():
-                raise UserError(
-                    f"There are no rows to judge on: {shown_path(path)} is not there. Write it, "
-                    "or name others with --data."
-                )
-            source = shown_path(path)
-        return load_dataset(
-            source,
-            task,
-            on_bad_row=self.config.getoption("on_bad_row"),
-            mapping=self.config.getoption("mapping"),
-            limit=self.config.getoption("limit"),
-        )
-
-    def _check_rows(self, name: str) -> None:
-        """Is a stored run one of the rows that are there now?"""
-        from evalkit.data import load_dataset
-
-        evaluation = self.evaluations[name]
-        data = evaluation.record["data"]
-        source = self.config.getoption("data") or data["source"]
-        if source == data["source"] and not Path(source).is_file():
-            return  # nothing to hold it against
-        limit = data["rows"] if data["left_out"] else None
-        try:
-            found = load_dataset(
-                source,
-                evaluation.task,
-                on_bad_row="skip" if data["skipped"] else "stop",
-                mapping=next(iter(data["label_mappings"].values()), "none"),
-                limit=self.config.getoption("limit") or limit,
-            )
-        except UserError as error:
-            self.faults[name].append(f"its rows cannot be read now: {error}")
-            return
-        if found.sha256 != data["sha256"]:
-            self.faults[name].append(
-                f"stale: {source} now holds other rows than the {data['rows']} it was run on"
-            )
 
     def _load_baseline(self, subjects: Sequence[Subject]) -> None:
         """Read the run that `--against` names, and refuse it where it is of other rows."""
@@ -192,6 +142,16 @@ class Evidence:
             self._note_unanswered(subject.name, self.evaluations[subject.name].record)
         return self.evaluations[subject.name]
 
+    def _run(self, system: System, dataset: Dataset) -> tuple[Evaluation, Path]:
+        from evalkit.running import run_system
+
+        return self._respondents.guarded(
+            system,
+            lambda system, console: run_system(
+                self._respondents.of(system, None), dataset, console
+            ),
+        )
+
     def evaluate_tfidf(self, subject: Subject, evaluation: Evaluation) -> Evaluation:
         """Let the TF-IDF baseline of a system's task answer the same rows, once."""
         from evalkit.systems import find_baseline, missing_parts
@@ -213,7 +173,7 @@ class Evidence:
             if asked and asked.sha256 == key[1]:
                 self._tfidf[key] = self.evaluate(self.subject(system))
             else:
-                self._tfidf[key] = self._run(system, _same_rows(evaluation))[0]
+                self._tfidf[key] = self._run(system, same_rows(evaluation))[0]
         return self._tfidf[key]
 
     def ask(
@@ -241,7 +201,7 @@ class Evidence:
             len(examples),
             lambda folder: read_run(folder / ASKED / name),
             lambda system, console: ask_system(
-                self._respondent(
+                self._respondents.of(
                     system,
                     task,
                     adapter=adapter,
@@ -272,7 +232,7 @@ class Evidence:
         requests = requests[: self.config.getoption("limit")]
 
         def make(system: System, console: Console) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-            respondent = self._respondent(system, None, adapter=adapter)
+            respondent = self._respondents.of(system, None, adapter=adapter)
             complete_requests(respondent, self.runs[subject.name], name, requests, console)
             return self._read_part(self.runs[subject.name], name)
 
@@ -293,7 +253,7 @@ class Evidence:
         texts = dict(list(texts.items())[: self.config.getoption("limit")])
 
         def make(system: System, console: Console) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-            respondent = self._respondent(system, None)
+            respondent = self._respondents.of(system, None)
             measure_divergences(respondent, self.runs[subject.name], name, texts, console)
             return self._read_part(self.runs[subject.name], name)
 
@@ -347,7 +307,7 @@ class Evidence:
                     raise InsufficientData(f"the run was not asked '{name}'")
                 self._parts[key] = read(subject.run)
             else:
-                self._parts[key] = self._guarded(subject.system, make)
+                self._parts[key] = self._respondents.guarded(subject.system, make)
             part = self._parts[key]
             self._note_unanswered(subject.name, part[0] if isinstance(part, tuple) else part.record)
         found: _T = self._parts[key]
@@ -374,87 +334,3 @@ class Evidence:
             fault = f"{n:,} {'row' if n == 1 else 'rows'} got no answer: {why}"
             if fault not in self.faults[name]:
                 self.faults[name].append(fault)
-
-    # Engines
-
-    def _run(self, system: System, dataset: Dataset) -> tuple[Evaluation, Path]:
-        from evalkit.running import run_system
-
-        return self._guarded(
-            system,
-            lambda system, console: run_system(self._respondent(system, None), dataset, console),
-        )
-
-    def _respondent(
-        self,
-        system: System,
-        task: Task | None,
-        *,
-        adapter: bool = True,
-        batch_size: int | None = None,
-        device: Device | None = None,
-        apart: str = "",
-    ) -> Respondent:
-        from evalkit.answering import Respondent, without_adapter
-        from evalkit.engines.building import EngineOptions
-        from evalkit.engines.pool import Engines
-
-        self._engines = self._engines or Engines()
-        options = EngineOptions(
-            device=device or self.config.getoption("device"),
-            precision=self.config.getoption("precision"),
-            batch_size=batch_size or self.config.getoption("batch_size"),
-        )
-        asked = system if adapter else without_adapter(system)
-        asked = asked.with_task(task) if task else asked
-        key = (system.folder, asked.task.fingerprint, adapter, options, apart)
-        if key not in self._respondents:
-            made = Respondent(asked, options, self.runs_folder, self._engines.build, apart=apart)
-            if self.config.getoption("fresh"):
-                made.store.discard()
-            self._respondents[key] = made
-        return self._respondents[key]
-
-    def _guarded(self, system: System, make: Callable[[System, Console], _T]) -> _T:
-        """Let a system answer. What breaks down here ends the session."""
-        from rich.console import Console
-
-        capture = self.config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled(), warnings.catch_warnings():
-            # What libraries have deprecated is not what a release engineer came to read.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            warnings.simplefilter("ignore", FutureWarning)
-            try:
-                return make(system, Console(stderr=True))
-            except KeyboardInterrupt:
-                sys.stderr.write(
-                    "\nWhat was answered is kept; the same command goes on from there.\n"
-                )
-                raise
-            except (InsufficientData, EvidenceError):
-                raise
-            except UserError as error:
-                pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
-            except Exception:
-                # Not a wrong answer of the model: nothing may be judged on what is missing.
-                pytest.exit(
-                    f"evalkit broke down while '{system.name}' was answering; nothing was "
-                    f"judged.\n{traceback.format_exc()}",
-                    returncode=pytest.ExitCode.INTERNAL_ERROR,
-                )
-
-
-def _same_rows(evaluation: Evaluation) -> Dataset:
-    """The data set that a system was evaluated on, for another to be."""
-    from evalkit.data import BadRow, Dataset
-
-    data = evaluation.record["data"]
-    return Dataset(
-        data["source"],
-        tuple(row.example for row in evaluation.rows),
-        tuple(BadRow(row["where"], row["why"]) for row in data["skipped"]),
-        data["label_mappings"],
-        data["sha256"],
-        tuple(data["notes"]),
-        data["left_out"],
-    )

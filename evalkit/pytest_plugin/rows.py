@@ -1,0 +1,82 @@
+"""The rows that systems are judged on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from evalkit.errors import UserError
+
+if TYPE_CHECKING:
+    from evalkit.data import Dataset
+    from evalkit.evaluation import Evaluation
+    from evalkit.tasks import Task
+
+
+def load_rows(config: pytest.Config, task: Task) -> Dataset:
+    """Read the rows that a task's systems are judged on: `--data`, or the family's fixture.
+
+    Raises:
+        UserError: there are none, or they cannot be read.
+    """
+    from evalkit.data import load_dataset
+    from evalkit.systems import shown_path
+
+    source = config.getoption("data")
+    if source is None:
+        path = config.rootpath / "fixtures" / task.family / "test.jsonl"
+        if not path.is_file():
+            raise UserError(
+                f"There are no rows to judge on: {shown_path(path)} is not there. Write it, "
+                "or name others with --data."
+            )
+        source = shown_path(path)
+    return load_dataset(
+        source,
+        task,
+        on_bad_row=config.getoption("on_bad_row"),
+        mapping=config.getoption("mapping"),
+        limit=config.getoption("limit"),
+    )
+
+
+def fault_of_rows(config: pytest.Config, evaluation: Evaluation) -> str | None:
+    """What is wrong where a stored run is not one of the rows that are there now."""
+    from evalkit.data import load_dataset
+
+    data = evaluation.record["data"]
+    source = config.getoption("data") or data["source"]
+    if source == data["source"] and not Path(source).is_file():
+        return None  # nothing to hold it against
+    limit = data["rows"] if data["left_out"] else None
+    try:
+        found = load_dataset(
+            source,
+            evaluation.task,
+            on_bad_row="skip" if data["skipped"] else "stop",
+            mapping=next(iter(data["label_mappings"].values()), "none"),
+            limit=config.getoption("limit") or limit,
+        )
+    except UserError as error:
+        return f"its rows cannot be read now: {error}"
+    if found.sha256 == data["sha256"]:
+        return None
+    return f"stale: {source} now holds other rows than the {data['rows']} it was run on"
+
+
+def same_rows(evaluation: Evaluation) -> Dataset:
+    """The data set that a system was evaluated on, for another to be."""
+    from evalkit.data import BadRow, Dataset
+
+    data = evaluation.record["data"]
+    return Dataset(
+        data["source"],
+        tuple(row.example for row in evaluation.rows),
+        tuple(BadRow(row["where"], row["why"]) for row in data["skipped"]),
+        data["label_mappings"],
+        data["sha256"],
+        tuple(data["notes"]),
+        data["left_out"],
+    )
