@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,23 @@ def test_every_file_fits_its_tables(shelf: dict[str, System]) -> None:
         assert bool(system.config.recipe) == bool(system.trained_files), name
         if system.config.recipe and not system.is_baseline:
             read_recipe(system.config.recipe, name)
+
+
+def test_no_name_that_a_suite_asks_for_was_trained_on(shelf: dict[str, System]) -> None:
+    labels = runpy.run_path(str(ROOT / "suites" / "test_unseen_labels.py"))
+    folders = runpy.run_path(str(ROOT / "suites" / "test_unseen_folders.py"))
+    spaces = tomllib.loads((ROOT / "fixtures/unseen_folders/spaces.toml").read_text())
+    unseen = {name for space in spaces.values() for name in space}
+    asked = {name.casefold() for name in {*labels["NAMES"], *folders["FRESH"].values(), *unseen}}
+    augmented = 0
+    for name, system in shelf.items():
+        if system.is_baseline or not (augment := (system.config.recipe or {}).get("augment")):
+            continue
+        augmented += 1
+        names = [other for others in augment["names"].values() for other in others]
+        trained = {*names, *augment["blank_names"], *augment["distractors"]}
+        assert not asked & {other.casefold() for other in trained}, name
+    assert augmented
 
 
 def test_base_systems_differ_from_the_trained_ones_by_the_adapter_alone(
