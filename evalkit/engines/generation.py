@@ -70,6 +70,8 @@ LOGITS_AT_ONCE = 128
 CLEAR = 4.0
 """By how much the likeliest token's logit has to lead in bf16 for it not to be asked again in
 fp32; more where logits are larger than usual. Rounding moves a logit of 64 by an eighth."""
+CANDIDATES = 8
+"""Of so many tokens that lead in bf16 the fp32 logits are computed, where none leads by far."""
 CAUTION = 0.5
 """On a CPU a wrong guess costs as much as a right one saves: tokens are guessed that at least
 this share of the answers so far went on with. Elsewhere a pass costs more than its tokens."""
@@ -100,14 +102,19 @@ class CausalModel:
         self.trunk = inner.base_model
         """Adapter layers are inside."""
         self._windows = _windows(self.config)
+        weight = next(self.source_head.parameters())
         # An adapted or a quantised head is more than its weight, and is called as it is.
-        self._head = self.source_head
-        self._rounds = False
+        plain = type(self.source_head) is torch.nn.Linear and weight.dtype != torch.float32
+        self._to_float = plain
+        self._rounds = plain and getattr(self.config, "final_logit_softcapping", None) is None
         """Whether the head as it stands in the model says in less time nearly the same."""
-        if type(self._head) is torch.nn.Linear and self._head.weight.dtype != torch.float32:
-            self._head = copy.deepcopy(self._head).float()
-            self._rounds = getattr(self.config, "final_logit_softcapping", None) is None
-        self.head_dtype = str(next(self._head.parameters()).dtype).removeprefix("torch.")
+        dtype = torch.float32 if plain else weight.dtype
+        self.head_dtype = str(dtype).removeprefix("torch.")
+
+    @cached_property
+    def _head(self) -> torch.nn.Module:
+        """The head in fp32, where it can be; hundreds of megabytes that are not always asked."""
+        return copy.deepcopy(self.source_head).float() if self._to_float else self.source_head
 
     @cached_property
     def packs(self) -> bool:
@@ -185,12 +192,36 @@ class CausalModel:
                 token, logprob, margin, top = _likeliest(rounded.float())
                 near = (margin < CLEAR + top.abs() / 16).nonzero()[:, 0]
                 if len(near):
-                    exact = _likeliest(self.logits(part[near]))
-                    token[near], logprob[near], margin[near] = exact[:3]
+                    exact = self._exactly(part[near], rounded[near])
+                    token[near], logprob[near], margin[near] = exact
             tokens += token.tolist()
             logprobs += logprob.tolist()
             margins += margin.tolist()
         return tokens, logprobs, margins
+
+    def _exactly(
+        self, hidden: torch.Tensor, rounded: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Token, log-probability and lead by fp32 logits, of which a few are enough.
+
+        Args:
+            hidden: (tokens, width).
+            rounded: (tokens, vocabulary) their logits in bf16.
+        """
+        count = min(CANDIDATES, rounded.shape[-1])
+        rough, ids = rounded.topk(count)
+        head: Any = self.source_head
+        logits = (head.weight[ids].float() @ hidden.float()[:, :, None]).squeeze(-1)
+        if head.bias is not None:
+            logits += head.bias[ids].float()
+        leading, second = logits.topk(min(2, count)).values[:, [0, -1]].unbind(-1)
+        # No other token comes up to the second, however its logit was rounded.
+        is_open = second - rough[:, -1] < 1 + leading.abs() / 64
+        token, logprob, margin, _ = _likeliest(rounded.float().scatter_(-1, ids, logits))
+        if is_open.any():
+            whole = _likeliest(self.logits(hidden[is_open]))
+            token[is_open], logprob[is_open], margin[is_open] = whole[:3]
+        return token, logprob, margin
 
     @staticmethod
     def _near(places: torch.Tensor, positions: torch.Tensor, window: int) -> torch.Tensor:

@@ -393,9 +393,9 @@ def test_a_rounded_head_decides_nothing_that_is_near(scale: float):
     near = best - second < generation.CLEAR - 1 + best.abs() / 32
     for found, right, is_near in zip(margins, (best - second).tolist(), near, strict=True):
         assert found == pytest.approx(right, abs=1e-4 if is_near else right / 8)
-    assert 0 < sum(asked) < 300 or scale == 0.5
-    if scale == 0.5:  # all logits lie near each other
-        assert sum(asked) == 300
+    assert near.any()
+    # All of a row's logits are asked for in fp32 only where many of them lie near each other.
+    assert sum(asked) == 300 if scale == 0.5 else sum(asked) < 150
 
 
 def test_an_adapted_head_is_called_with_its_adapter():
