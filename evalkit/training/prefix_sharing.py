@@ -21,6 +21,7 @@ from evalkit.engines.chat import common_prefix
 from evalkit.engines.generation import soft_cap
 from evalkit.engines.prefix_attention import attending_by
 from evalkit.errors import UserError
+from evalkit.training.head_loss import is_plain, plain_head_loss
 from evalkit.training.shared_attention import NAME, Layout
 
 IGNORED = -100
@@ -148,13 +149,14 @@ def shared_prefix_loss(
     hidden = _suffix_states(model, prefix_ids, input_ids)
     targets = labels[:, 1:]
     learned = targets != IGNORED
-    logits = _head(model, hidden[:, :-1][learned])
-    losses = cross_entropy(logits.float(), targets[learned], reduction="none")
-    if weights is not None:
-        losses = losses * weights[:, 1:][learned]
     if divisor is None:
         divisor = learned.sum() if weights is None else weights.sum()
-    return losses.sum() / divisor
+    states, counts = hidden[:, :-1][learned], None if weights is None else weights[:, 1:][learned]
+    head = model.get_output_embeddings()
+    if is_plain(head) and not _caps(model):
+        return plain_head_loss(head, states, targets[learned], counts) / divisor
+    losses = cross_entropy(_head(model, states).float(), targets[learned], reduction="none")
+    return (losses if counts is None else losses * counts).sum() / divisor
 
 
 def _suffix_states(
@@ -176,6 +178,10 @@ def _suffix_states(
 
 def _head(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
     return soft_cap(model.get_output_embeddings()(hidden), model.config.get_text_config())
+
+
+def _caps(model: PreTrainedModel) -> bool:
+    return getattr(model.config.get_text_config(), "final_logit_softcapping", None) is not None
 
 
 def _check(model: PreTrainedModel) -> None:
