@@ -296,7 +296,7 @@ def _making(provenance: Mapping[str, Any], plotted: bool) -> Iterator[str]:
         )
     if "steps" in said:
         facts["steps"] = (
-            f"{said['steps']:,} in {recipe['epochs']:g} epochs of batches of {_batch(recipe)}"
+            f"{said['steps']:,} in {_epochs(recipe['epochs'])} of batches of {_batch(recipe)}"
         )
         facts["learning rate"] = f"{recipe['learning_rate']:g}, {_plain(recipe['schedule'])}"
         facts["loss"] = f"{said['train_loss']:.4f} on average"
@@ -318,6 +318,10 @@ def _making(provenance: Mapping[str, Any], plotted: bool) -> Iterator[str]:
         "which rows it was trained on without holding their text."
     )
     yield ""
+
+
+def _epochs(count: float) -> str:
+    return f"{count:g} epoch" if count == 1 else f"{count:g} epochs"
 
 
 def _batch(recipe: Mapping[str, Any]) -> str:
