@@ -17,6 +17,11 @@ from functools import cached_property
 from evalkit.records import Answer, Label
 
 
+RESUMED = 3
+"""After so many tokens that stand in a canonical answer too, one that went astray is expected to
+follow it again: a call that copied its input with a mistake, say."""
+
+
 class Drafts:
     """The canonical answers to one input, as token ids with the token that ends them."""
 
@@ -29,18 +34,23 @@ class Drafts:
     ) -> tuple[int, ...]:
         """How the answer may go on: as most of those do that begin as it does.
 
+        Where none does any more, as those do that have its last tokens.
+
         Args:
             written: the answer so far.
             habits: how often each of the answers was given so far, by its number.
             least: the share of answers that must agree on a token for it to be guessed.
 
-        Returns ids without the end token; none where no canonical answer begins like that.
+        Returns ids without the end token; none where no canonical answer is like that.
         """
         begun = tuple(written)
-        fitting = [i for i, ids in enumerate(self.ids) if ids[: len(begun)] == begun]
+        start = len(begun)
+        fitting = [i for i, ids in enumerate(self.ids) if ids[:start] == begun]
+        if not fitting:
+            start, fitting = self._behind(begun[-RESUMED:])
         guessed: list[int] = []
         while fitting:
-            place = len(begun) + len(guessed)
+            place = start + len(guessed)
             shares: dict[int, float] = {}
             for i in fitting:
                 token = self.ids[i][place]
@@ -53,6 +63,19 @@ class Drafts:
                 break
             guessed.append(token)
         return tuple(guessed)
+
+    def _behind(self, tail: tuple[int, ...]) -> tuple[int, list[int]]:
+        """The last place behind these tokens in any answer, and the answers that have it."""
+        if len(tail) == RESUMED:
+            for place in range(max(map(len, self.ids)) - 1, RESUMED - 1, -1):
+                having = [
+                    i
+                    for i, ids in enumerate(self.ids)
+                    if len(ids) > place and ids[place - RESUMED : place] == tail
+                ]
+                if having:
+                    return place, having
+        return 0, []
 
     def number(self, written: Sequence[int]) -> int | None:
         """Which answer this is, ended; None for any other text."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.engines.drafts import Drafts
+from evalkit.engines.drafts import RESUMED, Drafts
 from evalkit.formats.base import canonical_labels
 from evalkit.records import Answer
 from evalkit.tasks import load_task
@@ -47,6 +47,19 @@ def test_nothing_is_guessed_of_another_answer():
     assert DRAFTS.number([10, 11, 20, 32]) == 1
 
 
+def test_an_answer_that_went_astray_is_expected_to_come_back():
+    # Both repeat 1 to 9 before they part; the third to fifth token stand there twice.
+    copied = [1, 2, 3, 4, 5, 6, 3, 4, 5, 7, 8, 9]
+    drafts = Drafts([Answer({}, "")] * 2, [[*copied, 21, END], [*copied, 22, END]])
+    assert drafts.guess([1, 2, 40], Counter()) == ()
+    assert drafts.guess([1, 40, 2, 3], Counter()) == ()
+    # Behind the last of the places that look like the last three tokens.
+    assert drafts.guess([1, 40, 3, 4, 5], Counter({1: 1})) == (7, 8, 9, 22)
+    assert drafts.guess([1, 40, 3, 4, 5], Counter(), 0.6) == (7, 8, 9)
+    assert drafts.guess([1, 40, 2, 3, 4], Counter(), 0.6) == (5, 6, 3, 4, 5, 7, 8, 9)
+    assert drafts.guess([40, 8, 9, 22], Counter()) == ()
+
+
 def test_confidence_is_that_of_the_tokens_that_part_the_answers():
     logs = [math.log(p) for p in (0.5, 0.8, 0.9, 0.7, 0.6, 0.1)]
     found = DRAFTS.confidences(3, logs)
@@ -63,14 +76,19 @@ def test_an_answer_that_goes_on_where_another_ends_parts_from_it_there():
 
 @given(st.data())
 def test_guesses_go_on_as_some_answer_does(data: st.DataObject):
-    tokens = st.lists(st.integers(0, 3), max_size=4)
+    tokens = st.lists(st.integers(0, 2), max_size=7)
     found = data.draw(st.lists(tokens, min_size=1, max_size=8, unique_by=tuple))
     drafts = Drafts([Answer({"x": i}, "") for i in range(len(found))], [[*f, END] for f in found])
     written = data.draw(tokens)
     habits = Counter(data.draw(st.lists(st.integers(0, len(found) - 1))))
     guess = drafts.guess(written, habits)
-    fitting = [f for f in found if f[: len(written)] == written]
-    assert ([*written, *guess] in found) if fitting else guess == ()
+    if any(f[: len(written)] == written for f in found):
+        assert [*written, *guess] in found
+    elif guess:
+        tail = written[-RESUMED:]
+        assert len(tail) == RESUMED
+        # An answer ends with the tail and the guess.
+        assert any(f[-len(guess) - RESUMED :] == [*tail, *guess] for f in found)
     for number, ids in enumerate(found):
         assert drafts.number(ids) == number
         confidences = drafts.confidences(number, [math.log(0.5)] * (len(ids) + 1))
