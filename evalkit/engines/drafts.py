@@ -16,7 +16,6 @@ from functools import cached_property
 
 from evalkit.records import Answer, Label
 
-
 RESUMED = 3
 """After so many tokens that stand in a canonical answer too, one that went astray is expected to
 follow it again: a call that copied its input with a mistake, say."""
