@@ -113,7 +113,7 @@ class CausalModel:
 
     @cached_property
     def _head(self) -> torch.nn.Module:
-        """The head in fp32, where it can be; hundreds of megabytes that are not always asked."""
+        """The head in fp32, where it can be: a large copy, made when it is first asked."""
         return copy.deepcopy(self.source_head).float() if self._to_float else self.source_head
 
     @cached_property
