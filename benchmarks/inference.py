@@ -247,13 +247,11 @@ def run_side(side: str, folder: Path, options: argparse.Namespace) -> dict[str, 
     answer = made[side](model, chat, options.batch_size)
     requests = requests_of(load_system(options.model), options)
     answer(requests[:2])
-    passes = tokens = 0
+    fed: list[tuple[int, int]] = []
 
     def count(_: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        nonlocal passes, tokens
         ids: Any = named.get("input_ids", arguments[0] if arguments else None)
-        passes += ids.shape[0]
-        tokens += ids.numel()
+        fed.append(ids.shape)
 
     trunk: Any = model.base_model
     trunk.register_forward_pre_hook(count, with_kwargs=True)
@@ -262,6 +260,7 @@ def run_side(side: str, folder: Path, options: argparse.Namespace) -> dict[str, 
     started = time.perf_counter()
     answers = answer(requests)
     seconds = time.perf_counter() - started
+    passes, tokens = sum(rows for rows, _ in fed), sum(rows * width for rows, width in fed)
     weights = sum(m.weight.numel() for m in trunk.modules() if type(m) is torch.nn.Linear)
     return {
         "answers": answers,

@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +21,7 @@ from transformers.cache_utils import DynamicCache
 from evalkit.engines.batching import Room, equal_ones, in_batches
 from evalkit.engines.chat import common_prefix
 from evalkit.engines.packing import PackedKeys, can_pack
+from evalkit.engines.side_by_side import lanes, side_by_side
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -181,23 +182,24 @@ class CausalModel:
         Returns the likeliest tokens, their log-probabilities, and how far the logits of the next
         ones are behind. Tokens are those of fp32, and so is all else where another token is near.
         """
-        tokens: list[int] = []
-        logprobs: list[float] = []
-        margins: list[float] = []
-        for part in torch.split(hidden, LOGITS_AT_ONCE):
-            if not self._rounds:
-                token, logprob, margin, _ = _likeliest(self.logits(part))
-            else:
-                rounded: torch.Tensor = self.source_head(part)
-                token, logprob, margin, top = _likeliest(rounded.float())
-                near = (margin < CLEAR + top.abs() / 16).nonzero()[:, 0]
-                if len(near):
-                    exact = self._exactly(part[near], rounded[near])
-                    token[near], logprob[near], margin[near] = exact
-            tokens += token.tolist()
-            logprobs += logprob.tolist()
-            margins += margin.tolist()
-        return tokens, logprobs, margins
+        at_a_time = lanes(self.device)
+        count = min(LOGITS_AT_ONCE, math.ceil(len(hidden) / at_a_time))
+        parts = [partial(self._choices, part) for part in torch.split(hidden, count)]
+        token, logprob, margin = map(
+            torch.cat, zip(*side_by_side(parts, at_a_time), strict=True)
+        )
+        return token.tolist(), logprob.tolist(), margin.tolist()
+
+    def _choices(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        if not self._rounds:
+            return _likeliest(self.logits(hidden))[:3]
+        rounded: torch.Tensor = self.source_head(hidden)
+        token, logprob, margin, top = _likeliest(rounded.float())
+        near = (margin < CLEAR + top.abs() / 16).nonzero()[:, 0]
+        if len(near):
+            exact = self._exactly(hidden[near], rounded[near])
+            token[near], logprob[near], margin[near] = exact
+        return token, logprob, margin
 
     def _exactly(
         self, hidden: torch.Tensor, rounded: torch.Tensor

@@ -6,7 +6,9 @@ it is handed to the model through transformers' attention interface, under the n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +16,7 @@ from transformers import AttentionInterface
 from transformers.cache_utils import DynamicCache
 
 from evalkit.engines.prefix_attention import Held, attend_behind, attending_by
+from evalkit.engines.side_by_side import lanes, side_by_side
 
 if TYPE_CHECKING:
     from evalkit.engines.generation import CausalModel
@@ -71,27 +74,35 @@ class PackedKeys:
 
         Returns the last hidden states (tokens, size), row after row.
         """
-        found = []
-        for start, end in _parts([len(ids) for ids in feeds]):
-            step = _Step(self, rows[start:end], feeds[start:end], seen[start:end])
-            states = self._run(step, feeds[start:end])
-            last = 0
-            for ids, wanted in zip(feeds[start:end], asked[start:end], strict=True):
-                last += len(ids)
-                found.append(states[last - wanted : last])
-        return torch.cat(found)
-
-    def _run(self, step: _Step, feeds: Sequence[Sequence[int]]) -> torch.Tensor:
-        ids = torch.tensor([token for ids in feeds for token in ids], device=self.model.device)
-        with attending_by(NAME, self.model.config):
-            out = self.model.trunk(
-                input_ids=ids[None],
-                position_ids=step.positions[None],
-                use_cache=False,
-                step=step,
+        at_a_time = lanes(self.model.device)
+        parts = [
+            partial(
+                self._run,
+                _Step(self, rows[start:end], feeds[start:end], seen[start:end]),
+                feeds[start:end],
+                asked[start:end],
             )
+            for start, end in _parts([len(ids) for ids in feeds], at_a_time)
+        ]
+        with attending_by(NAME, self.model.config):
+            return torch.cat(side_by_side(parts, at_a_time))
+
+    def _run(
+        self, step: _Step, feeds: Sequence[Sequence[int]], asked: Sequence[int]
+    ) -> torch.Tensor:
+        ids = torch.tensor([token for ids in feeds for token in ids], device=self.model.device)
+        out = self.model.trunk(
+            input_ids=ids[None],
+            position_ids=step.positions[None],
+            use_cache=False,
+            step=step,
+        )
         states: torch.Tensor = out.last_hidden_state[0]
-        return states
+        found, last = [], 0
+        for fed, wanted in zip(feeds, asked, strict=True):
+            last += len(fed)
+            found.append(states[last - wanted : last])
+        return torch.cat(found)
 
     def prefix(self, layer: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The prefix's keys and values in a layer, (key heads, tokens, size)."""
@@ -105,16 +116,24 @@ class PackedKeys:
         """Where a layer's keys and values are, (key heads, rows x room, size)."""
         if layer not in self._own:
             shape = (like.shape[1], self.rows * self.room, like.shape[3])
-            self._own[layer] = (like.new_zeros(shape), like.new_zeros(shape))
+            new = (like.new_zeros(shape), like.new_zeros(shape))
+            # Two parts may come here at once, and have to go on with the same.
+            self._own.setdefault(layer, new)
         return self._own[layer]
 
 
-def _parts(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Which rows go together, from the first to before the last; at least one."""
+def _parts(lengths: Sequence[int], lanes: int) -> Iterator[tuple[int, int]]:
+    """Which rows go together, from the first to before the last; at least one.
+
+    As many parts as keep all lanes busy, about equally long.
+    """
+    total = sum(lengths)
+    share = math.ceil(total / (lanes * math.ceil(total / (lanes * TOKENS_AT_ONCE))))
     start = 0
     for end in range(1, len(lengths) + 1):
         together = lengths[start : end + 1]
-        if end == len(lengths) or max(together) * len(together) > TOKENS_AT_ONCE:
+        full = sum(together[:-1]) >= share or max(together) * len(together) > TOKENS_AT_ONCE
+        if end == len(lengths) or full:
             yield start, end
             start = end
 

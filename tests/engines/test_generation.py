@@ -6,7 +6,8 @@ stop early: all three are asserted of the reference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -140,6 +141,40 @@ def test_what_is_fed_in_parts_says_the_same(shape: str, case: str, monkeypatch: 
     monkeypatch.setattr(packing, "TOKENS_AT_ONCE", 20)
     monkeypatch.setattr(packing, "SCORES_AT_ONCE", 100)
     assert continued(shape, CASES[case], 16) == generate(shape, CASES[case]).said
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_is_computed_side_by_side_says_the_same(shape: str, case: str):
+    assert continued(shape, CASES[case], 16) == reference(shape, case).said
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+@pytest.mark.parametrize(
+    "lengths", [[1], [5, 5, 5, 5], [40, 1, 1, 1, 1], [9] * 33, [1, 90, 2, 40], [300, 2, 2]]
+)
+def test_parts_are_whole_and_about_equally_long(
+    lengths: list[int], lanes: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(packing, "TOKENS_AT_ONCE", 100)
+    parts = list(packing._parts(lengths, lanes))
+    assert [start for start, _ in parts] == [0, *(end for _, end in parts[:-1])]
+    assert parts[-1][1] == len(lengths)
+    for start, end in parts:
+        part = lengths[start:end]
+        assert len(part) == 1 or max(part) * len(part) <= 100
+        # Another row is begun only while there is less than a lane's share.
+        assert sum(part[:-1]) < math.ceil(sum(lengths) / lanes)
+    if len(set(lengths)) == 1:
+        assert len(parts) >= min(lanes, len(lengths))
 
 
 def test_a_model_that_does_not_tell_all_in_attention_is_fed_padded(
