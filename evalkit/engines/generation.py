@@ -185,9 +185,7 @@ class CausalModel:
         at_a_time = lanes(self.device)
         count = min(LOGITS_AT_ONCE, math.ceil(len(hidden) / at_a_time))
         parts = [partial(self._choices, part) for part in torch.split(hidden, count)]
-        token, logprob, margin = map(
-            torch.cat, zip(*side_by_side(parts, at_a_time), strict=True)
-        )
+        token, logprob, margin = map(torch.cat, zip(*side_by_side(parts, at_a_time), strict=True))
         return token.tolist(), logprob.tolist(), margin.tolist()
 
     def _choices(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

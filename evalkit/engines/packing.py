@@ -25,7 +25,9 @@ NAME = "evalkit_packed_rows"
 TOKENS_AT_ONCE = 1024
 """Tokens that go through the layers together, as if padded: more take more memory and no less
 time each."""
-LANES = 32
+WORTH_PARTING = 400
+"""Fewer tokens are not parted over lanes: each of them would read all weights for little work."""
+SCORES_MULTIPLE = 32
 """On a CPU, softmax over a multiple of so many scores takes half the time."""
 SCORES_AT_ONCE = 1 << 24
 """Attention scores that are held together; a long prompt's queries take turns."""
@@ -53,7 +55,7 @@ class PackedKeys:
         self.model = model
         self.shared = shared
         self.rows = rows
-        self.room = room + -(shared + room) % LANES
+        self.room = room + -(shared + room) % SCORES_MULTIPLE
         self._prefix: Any = prefix.layers
         self._own: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -122,12 +124,13 @@ class PackedKeys:
         return self._own[layer]
 
 
-def _parts(lengths: Sequence[int], lanes: int) -> Iterator[tuple[int, int]]:
+def _parts(lengths: Sequence[int], at_a_time: int) -> Iterator[tuple[int, int]]:
     """Which rows go together, from the first to before the last; at least one.
 
     As many parts as keep all lanes busy, about equally long.
     """
     total = sum(lengths)
+    lanes = at_a_time if total >= WORTH_PARTING else 1
     share = math.ceil(total / (lanes * math.ceil(total / (lanes * TOKENS_AT_ONCE))))
     start = 0
     for end in range(1, len(lengths) + 1):
@@ -158,7 +161,7 @@ class _Step:
         self._span = slice(rows[0], rows[-1] + 1) if side_by_side else None
         self.width = int(lengths.max())
         """Tokens of the longest feed."""
-        self.places = longest + -(keys.shared + longest) % LANES
+        self.places = longest + -(keys.shared + longest) % SCORES_MULTIPLE
         """Places that are looked at: as many as the longest row has tokens, or a few more."""
         column = torch.arange(self.width, device=device)
         self.at = before[:, None] + column

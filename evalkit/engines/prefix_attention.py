@@ -61,9 +61,11 @@ def attend_behind(
     weights = softmax(scores, dim=-1)
     if dropout:
         weights = drop(weights, dropout)
-    # Contiguous, or its product in the backward pass copies it transposed.
-    to_prefix = weights[..., :shared].contiguous().view(kinds, rows * queries, shared)
-    to_own = weights[..., shared:].reshape(kinds * rows, queries, -1)
+    to_prefix = weights.view(kinds, rows * queries, -1)[..., :shared]
+    to_own = weights.view(kinds * rows, queries, -1)[..., shared:]
+    if weights.requires_grad:
+        # Or their products in the backward pass copy them transposed.
+        to_prefix, to_own = to_prefix.contiguous(), to_own.contiguous()
     found = (to_own @ own.values.flatten(0, 1)).view(kinds, rows * queries, size)
     return torch.baddbmm(found, to_prefix, prefix.values).view(query.shape)
 
