@@ -25,8 +25,6 @@ NAME = "evalkit_packed_rows"
 TOKENS_AT_ONCE = 1024
 """Tokens that go through the layers together, as if padded: more take more memory and no less
 time each."""
-WORTH_PARTING = 400
-"""Fewer tokens are not parted over lanes: each of them would read all weights for little work."""
 SCORES_MULTIPLE = 32
 """On a CPU, softmax over a multiple of so many scores takes half the time."""
 SCORES_AT_ONCE = 1 << 24
@@ -130,8 +128,7 @@ def _parts(lengths: Sequence[int], at_a_time: int) -> Iterator[tuple[int, int]]:
     As many parts as keep all lanes busy, about equally long.
     """
     total = sum(lengths)
-    lanes = at_a_time if total >= WORTH_PARTING else 1
-    share = math.ceil(total / (lanes * math.ceil(total / (lanes * TOKENS_AT_ONCE))))
+    share = math.ceil(total / (at_a_time * math.ceil(total / (at_a_time * TOKENS_AT_ONCE))))
     start = 0
     for end in range(1, len(lengths) + 1):
         together = lengths[start : end + 1]

@@ -153,10 +153,7 @@ def three_threads() -> Iterator[None]:
 @pytest.mark.usefixtures("three_threads")
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_is_computed_side_by_side_says_the_same(
-    shape: str, case: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(packing, "WORTH_PARTING", 2)
+def test_what_is_computed_side_by_side_says_the_same(shape: str, case: str):
     assert continued(shape, CASES[case], 16) == reference(shape, case).said
 
 
@@ -169,7 +166,6 @@ def test_parts_are_whole_and_about_equally_long(
     lengths: list[int], lanes: int, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(packing, "TOKENS_AT_ONCE", 100)
-    monkeypatch.setattr(packing, "WORTH_PARTING", 10)
     parts = list(packing._parts(lengths, lanes))
     assert [start for start, _ in parts] == [0, *(end for _, end in parts[:-1])]
     assert parts[-1][1] == len(lengths)
@@ -177,10 +173,8 @@ def test_parts_are_whole_and_about_equally_long(
         part = lengths[start:end]
         assert len(part) == 1 or max(part) * len(part) <= 100
         # Another row is begun only while there is less than a lane's share.
-        assert sum(part[:-1]) < math.ceil(sum(lengths) / lanes) or sum(lengths) < 10
-    if sum(lengths) < 10:
-        assert len(parts) == 1
-    elif len(set(lengths)) == 1:
+        assert sum(part[:-1]) < math.ceil(sum(lengths) / lanes)
+    if len(set(lengths)) == 1:
         assert len(parts) >= min(lanes, len(lengths))
 
 
