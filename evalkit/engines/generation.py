@@ -20,8 +20,10 @@ from transformers.cache_utils import DynamicCache
 
 from evalkit.engines.batching import Room, equal_ones, in_batches
 from evalkit.engines.chat import common_prefix
-from evalkit.engines.packing import PackedKeys, can_pack
-from evalkit.engines.side_by_side import lanes, side_by_side
+from evalkit.engines.packing import NAME as PACKED
+from evalkit.engines.packing import PackedKeys, beginnings, can_pack
+from evalkit.engines.prefix_attention import attending_by
+from evalkit.engines.side_by_side import in_equal_parts, lanes, side_by_side
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -182,10 +184,8 @@ class CausalModel:
         Returns the likeliest tokens, their log-probabilities, and how far the logits of the next
         ones are behind. Tokens are those of fp32, and so is all else where another token is near.
         """
-        at_a_time = lanes(self.device)
-        count = min(LOGITS_AT_ONCE, math.ceil(len(hidden) / at_a_time))
-        parts = [partial(self._choices, part) for part in torch.split(hidden, count)]
-        token, logprob, margin = map(torch.cat, zip(*side_by_side(parts, at_a_time), strict=True))
+        parts = [self._choices(part) for part in torch.split(hidden, LOGITS_AT_ONCE)]
+        token, logprob, margin = map(torch.cat, zip(*parts, strict=True))
         return token.tolist(), logprob.tolist(), margin.tolist()
 
     def _choices(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -337,20 +337,60 @@ def continue_greedily(
     widths = [len(job.prompt) + job.max_new_tokens + _spare_places(job) for job in chosen]
 
     def run(batch: list[int]) -> list[Continuation]:
+        rows = [chosen[i] for i in batch]
+        decode = _decode_packed if model.packs else _decode_padded
         with torch.inference_mode():
-            rows = [chosen[i] for i in batch]
-            keys: PackedKeys | PaddedKeys
-            if model.packs:
-                own = max(len(row.prompt) + row.max_new_tokens for row in rows) - len(prefix)
-                cache = prefixes.rows(prefix, 1)
-                keys = PackedKeys(model, cache, len(prefix), len(rows), own)
-            else:
-                cache = prefixes.rows(prefix, len(rows))
-                keys = PaddedKeys(model, cache, len(prefix), len(rows))
-            return _Decoding(rows, len(prefix), keys, model, stop_ids, habits).run()
+            said = decode(model, rows, prefix, stop_ids, prefixes, habits)
+        # Not before all rows have ended: guesses do not depend on which ends first.
+        for row, one in zip(rows, said, strict=True):
+            number = row.drafts.number(one.ids) if row.drafts and one.stopped else None
+            if number is not None:
+                habits[number] += 1
+        return said
 
     for batch, done in in_batches(widths, room, run):
         yield [(i, said) for g, said in zip(batch, done, strict=True) for i in groups[g]]
+
+
+def _decode_padded(
+    model: CausalModel,
+    rows: Sequence[Job],
+    prefix: Sequence[int],
+    stop_ids: frozenset[int],
+    prefixes: PrefixCache,
+    habits: Counter[int],
+) -> list[Continuation]:
+    """Continue a batch as one."""
+    keys = PaddedKeys(model, prefixes.rows(prefix, len(rows)), len(prefix), len(rows))
+    return _Decoding(rows, len(prefix), keys, model, stop_ids, habits).run()
+
+
+def _decode_packed(
+    model: CausalModel,
+    rows: Sequence[Job],
+    prefix: Sequence[int],
+    stop_ids: frozenset[int],
+    prefixes: PrefixCache,
+    habits: Counter[int],
+) -> list[Continuation]:
+    """Continue parts of a batch side by side; rows that begin alike are in one part."""
+    cache, shared = prefixes.rows(prefix, 1), len(prefix)
+    at_a_time = lanes(model.device)
+    order = sorted(range(len(rows)), key=lambda i: list(rows[i].prompt))
+    suffixes = [rows[i].prompt[shared:] for i in order]
+    common = beginnings(suffixes, [1] * len(order))
+    lengths = [len(ids) - count for ids, count in zip(suffixes, common, strict=True)]
+    parts = [[rows[i] for i in order[part]] for part in in_equal_parts(lengths, at_a_time)]
+
+    def decode(part: Sequence[Job]) -> list[Continuation]:
+        own = max(len(row.prompt) + row.max_new_tokens for row in part) - shared
+        keys = PackedKeys(model, cache, shared, len(part), own)
+        return _Decoding(part, shared, keys, model, stop_ids, habits).run()
+
+    with attending_by(PACKED, model.config):
+        done = side_by_side([partial(decode, part) for part in parts], at_a_time)
+    said = dict(zip(order, (one for part in done for one in part), strict=True))
+    return [said[i] for i in range(len(rows))]
 
 
 def _spare_places(job: Job) -> int:
@@ -395,7 +435,7 @@ class _Decoding:
                 [1 + len(guess) for guess in guesses],
             )
             self._check(rows, guesses, states)
-        return [row.ended(self.habits) for row in self.rows]
+        return [row.ended() for row in self.rows]
 
     def _check(
         self, rows: Sequence[_Row], guesses: Sequence[tuple[int, ...]], states: torch.Tensor
@@ -513,11 +553,8 @@ class _Row:
         self.feed = [token]
         self.is_ended = len(self.written) >= self.job.max_new_tokens
 
-    def ended(self, habits: Counter[int]) -> Continuation:
+    def ended(self) -> Continuation:
         """What came out."""
-        number = self.job.drafts.number(self.written) if self.job.drafts else None
-        if self.stopped and number is not None:
-            habits[number] += 1
         return Continuation(
             tuple(self.written), self.stopped, tuple(self.logprobs), self.margin, self.passes
         )

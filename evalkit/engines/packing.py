@@ -1,4 +1,4 @@
-"""Rows of different lengths fed one behind the other: no padding, and the prefix never copied.
+"""Rows of different lengths fed one behind the other: no padding, and nothing fed twice.
 
 The linear layers see one long row of tokens. Only attention knows which row a token belongs to;
 it is handed to the model through transformers' attention interface, under the name `NAME`.
@@ -6,17 +6,15 @@ it is handed to the model through transformers' attention interface, under the n
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AttentionInterface
 from transformers.cache_utils import DynamicCache
 
+from evalkit.engines.chat import common_prefix
 from evalkit.engines.prefix_attention import Held, attend_behind, attending_by
-from evalkit.engines.side_by_side import lanes, side_by_side
 
 if TYPE_CHECKING:
     from evalkit.engines.generation import CausalModel
@@ -74,35 +72,26 @@ class PackedKeys:
 
         Returns the last hidden states (tokens, size), row after row.
         """
-        at_a_time = lanes(self.model.device)
-        parts = [
-            partial(
-                self._run,
-                _Step(self, rows[start:end], feeds[start:end], seen[start:end]),
-                feeds[start:end],
-                asked[start:end],
-            )
-            for start, end in _parts([len(ids) for ids in feeds], at_a_time)
-        ]
+        found = []
         with attending_by(NAME, self.model.config):
-            return torch.cat(side_by_side(parts, at_a_time))
+            for start, end in _parts([len(ids) for ids in feeds]):
+                part = slice(start, end)
+                step = _Step(self, rows[part], feeds[part], seen[part], asked[part])
+                found += self._run(step, asked[part])
+        return torch.cat(found)
 
-    def _run(
-        self, step: _Step, feeds: Sequence[Sequence[int]], asked: Sequence[int]
-    ) -> torch.Tensor:
-        ids = torch.tensor([token for ids in feeds for token in ids], device=self.model.device)
+    def _run(self, step: _Step, asked: Sequence[int]) -> Iterator[torch.Tensor]:
         out = self.model.trunk(
-            input_ids=ids[None],
+            input_ids=step.ids[None],
             position_ids=step.positions[None],
             use_cache=False,
             step=step,
         )
         states: torch.Tensor = out.last_hidden_state[0]
-        found, last = [], 0
-        for fed, wanted in zip(feeds, asked, strict=True):
-            last += len(fed)
-            found.append(states[last - wanted : last])
-        return torch.cat(found)
+        last = 0
+        for length, wanted in zip(step.lengths, asked, strict=True):
+            last += length
+            yield states[last - wanted : last]
 
     def prefix(self, layer: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The prefix's keys and values in a layer, (key heads, tokens, size)."""
@@ -116,30 +105,34 @@ class PackedKeys:
         """Where a layer's keys and values are, (key heads, rows x room, size)."""
         if layer not in self._own:
             shape = (like.shape[1], self.rows * self.room, like.shape[3])
-            new = (like.new_zeros(shape), like.new_zeros(shape))
-            # Two parts may come here at once, and have to go on with the same.
-            self._own.setdefault(layer, new)
+            self._own[layer] = (like.new_zeros(shape), like.new_zeros(shape))
         return self._own[layer]
 
 
-def _parts(lengths: Sequence[int], at_a_time: int) -> Iterator[tuple[int, int]]:
-    """Which rows go together, from the first to before the last; at least one.
-
-    As many parts as keep all lanes busy, about equally long.
-    """
-    total = sum(lengths)
-    share = math.ceil(total / (at_a_time * math.ceil(total / (at_a_time * TOKENS_AT_ONCE))))
+def _parts(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Which rows go together, from the first to before the last; at least one."""
     start = 0
     for end in range(1, len(lengths) + 1):
         together = lengths[start : end + 1]
-        full = sum(together[:-1]) >= share or max(together) * len(together) > TOKENS_AT_ONCE
-        if end == len(lengths) or full:
+        if end == len(lengths) or max(together) * len(together) > TOKENS_AT_ONCE:
             yield start, end
             start = end
 
 
+def beginnings(feeds: Sequence[Sequence[int]], asked: Sequence[int]) -> list[int]:
+    """How many first tokens each row has in common with the row before it.
+
+    Not those whose states are asked for.
+    """
+    pairs = zip(feeds[1:], feeds, asked[1:], strict=False)
+    return [0] + [min(common_prefix([row, other]), len(row) - last) for row, other, last in pairs]
+
+
 class _Step:
-    """Where the tokens that are fed together belong."""
+    """Where the tokens that are fed together belong.
+
+    What several rows begin with is fed once, and its keys and values are put away for each of them.
+    """
 
     def __init__(
         self,
@@ -147,10 +140,21 @@ class _Step:
         rows: Sequence[int],
         feeds: Sequence[Sequence[int]],
         seen: Sequence[int],
+        asked: Sequence[int],
     ) -> None:
         device = keys.model.device
-        lengths = torch.tensor([len(ids) for ids in feeds], device=device)
-        before = torch.tensor([count - keys.shared for count in seen], device=device)
+        fresh = all(count == keys.shared for count in seen)
+        common = beginnings(feeds, asked) if fresh else [0] * len(feeds)
+        new = [ids[count:] for ids, count in zip(feeds, common, strict=True)]
+        self.ids = torch.tensor([token for ids in new for token in ids], device=device)
+        self.lengths = [len(ids) for ids in new]
+        """How many tokens are fed of each row."""
+        self._sources = _sources(common, self.lengths, device) if any(common) else None
+        """Which token goes where `slots` says; None for one after the other."""
+        whole = torch.tensor([len(ids) for ids in feeds], device=device)
+        first = torch.tensor([count - keys.shared for count in seen], device=device)
+        lengths = torch.tensor(self.lengths, device=device)
+        before = first + torch.tensor(common, device=device)
         longest = int((before + lengths).max())
         self.keys = keys
         self.rows = torch.tensor(rows, device=device)
@@ -165,8 +169,10 @@ class _Step:
         """(rows, width) the place of each token, among its row's own."""
         real = column < lengths[:, None]
         self.positions = self.at[real] + keys.shared
-        self.slots = (self.rows[:, None] * keys.room + self.at)[real]
-        """Where each token's keys and values go."""
+        every = torch.arange(int(whole.max()), device=device)
+        to = self.rows[:, None] * keys.room + first[:, None] + every
+        self.slots = to[every < whole[:, None]]
+        """Where keys and values go, row by row."""
         self.unpad = real.flatten().nonzero()[:, 0]
         """Where each token stands among rows of equal width."""
         starts = lengths.cumsum(0) - lengths
@@ -178,6 +184,8 @@ class _Step:
 
     def put(self, held: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
         """Put keys or values away; returns those of the rows, (key heads, rows, places, size)."""
+        if self._sources is not None:
+            new = new.index_select(1, self._sources)
         held.index_copy_(1, self.slots, new)
         rows, room = self.keys.rows, self.keys.room
         own = held.view(len(held), rows, room, held.shape[2])[:, :, : self.places]
@@ -201,6 +209,18 @@ class _Step:
                 in_prefix = _added(prefix <= at - window, like)
             self._masks[key] = in_prefix, _added(hidden, like)
         return self._masks[key]
+
+
+def _sources(common: Sequence[int], lengths: Sequence[int], device: torch.device) -> torch.Tensor:
+    """Which token that is fed each row's tokens are: the first ones those of the row before."""
+    row: list[int] = []
+    found: list[int] = []
+    start = 0
+    for count, length in zip(common, lengths, strict=True):
+        row = [*row[:count], *range(start, start + length)]
+        found += row
+        start += length
+    return torch.tensor(found, device=device)
 
 
 def _added(hidden: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -6,9 +6,11 @@ each of them, and stand idle in those that are too small to be shared.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, partial
+from itertools import accumulate, pairwise
 from threading import Barrier
 from typing import TypeVar
 
@@ -23,6 +25,23 @@ Done = TypeVar("Done")
 def lanes(device: torch.device) -> int:
     """How many parts a device computes at a time; 1 off the CPU, where operations queue anyway."""
     return min(MOST_LANES, torch.get_num_threads()) if device.type == "cpu" else 1
+
+
+def in_equal_parts(sizes: Sequence[int], lanes: int) -> list[slice]:
+    """Neighbours that go together: at most so many parts, of about equal size.
+
+    Args:
+        sizes: at least 1 each.
+        lanes: how many parts.
+    """
+    total = sum(sizes)
+    # In whose share of the whole the middle of each one lies.
+    lane = [
+        (2 * end - size) * lanes // (2 * total)
+        for size, end in zip(sizes, accumulate(sizes), strict=True)
+    ]
+    cuts = [bisect_left(lane, number) for number in range(lanes + 1)]
+    return [slice(start, end) for start, end in pairwise(cuts) if start < end]
 
 
 def side_by_side(parts: Sequence[Callable[[], Done]], lanes: int) -> list[Done]:

@@ -6,7 +6,6 @@ stop early: all three are asserted of the reference.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -157,25 +156,30 @@ def test_what_is_computed_side_by_side_says_the_same(shape: str, case: str):
     assert continued(shape, CASES[case], 16) == reference(shape, case).said
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 4])
-@pytest.mark.parametrize(
-    "lengths",
-    [[1], [1, 1, 1], [5, 5, 5, 5], [40, 1, 1, 1, 1], [9] * 33, [1, 90, 2, 40], [300, 2, 2]],
-)
-def test_parts_are_whole_and_about_equally_long(
-    lengths: list[int], lanes: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", [*SHAPES, "mistral"])
+def test_what_rows_begin_with_is_fed_once(
+    shape: str, threads: int, monkeypatch: pytest.MonkeyPatch, three_threads: None
 ):
-    monkeypatch.setattr(packing, "TOKENS_AT_ONCE", 100)
-    parts = list(packing._parts(lengths, lanes))
-    assert [start for start, _ in parts] == [0, *(end for _, end in parts[:-1])]
-    assert parts[-1][1] == len(lengths)
-    for start, end in parts:
-        part = lengths[start:end]
-        assert len(part) == 1 or max(part) * len(part) <= 100
-        # Another row is begun only while there is less than a lane's share.
-        assert sum(part[:-1]) < math.ceil(sum(lengths) / lanes)
-    if len(set(lengths)) == 1:
-        assert len(parts) >= min(lanes, len(lengths))
+    torch.set_num_threads(threads)
+    longest = ids(30, 3)
+    prompts = [[1, *longest[:end], *ids(2, end)] for end in (30, 25, 25, 12, 11, 1)]
+    # One is another's beginning: of that too the last token has to be fed.
+    jobs = [Job(prompt, 6) for prompt in [*prompts, [1, *longest[:20]], [2, 3, 4], [1]]]
+    expected = generate(shape, jobs)
+    assert expected.margin > CLEAR
+
+    def tokens() -> int:
+        counting = Counting(tiny(shape))
+        assert counting.packs
+        counting.tokens = 0
+        found = dict(*continue_greedily(counting, jobs, STOPS, room(16), PrefixCache(counting)))
+        assert tuple(found[i] for i in range(len(jobs))) == expected.said
+        return counting.tokens
+
+    once = tokens()
+    monkeypatch.setattr(packing, "beginnings", lambda feeds, asked: [0] * len(feeds))
+    assert tokens() - once > 40
 
 
 def test_a_model_that_does_not_tell_all_in_attention_is_fed_padded(

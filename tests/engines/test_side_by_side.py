@@ -7,8 +7,10 @@ from functools import partial
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from evalkit.engines.side_by_side import MOST_LANES, lanes, side_by_side
+from evalkit.engines.side_by_side import MOST_LANES, in_equal_parts, lanes, side_by_side
 
 CPU = torch.device("cpu")
 
@@ -27,6 +29,15 @@ def test_as_many_lanes_as_there_are_cores_but_not_too_many():
     torch.set_num_threads(1)
     assert lanes(CPU) == 1
     assert lanes(torch.device("meta")) == 1
+
+
+@given(st.lists(st.integers(1, 50), min_size=1), st.integers(1, 6))
+def test_parts_are_of_about_equal_size(sizes: list[int], at_a_time: int):
+    parts = [sizes[part] for part in in_equal_parts(sizes, at_a_time)]
+    assert [size for part in parts for size in part] == sizes
+    assert all(parts)
+    assert len(parts) <= at_a_time
+    assert all(sum(part) <= sum(sizes) / at_a_time + max(sizes) for part in parts)
 
 
 def test_results_come_in_the_order_of_the_parts():
