@@ -72,7 +72,7 @@ class PackedKeys:
 
         Returns the last hidden states (tokens, size), row after row.
         """
-        found = []
+        found: list[torch.Tensor] = []
         with attending_by(NAME, self.model.config):
             for start, end in _parts([len(ids) for ids in feeds]):
                 part = slice(start, end)
