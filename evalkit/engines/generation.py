@@ -23,6 +23,7 @@ from evalkit.engines.chat import common_prefix
 from evalkit.engines.packing import NAME as PACKED
 from evalkit.engines.packing import PackedKeys, beginnings, can_pack
 from evalkit.engines.prefix_attention import attending_by
+from evalkit.engines.prepacked import Prepacked, multiplying_with, prepack
 from evalkit.engines.side_by_side import in_equal_parts, lanes, side_by_side
 from evalkit.errors import UserError
 
@@ -80,6 +81,10 @@ CAUTION = 0.5
 this share of the answers so far went on with. Elsewhere a pass costs more than its tokens."""
 
 
+WORTH_PREPACKING = 8
+"""Fewer jobs are done before prepacking their weights has paid."""
+
+
 class CausalModel:
     """A causal language model in two parts, so that the head runs only where it is needed.
 
@@ -123,6 +128,10 @@ class CausalModel:
     def packs(self) -> bool:
         """Whether rows are fed without padding: on a CPU, where it saves what it leaves out."""
         return self.device.type == "cpu" and can_pack(self)
+
+    def prepacked(self) -> Prepacked:
+        """The layers' weights as they are now, laid out for quick products."""
+        return prepack(self.trunk, *([self.source_head] if self._rounds else []))
 
     @staticmethod
     def head_of(model: PreTrainedModel | PeftModel) -> torch.nn.Module:
@@ -335,11 +344,12 @@ def continue_greedily(
     groups = distinct(jobs)
     chosen = [jobs[group[0]] for group in groups]
     widths = [len(job.prompt) + job.max_new_tokens + _spare_places(job) for job in chosen]
+    prepacked = model.prepacked() if model.packs and len(chosen) >= WORTH_PREPACKING else []
 
     def run(batch: list[int]) -> list[Continuation]:
         rows = [chosen[i] for i in batch]
         decode = _decode_packed if model.packs else _decode_padded
-        with torch.inference_mode():
+        with torch.inference_mode(), multiplying_with(prepacked):
             said = decode(model, rows, prefix, stop_ids, prefixes, habits)
         # Not before all rows have ended: guesses do not depend on which ends first.
         for row, one in zip(rows, said, strict=True):
