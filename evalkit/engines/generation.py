@@ -7,7 +7,6 @@ decides near-ties; docs/engine.md has figures.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -122,7 +121,13 @@ class CausalModel:
     @cached_property
     def _head(self) -> torch.nn.Module:
         """The head in fp32, where it can be: a large copy, made when it is first asked."""
-        return copy.deepcopy(self.source_head).float() if self._to_float else self.source_head
+        if not self._to_float:
+            return self.source_head
+        source: Any = self.source_head
+        head = torch.nn.Linear(1, 1, bias=source.bias is not None)
+        for name, values in source.named_parameters():
+            setattr(head, name, torch.nn.Parameter(values.detach().float(), requires_grad=False))
+        return head
 
     @cached_property
     def packs(self) -> bool:

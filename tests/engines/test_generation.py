@@ -26,6 +26,8 @@ from evalkit.engines.generation import (
     PrefixCache,
     continue_greedily,
 )
+from evalkit.engines.prepacked import Prepacked
+from evalkit.engines.prepacked import _is_offered as prepacked_is_offered
 from evalkit.errors import UserError
 from evalkit.records import Answer
 from tiny_models import SHAPES, VOCABULARY, WINDOW, model
@@ -182,6 +184,27 @@ def test_what_rows_begin_with_is_fed_once(
     assert tokens() - once > 40
 
 
+@pytest.mark.parametrize("candidates", [2, 8])
+def test_prepacked_weights_change_nothing(candidates: int, monkeypatch: pytest.MonkeyPatch):
+    # With two candidates, none is ever clearly behind the second: the whole head is asked.
+    monkeypatch.setattr(generation, "CANDIDATES", candidates)
+    causal = CausalModel(model("llama").to(torch.bfloat16))
+    assert causal.packs
+    jobs = CASES["common prefix"]
+    assert len(jobs) >= generation.WORTH_PREPACKING
+    asked: list[int] = []
+
+    def said(prepacked: Prepacked) -> list[tuple[int, Continuation, float, tuple[float, ...]]]:
+        asked.append(len(prepacked))
+        monkeypatch.setattr(causal, "prepacked", lambda: prepacked)
+        (batch,) = continue_greedily(causal, jobs, STOPS, room(16), PrefixCache(causal))
+        return [(i, one, one.margin, one.logprobs) for i, one in batch]
+
+    assert said(causal.prepacked()) == said([])
+    if prepacked_is_offered():
+        assert asked == [3 * 7 + 1, 0]
+
+
 def test_a_model_that_does_not_tell_all_in_attention_is_fed_padded(
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -266,6 +289,9 @@ class Counting(CausalModel):
             return whole(**inputs)
 
         self.trunk = trunk
+
+    def prepacked(self) -> Prepacked:
+        return []  # A function has no layers.
 
 
 @pytest.mark.parametrize("shape", SHAPES)
