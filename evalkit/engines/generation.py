@@ -353,9 +353,8 @@ def continue_greedily(
 
     def run(batch: list[int]) -> list[Continuation]:
         rows = [chosen[i] for i in batch]
-        decode = _decode_packed if model.packs else _decode_padded
         with torch.inference_mode(), multiplying_with(prepacked):
-            said = decode(model, rows, prefix, stop_ids, prefixes, habits)
+            said = _decode(model, rows, prefix, stop_ids, prefixes, habits)
         # Not before all rows have ended: guesses do not depend on which ends first.
         for row, one in zip(rows, said, strict=True):
             number = row.drafts.number(one.ids) if row.drafts and one.stopped else None
@@ -367,7 +366,7 @@ def continue_greedily(
         yield [(i, said) for g, said in zip(batch, done, strict=True) for i in groups[g]]
 
 
-def _decode_padded(
+def _decode(
     model: CausalModel,
     rows: Sequence[Job],
     prefix: Sequence[int],
@@ -375,21 +374,12 @@ def _decode_padded(
     prefixes: PrefixCache,
     habits: Counter[int],
 ) -> list[Continuation]:
-    """Continue a batch as one."""
-    keys = PaddedKeys(model, prefixes.rows(prefix, len(rows)), len(prefix), len(rows))
-    return _Decoding(rows, len(prefix), keys, model, stop_ids, habits).run()
-
-
-def _decode_packed(
-    model: CausalModel,
-    rows: Sequence[Job],
-    prefix: Sequence[int],
-    stop_ids: frozenset[int],
-    prefixes: PrefixCache,
-    habits: Counter[int],
-) -> list[Continuation]:
-    """Continue parts of a batch side by side; rows that begin alike are in one part."""
-    cache, shared = prefixes.rows(prefix, 1), len(prefix)
+    """Continue a batch: packed rows in parts side by side, those that begin alike in one part."""
+    shared = len(prefix)
+    if not model.packs:
+        padded = PaddedKeys(model, prefixes.rows(prefix, len(rows)), shared, len(rows))
+        return _Decoding(rows, shared, padded, model, stop_ids, habits).run()
+    cache = prefixes.rows(prefix, 1)
     at_a_time = lanes(model.device)
     order = sorted(range(len(rows)), key=lambda i: list(rows[i].prompt))
     suffixes = [rows[i].prompt[shared:] for i in order]
@@ -402,6 +392,7 @@ def _decode_packed(
         keys = PackedKeys(model, cache, shared, len(part), own)
         return _Decoding(part, shared, keys, model, stop_ids, habits).run()
 
+    # Around all of them: the first to end would take it from the others.
     with attending_by(PACKED, model.config):
         done = side_by_side([partial(decode, part) for part in parts], at_a_time)
     said = dict(zip(order, (one for part in done for one in part), strict=True))

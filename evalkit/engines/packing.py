@@ -62,7 +62,7 @@ class PackedKeys:
         seen: Sequence[int],
         asked: Sequence[int],
     ) -> torch.Tensor:
-        """Feed rows.
+        """Feed rows; the model attends by `NAME` (`attending_by`).
 
         Args:
             rows: their numbers, in order.
@@ -73,11 +73,10 @@ class PackedKeys:
         Returns the last hidden states (tokens, size), row after row.
         """
         found: list[torch.Tensor] = []
-        with attending_by(NAME, self.model.config):
-            for start, end in _parts([len(ids) for ids in feeds]):
-                part = slice(start, end)
-                step = _Step(self, rows[part], feeds[part], seen[part], asked[part])
-                found += self._run(step, asked[part])
+        for start, end in _parts([len(ids) for ids in feeds]):
+            part = slice(start, end)
+            step = _Step(self, rows[part], feeds[part], seen[part], asked[part])
+            found += self._run(step, asked[part])
         return torch.cat(found)
 
     def _run(self, step: _Step, asked: Sequence[int]) -> Iterator[torch.Tensor]:
@@ -298,8 +297,9 @@ def can_pack(model: CausalModel) -> bool:
         with torch.inference_mode():
             keys = PackedKeys(model, DynamicCache(), 0, 2, 9)
             # Each row in two steps: what comes first, then what sees it.
-            first = keys.feed([0, 1], [feeds[0][:4], feeds[1][:6]], [0, 0], [4, 6])
-            then = keys.feed([0, 1], [feeds[0][4:], feeds[1][6:]], [4, 6], [5, 3])
+            with attending_by(NAME, model.config):
+                first = keys.feed([0, 1], [feeds[0][:4], feeds[1][:6]], [0, 0], [4, 6])
+                then = keys.feed([0, 1], [feeds[0][4:], feeds[1][6:]], [4, 6], [5, 3])
             ours = torch.cat([first[:4], then[:5], first[4:], then[5:]]).float()
             own = model.trunk(input_ids=ids.view(2, 9), use_cache=False).last_hidden_state
     except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError):

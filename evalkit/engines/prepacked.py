@@ -1,7 +1,7 @@
 """Products with weights that oneDNN has laid out once, and not anew at every product.
 
 On a CPU, a product of bf16 matrices first copies the weight into blocks. Where few tokens are fed,
-that takes as long as the product. The kernels are the same, and so is every bit that comes out.
+that adds more than half to the product. The kernels are the same, and so is every bit of it.
 """
 
 from __future__ import annotations
