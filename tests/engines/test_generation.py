@@ -435,8 +435,8 @@ def test_the_head_is_the_models_own_in_fp32(shape: str):
         assert causal.logits(hidden.bfloat16()).dtype == torch.float32
 
 
-@pytest.mark.parametrize("scale", [0.5, 4.0, 40.0])
-def test_a_rounded_head_decides_nothing_that_is_near(scale: float):
+@pytest.mark.parametrize(("scale", "bias"), [(0.5, 0.0), (4.0, 0.0), (40.0, 0.0), (4.0, 2.0)])
+def test_a_rounded_head_decides_nothing_that_is_near(scale: float, bias: float):
     asked = []
 
     class Noting(CausalModel):
@@ -445,14 +445,18 @@ def test_a_rounded_head_decides_nothing_that_is_near(scale: float):
             return super().logits(hidden)
 
     whole = model("llama").bfloat16()
-    head = whole.get_output_embeddings().weight
-    torch.nn.init.normal_(head, generator=torch.manual_seed(1))
-    states = torch.randn(300, head.shape[1], generator=torch.manual_seed(2))
+    head: Any = whole.get_output_embeddings()
+    torch.nn.init.normal_(head.weight, generator=torch.manual_seed(1))
+    offsets = torch.randn(VOCABULARY, generator=torch.manual_seed(3)).bfloat16() * bias
+    if bias:
+        head.bias = torch.nn.Parameter(offsets)
+    width = head.in_features
+    states = torch.randn(300, width, generator=torch.manual_seed(2))
     with torch.inference_mode():
         causal = Noting(whole)
-        hidden = (states * scale * head.shape[1] ** -0.5).bfloat16()
+        hidden = (states * scale * width**-0.5).bfloat16()
         tokens, logprobs, margins = causal.choices(hidden)
-        exact = hidden.float() @ head.float().T
+        exact = hidden.float() @ head.weight.float().T + offsets.float()
     best, second = exact.topk(2).values.T
     assert tokens == exact.argmax(-1).tolist()
     assert logprobs == pytest.approx((best - exact.logsumexp(-1)).tolist(), abs=0.01)
