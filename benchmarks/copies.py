@@ -16,14 +16,9 @@ from pathlib import Path
 from rich.console import Console
 
 from evalkit.data import load_dataset
+from evalkit.data.normalising import exact_inputs
 from evalkit.metrics import share
-from evalkit.records import Example
 from evalkit.store import read_run
-
-
-def inputs_of(example: Example) -> tuple[tuple[str, str], ...]:
-    """What tells whether two rows are copies."""
-    return tuple(sorted(example.inputs.items()))
 
 
 def main() -> None:
@@ -35,11 +30,11 @@ def main() -> None:
     show = Console(highlight=False, markup=False, soft_wrap=True).print
     for run in map(read_run, options.runs):
         published = load_dataset(options.published, run.task).examples
-        copies = Counter(map(inputs_of, published))
+        copies = Counter(map(exact_inputs, published))
         kinds: dict[str, list[bool]] = {}
         fields = list(run.task.fields)
         for row in run.rows:
-            count = copies[inputs_of(row.example)]
+            count = copies[exact_inputs(row.example)]
             kind = f"{'once' if count == 1 else 'repeatedly' if count else 'not'} published"
             kind += ", trained on" if row.seen is not None else ""
             for name in [*fields, "all"]:
