@@ -47,6 +47,7 @@ docs: .venv/installed-docs
 
 .venv/installed-dev: .venv/installed
 	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps xgrammar apache-tvm-ffi  # without Triton, which its grammars do not need
 	touch $@
 
 .venv/installed-docs: .venv/installed

@@ -7,7 +7,10 @@ every place where a match may end.
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Generator
+
+Places = Generator[tuple[tuple, int], frozenset[int], frozenset[int]]
+"""Asks where other nodes end, and returns where this one does."""
 
 _TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|\[\^?(?:[^\]\\]|\\.)*\]|[a-z][a-zA-Z0-9-]*|[()|?*])')
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
@@ -25,11 +28,9 @@ def matches(grammar: str, text: str) -> bool:
         rules[name] = _alternatives(tokens)
         assert not tokens, f"{name}: {tokens}"
 
-    @cache
-    def rule(name: str, start: int) -> frozenset[int]:
-        return run(rules[name], start)
+    known: dict[tuple[str, int], frozenset[int]] = {}
 
-    def run(node: tuple, start: int) -> frozenset[int]:
+    def ends_of(node: tuple, start: int) -> Places:
         kind, *parts = node
         if kind == "text":
             return frozenset({start + len(parts[0])} if text.startswith(parts[0], start) else ())
@@ -37,23 +38,44 @@ def matches(grammar: str, text: str) -> bool:
             fits = start < len(text) and text[start] not in parts[0]
             return frozenset({start + 1} if fits else ())
         if kind == "rule":
-            return rule(parts[0], start)
+            if (parts[0], start) not in known:
+                known[parts[0], start] = yield rules[parts[0]], start
+            return known[parts[0], start]
         if kind == "|":
-            return frozenset().union(*(run(part, start) for part in parts))
+            found = set()
+            for part in parts:
+                found |= yield part, start
+            return frozenset(found)
         if kind == "?":
-            return run(parts[0], start) | {start}
+            return (yield parts[0], start) | {start}
         if kind == "*":
             found, new = {start}, {start}
             while new:
-                new = {end for place in new for end in run(parts[0], place)} - found
+                reached = set()
+                for place in new:
+                    reached |= yield parts[0], place
+                new = reached - found
                 found |= new
             return frozenset(found)
-        ends = frozenset({start})
+        ends = {start}
         for part in parts:
-            ends = frozenset(end for place in ends for end in run(part, place))
-        return ends
+            reached = set()
+            for place in ends:
+                reached |= yield part, place
+            ends = reached
+        return frozenset(ends)
 
-    return len(text) in rule("root", 0)
+    # A rule that calls itself once a character goes deeper than Python's own stack may.
+    stack = [ends_of(("rule", "root"), 0)]
+    ends = None
+    while stack:
+        try:
+            stack.append(ends_of(*stack[-1].send(ends)))
+            ends = None
+        except StopIteration as done:
+            stack.pop()
+            ends = done.value
+    return len(text) in ends
 
 
 def _tokens(body: str) -> list[str]:

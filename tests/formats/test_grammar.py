@@ -141,6 +141,7 @@ TEXTS = st.lists(st.sampled_from((*MARKERS, "a", "\n", "飞", "esc", "end_"))).m
 @example("<end_function_call")
 @example("<<escape>")
 @example("<e<escape>")
+@example("<" * 3000)
 def test_a_copied_input_is_any_text_and_never_ends_early(body: str):
     task = TASKS["notifications-3level"]
     grammar = CALL_GRAMMAR
@@ -167,9 +168,8 @@ CALL_GRAMMAR = gbnf(TASKS["notifications-3level"], "call")
 
 @pytest.mark.parametrize(("task", "name"), PAIRS)
 def test_xgrammar_reads_it_too(task: str, name: str):
-    """The parser that vLLM uses. It asks for Triton on Linux, too heavy for every machine."""
-    why = "xgrammar is not installed"
-    xgrammar = pytest.importorskip("xgrammar", reason=why)
+    """The parser that vLLM uses. It asks for Triton on Linux, so CI installs it without that."""
+    xgrammar = pytest.importorskip("xgrammar", reason="xgrammar is not installed")
     accepts = pytest.importorskip("xgrammar.testing")._is_grammar_accept_string
     grammar = xgrammar.Grammar.from_ebnf(gbnf(TASKS[task], name))
     for text in INPUTS if name == "call" else INPUTS[:1]:
