@@ -88,7 +88,8 @@ def run_training(
         console: where progress is shown.
 
     Raises:
-        UserError: the recipe does not fit the task, the rows or the base, or the disk is full.
+        UserError: the recipe does not fit the task, the rows or the base, the training diverged,
+            or the disk is full.
     """
     first = os.environ.get("RANK", "0") == "0"
     console = console if first else Console(quiet=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -116,7 +117,8 @@ def train_adapter(
         console: where progress is shown.
 
     Raises:
-        UserError: the recipe does not fit the base or the rows, or the disk is full.
+        UserError: the recipe does not fit the base or the rows, the training diverged, or the disk
+            is full.
     """
     _check_loggers(recipe)
     model = build_adapter(base, recipe)
@@ -145,6 +147,8 @@ def train_adapter(
         metric_for_best_model="eval_loss" if stops_early else None,
         restore_callback_states_from_checkpoint=stops_early,
         logging_steps=LOG_STEPS,
+        # It would put the mean so far in the place of a loss that is no number.
+        logging_nan_inf_filter=False,
         disable_tqdm=True,
         report_to=list(recipe.report_to) or "none",
         remove_unused_columns=False,
@@ -250,6 +254,30 @@ class _Trainer(Trainer):
             self.order.set_epoch(epoch)
         super()._run_epoch(model, epoch, *given, **named)  # type: ignore[no-untyped-call]
 
+    def training_step(self, *given: Any, **named: Any) -> torch.Tensor:
+        """One micro-batch; a loss that is not finite ends the training before the step is made."""
+        loss = super().training_step(*given, **named)
+        if not torch.isfinite(loss):
+            raise self._diverged(f"the loss became {float(loss)}")
+        return loss
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        # The last step may have spoilt weights that no loss has been computed with yet.
+        for name, weight in self.model.named_parameters():  # type: ignore[union-attr]
+            if weight.requires_grad and not torch.isfinite(weight).all():
+                raise self._diverged(f"the weight {name} became NaN or infinite")
+        super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
+
+    def _diverged(self, what: str) -> UserError:
+        kept = last_checkpoint(Path(str(self.args.output_dir)))
+        return UserError(
+            f"The training diverged: {what} after {self.state.global_step} steps. No adapter was "
+            "written. "
+            + (f"The last checkpoint that is sound is {kept}. " if kept else "")
+            + "Lower learning_rate or raise warmup in [recipe]; where batches are in 16 bits, "
+            'precision = "fp32" may help.'
+        )
+
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """The loss per answer token of all dev rows, in every process alike.
 
@@ -268,6 +296,8 @@ class _Trainer(Trainer):
                 total += float(model(**here).loss) * weight
             divisor += weight
         model.train()
+        if not math.isfinite(total):
+            raise self._diverged(f"the dev loss became {total}")
         metrics = {"eval_loss": total / divisor}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(

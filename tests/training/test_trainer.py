@@ -262,6 +262,53 @@ def test_training_stops_where_the_dev_loss_rises_and_keeps_the_best(tmp_path: Pa
     assert abs(loss_of(trained.model, dev) - losses[best]) < 1e-4
 
 
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_loss_that_is_no_number_ends_training(accumulation: int, tmp_path: Path):
+    with pytest.raises(UserError, match=r"diverged: the loss became (nan|inf) after \d+ steps"):
+        train(tmp_path, toy_rows(24), learning_rate=1e20, gradient_accumulation=accumulation)
+    assert last_checkpoint(tmp_path / "checkpoints") is None
+
+
+@pytest.mark.parametrize(("spoilt_at", "kept_of", "what"), [(4, 2, "weight"), (5, 4, "loss")])
+def test_a_training_that_diverges_keeps_the_last_sound_checkpoint(
+    spoilt_at: int, kept_of: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """No checkpoint is made of spoilt weights, though no loss has been computed with them yet."""
+    monkeypatch.setattr(trainer_module, "SAVE_STEPS", 2)
+    monkeypatch.setattr(trainer_module, "LOG_STEPS", 2)
+    ordinary = torch.optim.AdamW.step
+    steps = 0
+
+    def step(optimizer: Any, *given: Any, **named: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        done = ordinary(optimizer, *given, **named)
+        if steps == spoilt_at:
+            with torch.no_grad():
+                optimizer.param_groups[0]["params"][0].fill_(float("nan"))
+        return done
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(UserError, match=f"diverged: the {what} .*became") as caught:
+        train(tmp_path, toy_rows(24), epochs=4)
+    kept = last_checkpoint(tmp_path / "checkpoints")
+    assert kept is not None
+    assert kept.name == f"checkpoint-{kept_of}"
+    assert str(kept) in str(caught.value)
+    with safe_open(kept / "adapter_model.safetensors", "pt") as file:
+        assert all(torch.isfinite(file.get_tensor(name)).all() for name in file.keys())  # noqa: SIM118
+
+
+def test_a_dev_loss_that_is_no_number_ends_training(tmp_path: Path):
+    base = model("llama")
+    rows = toy_rows(24)
+    with torch.no_grad():
+        base.get_input_embeddings().weight[398] = float("inf")
+    bad = Row(input_ids=[20, 398, 100, 110, PAD], prompt_length=2)
+    with pytest.raises(UserError, match="the dev loss became nan"):
+        train(tmp_path, rows, [bad], base=base)
+
+
 def test_a_logger_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(trainer_module.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UserError, match="'trackio' is not installed here"):
