@@ -266,7 +266,7 @@ class _Trainer(Trainer):
         for name, weight in self.model.named_parameters():  # type: ignore[union-attr]
             if weight.requires_grad and not torch.isfinite(weight).all():
                 raise self._diverged(f"the weight {name} became NaN or infinite")
-        super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
+        super()._save_checkpoint(model, trial)
 
     def _diverged(self, what: str) -> UserError:
         kept = last_checkpoint(Path(str(self.args.output_dir)))
