@@ -51,7 +51,7 @@ class Measurement:
         """
         if self.metric is None or self.evaluation is None or other.evaluation is None:
             raise ValueError("only what a method of `evaluation` returns can be compared")
-        if other.metric is None or other.metric.name != self.metric.name:
+        if other.metric is None or other.metric.identity != self.metric.identity:
             raise ValueError(f"{self.metric.name} cannot be held against another metric")
         return compare(self.evaluation, other.evaluation, self.metric)
 

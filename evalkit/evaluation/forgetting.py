@@ -49,5 +49,5 @@ def mean_divergence(texts: Sequence[Mapping[str, Any]]) -> Measurement:
     estimate = metrics.bootstrap(
         lambda weights: (weights @ sums) / (weights @ tokens), len(texts), seed=SEED, asked=asked
     )
-    metric = Metric(asked, lambda rows: estimate, lower_is_better=True, unit="")
+    metric = Metric("divergence", asked, lambda rows: estimate, lower_is_better=True, unit="")
     return Measurement(estimate, metric=metric)

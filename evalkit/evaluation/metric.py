@@ -18,6 +18,8 @@ from evalkit.tasks import Field, FieldKind, Task
 class Metric:
     """A number that can be asked of rows."""
 
+    key: str
+    """What is measured, such as `accuracy`; with field and value it tells metrics apart."""
     name: str
     """As tables show it, such as `priority accuracy`."""
     estimate: Callable[[Rows], Estimate]
@@ -36,6 +38,15 @@ class Metric:
     is a fault on any row; being right is no merit on a row that was learned by heart."""
     weakest: Callable[[Rows], str] = lambda rows: ""
     """The worst slice in words, where there are slices."""
+    field: str | None = None
+    """The field it is of; None where it is of whole answers."""
+    value: str | int | None = None
+    """The value of the field it is of, for recall and precision."""
+
+    @property
+    def identity(self) -> tuple[str, str | None, str | int | None]:
+        """Equal for metrics that measure the same."""
+        return self.key, self.field, self.value
 
     @property
     def is_share(self) -> bool:
@@ -46,13 +57,17 @@ class Metric:
 def accuracy(task: Task, field: str) -> Metric:
     """Share of rows with exactly the right value of a field (for a set: the right set)."""
     spec = find_field(task, field)
-    found = _share(f"{field} accuracy", lambda row: row.is_right(field))
+    found = _share("accuracy", f"{field} accuracy", lambda row: row.is_right(field), field=field)
     return replace(found, weakest=lambda rows: _weakest(spec, field, rows))
 
 
 def all_correct(task: Task) -> Metric:
     """Share of rows with every field right."""
-    return _share("all fields right", lambda row: all(row.is_right(field) for field in task.fields))
+    return _share(
+        "all_correct",
+        "all fields right",
+        lambda row: all(row.is_right(field) for field in task.fields),
+    )
 
 
 def recall(task: Task, field: str, value: str | int) -> Metric:
@@ -62,7 +77,9 @@ def recall(task: Task, field: str, value: str | int) -> Metric:
     def hit(row: EvaluatedRow) -> bool | None:
         return _holds(row.said(field), value) if _has(row, field, value) else None
 
-    return _share(f"{field} recall of {spec.display(value)}", hit)
+    return _share(
+        "recall", f"{field} recall of {spec.display(value)}", hit, field=field, value=value
+    )
 
 
 def precision(task: Task, field: str, value: str | int) -> Metric:
@@ -72,13 +89,15 @@ def precision(task: Task, field: str, value: str | int) -> Metric:
     def hit(row: EvaluatedRow) -> bool | None:
         return _has(row, field, value) if _holds(row.said(field), value) else None
 
-    return _share(f"{field} precision of {spec.display(value)}", hit)
+    return _share(
+        "precision", f"{field} precision of {spec.display(value)}", hit, field=field, value=value
+    )
 
 
 def macro_f1(task: Task, field: str) -> Metric:
     """Mean F1 over the field's values that occur, each counted alike."""
     spec = find_field(task, field)
-    found = _composite("macro-F1", field, metrics.macro_f1, metrics.macro_f1_statistic)
+    found = _composite("macro_f1", "macro-F1", field, metrics.macro_f1, metrics.macro_f1_statistic)
     return replace(found, weakest=lambda rows: _weakest(spec, field, rows))
 
 
@@ -86,6 +105,7 @@ def mean_absolute_error(task: Task, field: str) -> Metric:
     """How many levels an answer is off, on average; an unreadable one is as far off as can be."""
     levels = find_field(task, field, FieldKind.ORDINAL).labels
     found = _composite(
+        "mean_absolute_error",
         "mean absolute error",
         field,
         metrics.mean_absolute_error,
@@ -99,6 +119,7 @@ def quadratic_kappa(task: Task, field: str) -> Metric:
     """Agreement beyond chance, a miss weighing as the square of its levels."""
     levels = find_field(task, field, FieldKind.ORDINAL).labels
     found = _composite(
+        "quadratic_kappa",
         "quadratic kappa",
         field,
         metrics.quadratic_kappa,
@@ -120,7 +141,13 @@ def top_read_as_bottom(task: Task, field: str) -> Metric:
     def hit(row: EvaluatedRow) -> bool | None:
         return row.said(field) in bottom if row.example.labels[field] in top else None
 
-    return _share(f"{field} high read as low", hit, lower_is_better=True)
+    return _share(
+        "top_read_as_bottom",
+        f"{field} high read as low",
+        hit,
+        field=field,
+        lower_is_better=True,
+    )
 
 
 def partial_match(task: Task, field: str) -> Metric:
@@ -138,29 +165,37 @@ def partial_match(task: Task, field: str) -> Metric:
         assert isinstance(label, tuple)
         return isinstance(said, tuple) and bool(set(said) & set(label))
 
-    return _share(f"{field} partial match", hit)
+    return _share("partial_match", f"{field} partial match", hit, field=field)
 
 
 def jaccard(task: Task, field: str) -> Metric:
     """Mean share of labels that truth and answer have in common."""
     find_field(task, field, FieldKind.MULTI_LABEL)
-    return _composite("Jaccard", field, metrics.jaccard, metrics.jaccard_statistic)
+    return _composite("jaccard", "Jaccard", field, metrics.jaccard, metrics.jaccard_statistic)
 
 
 def micro_f1(task: Task, field: str) -> Metric:
     """F1 over all (row, label) pairs together."""
     find_field(task, field, FieldKind.MULTI_LABEL)
-    return _composite("micro-F1", field, metrics.micro_f1, metrics.micro_f1_statistic)
+    return _composite("micro_f1", "micro-F1", field, metrics.micro_f1, metrics.micro_f1_statistic)
 
 
 def calibration_error(task: Task, field: str) -> Metric:
     """How far confidence and accuracy are apart, on average (ECE)."""
-    return _of_confidence("calibration error", task, field, metrics.expected_calibration_error)
+    return _of_confidence(
+        "calibration_error",
+        "calibration error",
+        task,
+        field,
+        metrics.expected_calibration_error,
+    )
 
 
 def brier_score(task: Task, field: str) -> Metric:
     """Mean squared distance between confidence and being right."""
-    return replace(_of_confidence("Brier score", task, field, metrics.brier), unit="")
+    return replace(
+        _of_confidence("brier_score", "Brier score", task, field, metrics.brier), unit=""
+    )
 
 
 def accuracy_at_coverage(task: Task, field: str, coverage: float) -> Metric:
@@ -173,17 +208,26 @@ def accuracy_at_coverage(task: Task, field: str, coverage: float) -> Metric:
         (point,) = metrics.accuracy_at_coverage(sure, right, (coverage,), groups=groups)
         return point.accuracy
 
-    return Metric(f"{field} accuracy at {coverage:.0%} coverage", estimate)
+    return Metric(
+        f"accuracy_at_coverage_{100 * coverage:g}",
+        f"{field} accuracy at {coverage:.0%} coverage",
+        estimate,
+        field=field,
+    )
 
 
 def parse_failure_rate() -> Metric:
     """Share of answers that could not be read at all."""
-    return _fault("parse failures", lambda row: row.is_unreadable)
+    return _fault("parse_failure_rate", "parse failures", lambda row: row.is_unreadable)
 
 
 def format_violation_rate() -> Metric:
     """Share of answers that are not exactly one well-formed answer and nothing else."""
-    return _fault("format violations", lambda row: isinstance(row.reading.strict, ParseFailure))
+    return _fault(
+        "format_violation_rate",
+        "format violations",
+        lambda row: isinstance(row.reading.strict, ParseFailure),
+    )
 
 
 def out_of_enum_rate(task: Task, field: str | None = None) -> Metric:
@@ -191,15 +235,18 @@ def out_of_enum_rate(task: Task, field: str | None = None) -> Metric:
     fields = [field] if field else list(task.fields)
     for name in fields:
         find_field(task, name)
-    return _fault(
+    found = _fault(
+        "out_of_enum_rate",
         f"{field} out of enum" if field else "out of enum",
         lambda row: any(isinstance(row.said(name), OutOfEnum) for name in fields),
     )
+    return replace(found, field=field)
 
 
 def missing_field_rate(task: Task) -> Metric:
     """Share of answers that were read and leave a field out."""
     return _fault(
+        "missing_field_rate",
         "missing fields",
         lambda row: any(isinstance(row.said(name), Missing) for name in task.fields),
     )
@@ -238,7 +285,13 @@ def check_value(task: Task, field: str, value: str | int) -> Field:
 
 
 def _share(
-    name: str, hit: Callable[[EvaluatedRow], bool | None], *, lower_is_better: bool = False
+    key: str,
+    name: str,
+    hit: Callable[[EvaluatedRow], bool | None],
+    *,
+    field: str | None = None,
+    value: str | int | None = None,
+    lower_is_better: bool = False,
 ) -> Metric:
     def estimate(rows: Rows) -> Estimate:
         inside = [row for row in rows if hit(row) is not None]
@@ -250,16 +303,20 @@ def _share(
         return metrics.share_statistic([hit(row) for row in rows])
 
     return Metric(
+        key,
         name,
         estimate,
         statistic,
         hit,
         counts_against=lambda row: hit(row) is lower_is_better,
         lower_is_better=lower_is_better,
+        field=field,
+        value=value,
     )
 
 
 def _composite(
+    key: str,
     name: str,
     field: str,
     estimate: Callable[..., Estimate],
@@ -268,25 +325,31 @@ def _composite(
 ) -> Metric:
     """A number that is no share, from functions of truths, answers and `more`."""
     return Metric(
+        key,
         f"{field} {name}",
         lambda rows: estimate(*_columns(rows, field), *more, groups=groups_of(rows)),
         lambda rows: statistic(*_columns(rows, field), *more),
         counts_against=lambda row: not row.is_right(field),
+        field=field,
     )
 
 
-def _of_confidence(name: str, task: Task, field: str, estimate: Callable[..., Estimate]) -> Metric:
+def _of_confidence(
+    key: str, name: str, task: Task, field: str, estimate: Callable[..., Estimate]
+) -> Metric:
     """A distance of confidence from being right."""
     find_field(task, field)
     return Metric(
+        key,
         f"{field} {name}",
         lambda rows: estimate(*confidences(rows, field), groups=groups_of(confident(rows, field))),
         lower_is_better=True,
+        field=field,
     )
 
 
-def _fault(name: str, is_case: Callable[[EvaluatedRow], bool]) -> Metric:
-    return replace(_share(name, is_case, lower_is_better=True), on_clean_rows=False)
+def _fault(key: str, name: str, is_case: Callable[[EvaluatedRow], bool]) -> Metric:
+    return replace(_share(key, name, is_case, lower_is_better=True), on_clean_rows=False)
 
 
 def _columns(rows: Rows, field: str) -> tuple[list[Label], list[Said]]:

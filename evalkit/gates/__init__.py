@@ -1,6 +1,6 @@
 """Judging: release criteria, verdicts, and what they come to."""
 
-from evalkit.gates.judging import ALPHA, GateMode, Outcome, Verdict, judge
+from evalkit.gates.judging import ALPHA, GateMode, Outcome, Reason, Verdict, judge
 from evalkit.gates.policy import Policy, find_policy, load_policies, policies_sha256
 from evalkit.gates.release import (
     Regression,
@@ -15,6 +15,7 @@ __all__ = [
     "GateMode",
     "Outcome",
     "Policy",
+    "Reason",
     "Regression",
     "Release",
     "Verdict",

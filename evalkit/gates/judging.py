@@ -9,12 +9,22 @@ from typing import Literal
 
 from evalkit import metrics
 from evalkit.errors import UserError
-from evalkit.evaluation import Contest, EvaluatedRow, Measurement
+from evalkit.evaluation import Contest, EvaluatedRow, Measurement, Metric
 from evalkit.gates.policy import Policy
 from evalkit.records import Estimate
 
 GateMode = Literal["point", "strict"]
 ALPHA = 0.05
+
+
+class Reason(StrEnum):
+    """Why a gate is inconclusive."""
+
+    TOO_FEW_CASES = "too_few_cases"
+    CROSSES = "crosses"
+    """The interval crosses the threshold, and `strict` wants it on one side."""
+    NOT_SHOWN = "not_shown"
+    """The paired test does not show the difference that is needed."""
 
 
 class Outcome(StrEnum):
@@ -36,8 +46,12 @@ class Verdict:
     policy: Policy
     estimate: Estimate
     """The number judged; of a comparison, the advantage over the other system."""
-    note: str = ""
-    """Why it is inconclusive, or that the interval crosses the threshold."""
+    metric: Metric | None = None
+    """What was measured; None for numbers of a suite's own making."""
+    crosses: bool = False
+    """Whether the interval crosses the threshold; never of a comparison or a zero tolerance."""
+    reason: Reason | None = None
+    """Why it is inconclusive."""
     weakest: str = ""
     wrong: tuple[EvaluatedRow, ...] = ()
     """The rows counted against the system."""
@@ -52,13 +66,25 @@ class Verdict:
     """The comparison judged."""
     regression: Contest | None = None
     """The same number against the baseline run, where one was named."""
-    unit: str = "%"
-    """`%` where people read the number in percent."""
 
     @property
     def label(self) -> str:
         """The gate's name with its slice."""
         return f"{self.gate}[{self.slice}]" if self.slice else self.gate
+
+    @property
+    def unit(self) -> str:
+        """`%` where people read the number in percent."""
+        return self.metric.unit if self.metric else "%"
+
+    @property
+    def note(self) -> str:
+        """Why it is inconclusive, or that the interval crosses the threshold."""
+        if self.reason is Reason.TOO_FEW_CASES:
+            return f"{self.estimate.n} cases, and this gate needs {self.policy.min_cases}"
+        if self.reason is Reason.NOT_SHOWN:
+            return "not significant: the difference could be chance"
+        return "the interval crosses the threshold" if self.crosses else ""
 
 
 def judge(
@@ -97,42 +123,37 @@ def judge(
         return _judge_contest(gate, policy, measured, slice_name)
     measurement = measured if isinstance(measured, Measurement) else Measurement(measured)
     estimate = measurement.estimate
-    unit = measurement.metric.unit if measurement.metric else "%"
-    if unit == "%" and not 0 <= policy.threshold <= 1:
+    metric = measurement.metric
+    if (metric is None or metric.unit == "%") and not 0 <= policy.threshold <= 1:
         raise UserError(
             f"[{gate}] in gates.toml: {policy.threshold:g} is no share. Give it between 0 and 1, "
             "such as 0.80 for 80%."
         )
-    crosses = policy.holds(estimate.low) != policy.holds(estimate.high)
     zero_tolerance = policy.max_value == 0
-    note = ""
+    crosses = not zero_tolerance and policy.holds(estimate.low) != policy.holds(estimate.high)
+    outcome = Outcome.PASS if policy.holds(estimate.value) else Outcome.FAIL
+    reason = None
     if estimate.n < policy.min_cases:
-        outcome = Outcome.INCONCLUSIVE
-        note = f"{estimate.n} cases, and this gate needs {policy.min_cases}"
         # Too few cases to pass, but one broken enum is proof enough to fail.
-        if zero_tolerance and estimate.value > 0:
-            outcome, note = Outcome.FAIL, ""
-    elif mode == "strict" and crosses and not zero_tolerance:
-        outcome = Outcome.INCONCLUSIVE
-        note = "the interval crosses the threshold"
-    else:
-        outcome = Outcome.PASS if policy.holds(estimate.value) else Outcome.FAIL
-        if crosses and not zero_tolerance:
-            note = "the interval crosses the threshold"
+        if not (zero_tolerance and estimate.value > 0):
+            reason = Reason.TOO_FEW_CASES
+    elif mode == "strict" and crosses:
+        reason = Reason.CROSSES
     return Verdict(
         gate,
         slice_name,
-        outcome,
+        Outcome.INCONCLUSIVE if reason else outcome,
         policy,
         estimate,
-        note,
+        metric,
+        crosses and reason is not Reason.TOO_FEW_CASES,
+        reason,
         measurement.weakest,
         measurement.counted_against,
         measurement.on_all_rows,
         _detects(policy, estimate),
-        _settled_by(policy, estimate) if crosses and not zero_tolerance else None,
+        _settled_by(policy, estimate) if crosses else None,
         regression=regression,
-        unit=unit,
     )
 
 
@@ -146,27 +167,22 @@ def _judge_contest(gate: str, policy: Policy, contest: Contest, slice_name: str)
         shown = found.p_value < ALPHA
     else:
         shown = policy.holds(low) == policy.holds(high)
-    note = ""
+    outcome = Outcome.PASS if policy.holds(contest.advantage) else Outcome.FAIL
+    reason = None
     if found.n < policy.min_cases:
-        outcome = Outcome.INCONCLUSIVE
-        note = f"{found.n} cases, and this gate needs {policy.min_cases}"
-    elif not policy.holds(contest.advantage):
-        outcome = Outcome.FAIL
-    elif shown:
-        outcome = Outcome.PASS
-    else:
-        outcome = Outcome.INCONCLUSIVE
-        note = "not shown: chance alone could have brought the difference about"
+        reason = Reason.TOO_FEW_CASES
+    elif outcome is Outcome.PASS and not shown:
+        reason = Reason.NOT_SHOWN
     return Verdict(
         gate,
         slice_name,
-        outcome,
+        Outcome.INCONCLUSIVE if reason else outcome,
         policy,
         advantage,
-        note,
+        contest.metric,
+        reason=reason,
         wrong=contest.lost,
         contest=contest,
-        unit=contest.metric.unit,
     )
 
 

@@ -89,9 +89,8 @@ def comparison_report(a: JudgedRun, b: JudgedRun, *, show: int) -> list[Renderab
         ),
     ]
     shown += [Text(line) for line in _answers_that_differ(pairs, first.task)]
-    headlines = [f"{field} accuracy" for field in first.task.fields]
     for contest in found:
-        if contest.metric.name in headlines:
+        if contest.metric.key == "accuracy":
             shown += _flips(contest, pairs, first.task, show)
     shown += [Text(line) for line in (*record_differences(first, second), *_costs(first, second))]
     shown += [Text(f"{label}: {run.verdict}") for label, run in (("A", a), ("B", b))]
@@ -122,7 +121,7 @@ def _answers_that_differ(pairs: Pairs, task: Task) -> list[str]:
     """How many answers are not the same, right or wrong."""
     text = sum(a.completion.text != b.completion.text for a, b in pairs)
     value = sum(any(a.said(f) != b.said(f) for f in task.fields) for a, b in pairs)
-    return [f"the answer is another in {text:,} rows, what it says in {value:,}"]
+    return [f"{text:,} raw answers differ, {value:,} parsed"]
 
 
 def _flips(contest: Contest, pairs: Pairs, task: Task, show: int) -> list[Text]:
@@ -130,8 +129,7 @@ def _flips(contest: Contest, pairs: Pairs, task: Task, show: int) -> list[Text]:
     shown = []
     for rows, which in ((contest.lost, "B"), (contest.won, "A")):
         if rows:
-            name = contest.metric.name.removesuffix(" accuracy")
-            shown.append(Text(f"{name}: {len(rows)} rows right in {which} alone"))
+            shown.append(Text(f"{contest.metric.field}: {len(rows)} rows right in {which} alone"))
             shown += [
                 Text(f"  {flipped_case(row, theirs[row.example.id], task)}") for row in rows[:show]
             ]

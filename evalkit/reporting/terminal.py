@@ -118,7 +118,7 @@ def release_table(release: Release) -> Table:
             table.add_row(Text(printable(verdict.gate)))
         told = verdict.gate if verdict.slice else ""
         outcome = Text(verdict.outcome.upper(), style=STYLES[verdict.outcome])
-        if verdict.outcome is not Outcome.INCONCLUSIVE and verdict.note:
+        if verdict.outcome is not Outcome.INCONCLUSIVE and verdict.crosses:
             outcome.append(" ~", style="yellow")
         everywhere = verdict.on_all_rows
         table.add_row(
@@ -266,11 +266,12 @@ def measured_lines(evaluation: Evaluation) -> list[str]:
     """The usual numbers, gated or not: a line for each field and one for the rest."""
     lines: dict[str, list[str]] = {}
     for name, found in evaluation.overview().items():
-        if name in ("parse failures", "out of enum"):
+        metric = found.metric
+        assert metric is not None
+        if metric.key in ("parse_failure_rate", "out_of_enum_rate"):
             continue  # in the table
-        unit = found.metric.unit if found.metric else "%"
-        field = name.partition(" ")[0]
-        heading = field if field in evaluation.task.fields else "answers"
+        unit = metric.unit
+        heading = metric.field or "answers"
         lines.setdefault(heading, []).append(
             f"{name.removeprefix(f'{heading} ')} {number(found.estimate.value, unit)} "
             f"({interval(found.estimate, unit)})"

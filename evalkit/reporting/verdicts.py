@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.errors import EvidenceError
 from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, Metric
-from evalkit.gates import Outcome, Policy, Regression, Release, Verdict
+from evalkit.gates import Outcome, Policy, Reason, Regression, Release, Verdict
 from evalkit.records import Comparison, Estimate
 
 SCHEMA = 3
@@ -57,6 +57,9 @@ def verdicts_to_json(
                 "estimate": asdict(verdict.estimate),
                 "on_all_rows": asdict(verdict.on_all_rows) if verdict.on_all_rows else None,
                 "unit": verdict.unit,
+                "metric": _metric_to_json(verdict.metric),
+                "crosses": verdict.crosses,
+                "reason": verdict.reason,
                 "detects": verdict.detects,
                 "settled_by": verdict.settled_by,
                 "against": contest_to_json(verdict.contest),
@@ -78,12 +81,26 @@ def contest_to_json(contest: Contest | None) -> dict[str, Any] | None:
         return None
     return {
         "metric": contest.metric.name,
+        "measures": _metric_to_json(contest.metric),
         "unit": contest.metric.unit,
         "lower_is_better": contest.metric.lower_is_better,
         "systems": [contest.first, contest.second],
         **asdict(contest.comparison),
         "won": [row.example.id for row in contest.won],
         "lost": [row.example.id for row in contest.lost],
+    }
+
+
+def _metric_to_json(metric: Metric | None) -> dict[str, Any] | None:
+    if metric is None:
+        return None
+    return {
+        "key": metric.key,
+        "field": metric.field,
+        "value": metric.value,
+        "name": metric.name,
+        "unit": metric.unit,
+        "lower_is_better": metric.lower_is_better,
     }
 
 
@@ -118,31 +135,70 @@ def release_from_json(content: Mapping[str, Any], evaluation: Evaluation) -> Rel
 
 def _verdict(gate: Mapping[str, Any], rows: Mapping[str, EvaluatedRow]) -> Verdict:
     wrong = [] if gate["of_other_rows"] else gate["counted_against"]
+    policy = Policy.model_validate(gate["policy"])
+    contest = _contest(gate["against"], rows) if gate["against"] else None
+    outcome = Outcome(gate["outcome"])
+    reason, crosses = _why_open(gate, outcome, policy)
     return Verdict(
         gate["gate"],
         gate["slice"],
-        Outcome(gate["outcome"]),
-        Policy.model_validate(gate["policy"]),
+        outcome,
+        policy,
         Estimate(**gate["estimate"]),
-        gate["note"],
+        contest.metric if contest else _metric(gate),
+        crosses,
+        reason,
         gate["weakest"],
         tuple(rows[id] for id in wrong),
         Estimate(**gate["on_all_rows"]) if gate["on_all_rows"] else None,
         gate["detects"],
         gate["settled_by"],
-        _contest(gate["against"], rows) if gate["against"] else None,
+        contest,
         _contest(gate["baseline"], rows) if gate["baseline"] else None,
-        gate["unit"],
+    )
+
+
+def _why_open(
+    gate: Mapping[str, Any], outcome: Outcome, policy: Policy
+) -> tuple[Reason | None, bool]:
+    """Why a gate is inconclusive, and whether its interval crosses the threshold.
+
+    Verdicts of evalkit 0.1.0 have a note in their place; what it said follows from the numbers.
+    """
+    if "reason" in gate:
+        return Reason(gate["reason"]) if gate["reason"] else None, gate["crosses"]
+    if gate["estimate"]["n"] < policy.min_cases:
+        return Reason.TOO_FEW_CASES if outcome is Outcome.INCONCLUSIVE else None, False
+    crosses = bool(gate["note"]) and not gate["against"]
+    if outcome is not Outcome.INCONCLUSIVE:
+        return None, crosses
+    return Reason.NOT_SHOWN if gate["against"] else Reason.CROSSES, crosses
+
+
+def _metric(gate: Mapping[str, Any]) -> Metric | None:
+    """The metric a gate judged; it has its identity, name, unit and direction, and asks nothing."""
+    found = gate.get("metric") or (gate["unit"] != "%" and {"name": "", "unit": gate["unit"]})
+    if not found:
+        return None
+
+    def estimate(rows: object) -> Estimate:
+        raise ValueError(f"{found['name']} was read from a file and cannot be measured again")
+
+    return Metric(
+        found.get("key", found["name"]),
+        found["name"],
+        estimate,
+        unit=found["unit"],
+        lower_is_better=found.get("lower_is_better", False),
+        field=found.get("field"),
+        value=found.get("value"),
     )
 
 
 def _contest(found: Mapping[str, Any], rows: Mapping[str, EvaluatedRow]) -> Contest:
-    def estimate(rows: object) -> Estimate:
-        raise ValueError(f"{found['metric']} was read from a file and cannot be asked again")
-
-    metric = Metric(
-        found["metric"], estimate, unit=found["unit"], lower_is_better=found["lower_is_better"]
-    )
+    names = {"name": found["metric"], "key": found["metric"]} | (found.get("measures") or {})
+    metric = _metric({"metric": found | names})
+    assert metric is not None
     comparison = Comparison(
         **{name: found[name] for name in Comparison.__dataclass_fields__}
         | {"first": Estimate(**found["first"]), "second": Estimate(**found["second"])}

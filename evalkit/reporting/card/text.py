@@ -193,7 +193,7 @@ def _figures(judged: JudgedRun, release: Release, measured: Measured) -> Iterato
 def _gate_row(verdict: Verdict, everywhere: bool) -> list[str]:
     whole = verdict.on_all_rows
     outcome = verdict.outcome.value
-    if verdict.outcome is not Outcome.INCONCLUSIVE and verdict.note:
+    if verdict.outcome is not Outcome.INCONCLUSIVE and verdict.crosses:
         outcome += f" ({_plain(verdict.note)})"
     return [
         _plain(verdict.label),

@@ -40,7 +40,7 @@ class _Gate:
     @property
     def crosses(self) -> bool:
         """Whether its interval crosses the threshold though it was decided."""
-        return bool(self.verdict.note) and self.verdict.outcome is not Outcome.INCONCLUSIVE
+        return self.verdict.crosses and self.verdict.outcome is not Outcome.INCONCLUSIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +256,9 @@ def _overview(evaluation: Evaluation) -> list[tuple[str, list[tuple[str, Measure
     """The usual numbers, those of each field together."""
     found: dict[str, list[tuple[str, Measurement, Any]]] = {}
     for name, measured in evaluation.overview().items():
-        field = name.partition(" ")[0]
-        heading = field if field in evaluation.task.fields else "answers"
-        is_share = measured.metric is None or measured.metric.unit == "%"
+        metric = measured.metric
+        heading = metric.field if metric and metric.field else "answers"
+        is_share = metric is None or metric.unit == "%"
         drawn = share_on_scale(measured.estimate) if is_share else None
         shown = name.removeprefix(f"{heading} ")
         found.setdefault(heading, []).append((shown, measured, drawn))

@@ -44,7 +44,7 @@ def short_verdict(run: JudgedRun, words: Words) -> Markdown:
 def outcome(verdict: Verdict, words: Words) -> Markdown:
     """Pass, fail or inconclusive, marked where the interval crosses the threshold."""
     said = words(f"outcome.{verdict.outcome.value}")
-    crosses = verdict.note and verdict.outcome is not Outcome.INCONCLUSIVE
+    crosses = verdict.crosses and verdict.outcome is not Outcome.INCONCLUSIVE
     return Markdown(f"{said} \\~") if crosses else said
 
 
@@ -122,7 +122,7 @@ def gate_section(release: Release, words: Words) -> list[Markdown]:
         )
     columns = [words(f"col.{name}") for name in (*headings, "outcome")]
     blocks = table(columns, rows, texts_last=1)
-    if any(v.note and v.outcome is not Outcome.INCONCLUSIVE for v in release.verdicts):
+    if any(v.crosses and v.outcome is not Outcome.INCONCLUSIVE for v in release.verdicts):
         blocks.append(Markdown(f"\\{words('tilde')}"))
     return blocks
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from evalkit.gates import Outcome, Release, Verdict
+from evalkit.gates import Outcome, Reason, Release, Verdict
 from evalkit.reporting.judged import JudgedRun
 from evalkit.reporting.markdown.figures import NONE, bound, count, verdict_span, verdict_value
 from evalkit.reporting.markdown.gates import outcome
@@ -20,7 +20,7 @@ def limit_section(run: JudgedRun, words: Words) -> list[Markdown]:
         crossing = []
     else:
         lines = list(_of_release(release, words))
-        crossing = [v for v in release.verdicts if _crosses(v)]
+        crossing = [v for v in release.verdicts if v.crosses]
     lines += _of_rows(run, words)
     blocks = bullets(lines)
     if crossing:
@@ -37,7 +37,7 @@ def _of_release(release: Release, words: Words) -> Iterable[Markdown]:
         names = [name for name, said in release.excused.items() if said == why]
         yield words("limit.excused", why=words.recorded(why), names=words.gates(names))
     for verdict in release.of(Outcome.INCONCLUSIVE):
-        if not _crosses(verdict):
+        if not verdict.crosses:
             yield _open(verdict, words)
 
 
@@ -60,17 +60,11 @@ def _of_rows(run: JudgedRun, words: Words) -> Iterable[Markdown]:
         yield words("limit.note", note=words.recorded(note))
 
 
-def _crosses(verdict: Verdict) -> bool:
-    """Whether its interval crosses the threshold, and there are cases enough to say so."""
-    enough = verdict.estimate.n >= verdict.policy.min_cases
-    return bool(verdict.note) and verdict.contest is None and enough
-
-
 def _open(verdict: Verdict, words: Words) -> Markdown:
     n, gate = count(verdict.estimate.n), code(verdict.label)
-    if verdict.estimate.n < verdict.policy.min_cases:
+    if verdict.reason is Reason.TOO_FEW_CASES:
         return words("limit.few", gate=gate, n=n, needed=count(verdict.policy.min_cases))
-    if verdict.contest is not None:
+    if verdict.reason is Reason.NOT_SHOWN:
         return words(
             "limit.not shown",
             gate=gate,

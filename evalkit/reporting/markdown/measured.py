@@ -20,36 +20,39 @@ class Measured:
     verdicts: Sequence[Verdict]
 
     def by_metric(self) -> dict[str, list[Verdict]]:
-        """The gates that judged a usual number: the same estimate, and a word of its name.
+        """The gates that judged a usual number of this run, by the number's name."""
+        return {name: self._that_judged(found) for name, found in self.overview.items()}
 
-        A verdict does not say which metric it asked for. Rates of nothing are all alike, so that
-        of several metrics with one estimate the gate is of the one whose name it shares most
-        words with.
-        """
-        judged: dict[str, list[Verdict]] = {}
-        for verdict in self.verdicts:
-            alike = {
-                name: len(_stems(name) & _stems(verdict.label))
-                for name, found in self.overview.items()
-                if found.estimate == verdict.estimate and verdict.contest is None
-            }
-            if alike and max(alike.values()):
-                judged.setdefault(max(alike, key=lambda name: alike[name]), []).append(verdict)
-        return judged
-
-    def of_recall(self, scores: LabelScores) -> list[Verdict]:
-        """The gates that judged a value's recall: of its name, with the same number."""
+    def of_recall(self, field: str, scores: LabelScores) -> list[Verdict]:
+        """The gates that judged a value's recall."""
+        asked = ("recall", field, scores.value)
         return [
-            verdict
-            for verdict in self.verdicts
-            if verdict.slice == str(scores.value) and verdict.estimate == scores.recall
+            v
+            for v in self.verdicts
+            if v.metric and v.metric.identity == asked and v.estimate == scores.recall
         ]
 
     def of_field(self, field: str) -> list[Verdict]:
         """The gates that judged how often a field, or a value of it, is right."""
-        by_metric = self.by_metric()
-        found = [v for name in by_metric if name.startswith(f"{field} ") for v in by_metric[name]]
-        return [*found, *(v for s in self.scores[field] for v in self.of_recall(s))]
+        of_numbers = (
+            self._that_judged(found)
+            for found in self.overview.values()
+            if found.metric and found.metric.field == field
+        )
+        found = [verdict for verdicts in of_numbers for verdict in verdicts]
+        return [*found, *(v for s in self.scores[field] for v in self.of_recall(field, s))]
+
+    def _that_judged(self, found: Measurement) -> list[Verdict]:
+        """The same number of the same rows: a suite may ask for it of other rows as well."""
+        return [
+            v
+            for v in self.verdicts
+            if v.contest is None
+            and v.metric
+            and found.metric
+            and v.metric.identity == found.metric.identity
+            and v.estimate == found.estimate
+        ]
 
 
 def measure(run: JudgedRun) -> Measured:
@@ -57,10 +60,3 @@ def measure(run: JudgedRun) -> Measured:
     evaluation = run.evaluation
     scores = {name: evaluation.label_scores(name) for name in evaluation.task.fields}
     return Measured(evaluation.overview(), scores, run.release.verdicts if run.release else ())
-
-
-def _stems(name: str) -> set[str]:
-    """The words of a name without their endings, so that `failures` is `failure`."""
-    for mark in "_-[]":
-        name = name.replace(mark, " ")
-    return {word[:5] for word in name.lower().split()}

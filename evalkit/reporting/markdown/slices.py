@@ -72,7 +72,7 @@ def slice_section(
         if not scores:
             blocks.append(words("no rows"))
             continue
-        blocks += _score_table(field, measured, scores, words)
+        blocks += _score_table(name, field, measured, scores, words)
         for weakest in find_weakest(evaluation, name, scores):
             blocks.append(
                 paragraph(words("lowest recall", **describe_weakest(weakest, field, words)))
@@ -152,7 +152,7 @@ def shown_said(field: Field, said: Said, words: Words) -> Markdown:
 
 
 def _score_table(
-    field: Field, measured: Measured, scores: Sequence[LabelScores], words: Words
+    name: str, field: Field, measured: Measured, scores: Sequence[LabelScores], words: Words
 ) -> list[Markdown]:
     headings = ("label", "precision", "recall", "f1", "n", "gate")
     rows = [
@@ -162,7 +162,7 @@ def _score_table(
             with_span(words, s.recall),
             with_span(words, s.f1),
             count(s.support),
-            _gates_of(measured.of_recall(s), words),
+            _gates_of(measured.of_recall(name, s), words),
         ]
         for s in scores
     ]
