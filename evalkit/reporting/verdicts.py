@@ -197,7 +197,7 @@ def _metric(gate: Mapping[str, Any]) -> Metric | None:
 
 def _contest(found: Mapping[str, Any], rows: Mapping[str, EvaluatedRow]) -> Contest:
     names = {"name": found["metric"], "key": found["metric"]} | (found.get("measures") or {})
-    metric = _metric({"metric": found | names})
+    metric = _metric({"metric": {**found, **names}})
     assert metric is not None
     comparison = Comparison(
         **{name: found[name] for name in Comparison.__dataclass_fields__}
