@@ -11,7 +11,7 @@ from evalkit.evaluation import Evaluation, compare, evaluate
 from evalkit.formats import get_format
 from evalkit.gates import Policy, conclude, judge
 from evalkit.records import Completion, Example, FinishReason
-from evalkit.reporting.verdicts import verdicts_to_json
+from evalkit.reports.verdicts import verdicts_to_json
 from evalkit.store import read_run, write_run, write_verdicts
 from evalkit.tasks import load_task
 

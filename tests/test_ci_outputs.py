@@ -17,7 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-import evalkit.reporting.terminal
+import evalkit.reports.terminal
 import evalkit.running  # noqa: F401
 from evalkit.pytest_plugin.github import MOST_BYTES, append_summary, command
 

@@ -13,8 +13,8 @@ import pytest
 
 from evalkit.cli import main
 from evalkit.errors import UserError
-from evalkit.reporting.judged import read_judged
-from evalkit.reporting.writing import comparison_name, write_text
+from evalkit.reports.judged import read_judged
+from evalkit.reports.writing import comparison_name, write_text
 from evalkit.store import read_run, read_verdicts, write_run
 from judged_runs import write_judged_run
 
@@ -220,8 +220,8 @@ def test_a_comparison_is_named_for_what_it_compares(folders: list[Path]) -> None
 def test_a_page_of_a_run_needs_no_model(folders: list[Path]) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from evalkit.reporting.judged import read_judged\n"
-        "from evalkit.reporting.writing import write_index, write_run_page\n"
+        "from evalkit.reports.judged import read_judged\n"
+        "from evalkit.reports.writing import write_index, write_run_page\n"
         "folder = Path(sys.argv[1])\n"
         "write_run_page(read_judged(folder)); write_index(folder.parent)\n"
         "print([m for m in ('torch', 'sklearn', 'transformers') if m in sys.modules])"

@@ -24,8 +24,8 @@ from evalkit.evaluation import Evaluation, evaluate
 from evalkit.formats import get_format
 from evalkit.gates import Policy, Release, conclude, judge
 from evalkit.records import Completion, Example, FinishReason
-from evalkit.reporting.history import summarise
-from evalkit.reporting.verdicts import verdicts_to_json
+from evalkit.reports.history import summarise
+from evalkit.reports.verdicts import verdicts_to_json
 from evalkit.store import read_run, write_run, write_verdicts
 from evalkit.tasks import load_task
 

@@ -17,11 +17,11 @@ import sklearn.feature_extraction.text
 import sklearn.linear_model
 import sklearn.preprocessing  # noqa: F401
 
-import evalkit.reporting.terminal
+import evalkit.reports.terminal
 import evalkit.running
 from evalkit.data import Fingerprints, load_dataset
-from evalkit.reporting.html.run_page import run_page
-from evalkit.reporting.judged import read_judged
+from evalkit.reports.html.run_page import run_page
+from evalkit.reports.judged import read_judged
 from evalkit.tasks import load_task
 
 SUITES = Path(__file__).parents[1] / "suites"

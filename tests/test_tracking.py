@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import evalkit.evaluation
-import evalkit.reporting.terminal
+import evalkit.reports.terminal
 import evalkit.running  # noqa: F401 (pytester unloads what a run imports: numpy cannot come twice)
 
 mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")

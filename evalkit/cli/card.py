@@ -14,7 +14,7 @@ from evalkit.cli.runs import RUNS
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
-    from evalkit.reporting.judged import JudgedRun
+    from evalkit.reports.judged import JudgedRun
     from evalkit.systems import System
 
 CARD = "README.md"
@@ -55,8 +55,8 @@ def card(
     ):
         if said is not None and not re.fullmatch(form, said):
             raise UserError(f"{option} {said}: the Hub writes it in small letters: {such_as}.")
-    from evalkit.reporting.card.upload import check_upload, upload
-    from evalkit.reporting.card.which_run import find_card_run
+    from evalkit.reports.card.upload import check_upload, upload
+    from evalkit.reports.card.which_run import find_card_run
     from evalkit.systems import load_system, missing_parts, shown_path
 
     system = load_system(name)
@@ -109,9 +109,9 @@ def _write(
     from huggingface_hub import eval_result_entries_to_yaml
     from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
 
-    from evalkit.reporting.card.metadata import benchmark_entry, describe_subject
-    from evalkit.reporting.card.text import render_card, subject_of
-    from evalkit.reporting.writing import write_text
+    from evalkit.reports.card.metadata import benchmark_entry, describe_subject
+    from evalkit.reports.card.text import render_card, subject_of
+    from evalkit.reports.writing import write_text
     from evalkit.store import read_verdicts
 
     measured = (read_verdicts(judged.folder) or {})["measured"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.reporting.strict_json import finite
+from evalkit.reports.strict_json import finite
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -52,8 +52,8 @@ def overlap(
     """
     from evalkit.data import find_overlap
     from evalkit.data.overlap import check_threshold
-    from evalkit.reporting.overlap import OverlapReport, overlap_report, overlap_to_json
-    from evalkit.reporting.terminal import to_text
+    from evalkit.reports.overlap import OverlapReport, overlap_report, overlap_to_json
+    from evalkit.reports.terminal import to_text
 
     check_threshold(threshold)
     task, known = _load(train, task_name, mapping, on_bad_row, "train")

@@ -17,7 +17,7 @@ from evalkit.errors import UserError
 
 if TYPE_CHECKING:
     from evalkit.data.row_files import RowFile, TaskRows
-    from evalkit.reporting.sheets import Sheet
+    from evalkit.reports.sheets import Sheet
 
 Source = Annotated[str, typer.Argument(help="A .jsonl, .ndjson or .csv file of labelled rows.")]
 TaskName = Annotated[
@@ -93,8 +93,8 @@ class Job:
     def _show(
         self, sheet: Sheet, content: dict[str, Any], files: Sequence[Path], notes: Iterable[str]
     ) -> None:
-        from evalkit.reporting.sheets import sheet_to_terminal
-        from evalkit.reporting.terminal import to_text
+        from evalkit.reports.sheets import sheet_to_terminal
+        from evalkit.reports.terminal import to_text
 
         for note in notes:
             typer.echo(note, err=True)
@@ -111,7 +111,7 @@ class Job:
 
     def _report_files(self, sheet: Sheet) -> dict[Path, bytes]:
         """The report's Markdown and its pictures."""
-        from evalkit.reporting.sheets import draw, sheet_to_markdown
+        from evalkit.reports.sheets import draw, sheet_to_markdown
 
         assert self.report is not None
         pictures: dict[str, str] = {}
@@ -156,7 +156,7 @@ def clean(
     from evalkit.data.overlap import check_threshold
     from evalkit.data.quality import Limits
     from evalkit.data.row_files import open_task_rows
-    from evalkit.reporting.data_report import clean_sheet, clean_to_json
+    from evalkit.reports.data_report import clean_sheet, clean_to_json
 
     check_threshold(threshold)
     job = Job(source, (out or _beside(source, "clean"),), report, dry_run, force, as_json)
@@ -204,7 +204,7 @@ def remap(
     from evalkit.data.remapping import remap as remap_row
     from evalkit.data.row_files import open_task_rows
     from evalkit.data.rows import RowFault
-    from evalkit.reporting.data_report import remap_sheet, remap_to_json
+    from evalkit.reports.data_report import remap_sheet, remap_to_json
 
     _check_bad_rows(on_bad_row)
     if task_name is None:
@@ -291,7 +291,7 @@ def split(
     from evalkit.data.overlap import check_threshold
     from evalkit.data.row_files import open_task_rows
     from evalkit.data.splitting import read_shares, split_into_parts
-    from evalkit.reporting.data_report import split_sheet, split_to_json
+    from evalkit.reports.data_report import split_sheet, split_to_json
 
     _check_bad_rows(on_bad_row)
     check_threshold(threshold)
@@ -350,7 +350,7 @@ def augment(
     """
     from evalkit.data.combining import combine
     from evalkit.data.row_files import open_task_rows
-    from evalkit.reporting.data_report import augment_sheet, augment_to_json
+    from evalkit.reports.data_report import augment_sheet, augment_to_json
 
     _check_bad_rows(on_bad_row)
     job = Job(source, (out or _beside(source, "augmented"),), report, dry_run, force, as_json)
@@ -390,7 +390,7 @@ def stats(
 ) -> None:
     """Say what rows are like: labels, lengths, scripts, duplicates. Changes nothing."""
     from evalkit.data.describing import survey
-    from evalkit.reporting.data_report import stats_sheet, stats_to_json
+    from evalkit.reports.data_report import stats_sheet, stats_to_json
 
     job = Job(source, (), report, dry_run=False, force=force, as_json=as_json)
     found = survey(source, task_name, mapping, threshold)

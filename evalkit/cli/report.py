@@ -13,8 +13,8 @@ from evalkit.cli.runs import RUNS
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
-    from evalkit.reporting.judged import JudgedRun
-    from evalkit.reporting.markdown import Lang
+    from evalkit.reports.judged import JudgedRun
+    from evalkit.reports.markdown import Lang
 
     Written = tuple[str, Path]
     """What it is (`run`, `comparison`, `index`) and where it lies."""
@@ -46,7 +46,7 @@ def report(
 ) -> None:
     """Write a run's report beside it, a comparison of several runs, and the index of all runs."""
     from evalkit.gates import load_policies, policies_sha256
-    from evalkit.reporting.judged import read_judged
+    from evalkit.reports.judged import read_judged
     from evalkit.store import find_run
     from evalkit.systems import shown_path
 
@@ -93,8 +93,8 @@ def _write(
     to: Path | None,
 ) -> list[Written]:
     """Write what is asked for, and the index last, as it links to the rest."""
-    from evalkit.reporting import writing
-    from evalkit.reporting.several import check_comparable
+    from evalkit.reports import writing
+    from evalkit.reports.several import check_comparable
 
     several = len(found) > 1
     if several:

@@ -64,9 +64,9 @@ def compare(
     """Hold two runs against each other, metric by metric, by paired tests on the same rows."""
     from evalkit.evaluation import check_same_rows
     from evalkit.gates import load_policies, policies_sha256
-    from evalkit.reporting.comparison import comparison_report, comparison_to_json
-    from evalkit.reporting.judged import read_judged
-    from evalkit.reporting.terminal import to_text
+    from evalkit.reports.comparison import comparison_report, comparison_to_json
+    from evalkit.reports.judged import read_judged
+    from evalkit.reports.terminal import to_text
     from evalkit.store import find_run
 
     criteria = policies_sha256(load_policies(gates)) if gates.is_file() else None
@@ -89,8 +89,8 @@ def parity(
     as_json: AsJson = False,
 ) -> None:
     """Show what changed between two runs of the same model: quantised, served, in bf16."""
-    from evalkit.reporting.parity import parity_report, parity_to_json
-    from evalkit.reporting.terminal import to_text
+    from evalkit.reports.parity import parity_report, parity_to_json
+    from evalkit.reports.terminal import to_text
     from evalkit.store import find_run, read_run
 
     folders = [find_run(name, runs) for name in (first, second)]

@@ -25,9 +25,9 @@ Field = Annotated[str | None, typer.Option(help="One of the task's fields; all b
 
 def show(run: Run, field: Field = None, runs: RUNS = Path("runs"), as_json: AsJson = False) -> None:
     """Show a run: verdict, gates, values, confusions, calibration, worst cases, cost, notes."""
-    from evalkit.reporting.judged import read_judged
-    from evalkit.reporting.mistakes import check_field
-    from evalkit.reporting.run_view import run_to_json, run_view
+    from evalkit.reports.judged import read_judged
+    from evalkit.reports.mistakes import check_field
+    from evalkit.reports.run_view import run_to_json, run_view
     from evalkit.store import find_run
 
     found = read_judged(find_run(run, runs))
@@ -60,7 +60,7 @@ def errors(
     as_json: AsJson = False,
 ) -> None:
     """Page through the rows that a run got wrong, the most confident first."""
-    from evalkit.reporting.mistakes import find_mistakes, mistake_to_json
+    from evalkit.reports.mistakes import find_mistakes, mistake_to_json
     from evalkit.store import find_run, read_run
 
     folder = find_run(run, runs)
@@ -105,7 +105,7 @@ def errors(
                 }
             )
             return
-        from evalkit.reporting.run_view import errors_page
+        from evalkit.reports.run_view import errors_page
 
         _print(errors_page(evaluation, shown, len(mistakes), neighbours, field=field))
         if pages > 1:
@@ -121,7 +121,7 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """List the runs there are, oldest first: verdict and headline numbers."""
-    from evalkit.reporting.history import history_view, of_system, summaries_to_json, summarise
+    from evalkit.reports.history import history_view, of_system, summaries_to_json, summarise
 
     found = summarise(folder)
     if system is not None:
@@ -163,7 +163,7 @@ def _goes_on() -> bool:
 
 
 def _print(shown: Sequence[RenderableType]) -> None:
-    from evalkit.reporting.terminal import to_text
+    from evalkit.reports.terminal import to_text
 
     out = console(sys.stdout)
     typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)

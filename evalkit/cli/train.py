@@ -92,7 +92,7 @@ def train(
     from evalkit.engines.loading import quiet_libraries
 
     quiet_libraries()
-    from evalkit.reporting.card.text import training_card
+    from evalkit.reports.card.text import training_card
     from evalkit.training.run import plan, run_training
 
     training = _describe(system, table, read_rows)

@@ -214,7 +214,7 @@ def gate(
         slice: str | int | None = None,
     ) -> None:
         from evalkit.gates import Outcome, find_policy, judge
-        from evalkit.reporting.terminal import explain
+        from evalkit.reports.terminal import explain
 
         path, policies = session.policies(request.path)
         try:

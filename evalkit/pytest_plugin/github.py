@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from evalkit.evaluation import Evaluation
     from evalkit.gates import Release, Verdict
     from evalkit.pytest_plugin.session import GateSession
-    from evalkit.reporting.sheets import Grid
+    from evalkit.reports.sheets import Grid
 
 MOST_BYTES = 1024 * 1024
 """Of a step's summary, with what others wrote. GitHub drops a longer one as a whole."""
@@ -79,8 +79,8 @@ class GitHubOutputs:
 def annotation_lines(release: Release) -> list[str]:
     """Commands: an error for the verdict and each failed gate, a warning for each open one."""
     from evalkit.gates import Outcome
-    from evalkit.reporting.printable import printable
-    from evalkit.reporting.terminal import closing_line
+    from evalkit.reports.printable import printable
+    from evalkit.reports.terminal import closing_line
 
     if release.may_ship:
         return []
@@ -107,8 +107,8 @@ def command(kind: str, title: str, message: str) -> str:
 
 
 def _in_words(verdict: Verdict) -> str:
-    from evalkit.reporting.printable import printable
-    from evalkit.reporting.terminal import verdict_line
+    from evalkit.reports.printable import printable
+    from evalkit.reports.terminal import verdict_line
 
     lines = [*verdict_line(verdict).split("\n"), f"why this bound: {verdict.policy.why}"]
     if verdict.weakest:
@@ -124,9 +124,9 @@ def summary(release: Release, evaluation: Evaluation | None) -> str:
         evaluation: what they judged; None where the evidence was refused.
     """
     from evalkit.gates import Outcome
-    from evalkit.reporting.numbers import contest_line, cost_line
-    from evalkit.reporting.sheets import Grid, Sheet, sheet_to_markdown
-    from evalkit.reporting.terminal import closing_line, contamination_line
+    from evalkit.reports.numbers import contest_line, cost_line
+    from evalkit.reports.sheets import Grid, Sheet, sheet_to_markdown
+    from evalkit.reports.terminal import closing_line, contamination_line
 
     title = f"{release.system}: {release.verdict.partition(':')[0]}"
     lines = [closing_line(release).plain]
@@ -150,7 +150,7 @@ def summary(release: Release, evaluation: Evaluation | None) -> str:
 
 
 def _gate_row(verdict: Verdict) -> tuple[str, ...]:
-    from evalkit.reporting.numbers import needed, value, value_interval
+    from evalkit.reports.numbers import needed, value, value_interval
 
     return (
         verdict.label,
@@ -165,8 +165,8 @@ def _gate_row(verdict: Verdict) -> tuple[str, ...]:
 def _numbers(evaluation: Evaluation) -> list[Grid]:
     """How often it was right, and the values it gets right least often."""
     from evalkit.errors import InsufficientData
-    from evalkit.reporting.numbers import interval, number
-    from evalkit.reporting.sheets import Grid
+    from evalkit.reports.numbers import interval, number
+    from evalkit.reports.sheets import Grid
 
     found = []
     for metric in evaluation.headline_metrics():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def record_gate(item: pytest.Item, verdict: Verdict) -> None:
     """Add what a gate said to its test case."""
-    from evalkit.reporting.history import gate_facts
+    from evalkit.reports.history import gate_facts
 
     for name, fact in gate_facts(verdict).items():
         item.user_properties.append(_property(f"{verdict.label}.{name}", fact))
@@ -39,6 +39,6 @@ def record_release(record: Callable[[str, object], None] | None, release: Releas
 
 def _property(name: str, value: Any) -> tuple[str, str]:
     """Text that XML can hold: pytest escapes what it cannot in values, but not in names."""
-    from evalkit.reporting.printable import printable
+    from evalkit.reports.printable import printable
 
     return printable(name, 1000), printable(str(value), 1000)

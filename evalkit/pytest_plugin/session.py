@@ -16,7 +16,7 @@ from evalkit.pytest_plugin.junit import record_release
 
 if TYPE_CHECKING:
     from evalkit.gates import Policy, Release, Verdict
-    from evalkit.reporting.judged import JudgedRun
+    from evalkit.reports.judged import JudgedRun
 
 NO_MODEL = "no-model"
 MISFIT = "misfit"
@@ -264,8 +264,8 @@ class GateSession:
         if not evidence.evaluations and not any(evidence.faults.values()):
             return (yield)
         from evalkit.gates import policies_sha256
-        from evalkit.reporting.judged import JudgedRun
-        from evalkit.reporting.verdicts import release_from_json, verdicts_to_json
+        from evalkit.reports.judged import JudgedRun
+        from evalkit.reports.verdicts import release_from_json, verdicts_to_json
         from evalkit.store import write_verdicts
 
         releases = list(self.releases())
@@ -297,8 +297,8 @@ class GateSession:
 
     def _write_reports(self, judged: list[JudgedRun]) -> Iterator[str]:
         """A page for each run, one that compares them, and the index; what is where, in lines."""
-        from evalkit.reporting.printable import printable
-        from evalkit.reporting.writing import write_comparison, write_index, write_run_page
+        from evalkit.reports.printable import printable
+        from evalkit.reports.writing import write_comparison, write_index, write_run_page
         from evalkit.systems import shown_path
 
         runs = self.evidence.runs_folder
@@ -315,7 +315,7 @@ class GateSession:
 
     def _show(self, terminal: pytest.TerminalReporter, releases: list[Release]) -> None:
         """Every gate, then one line for each system: may it ship?"""
-        from evalkit.reporting.terminal import closing_line, release_report, side_by_side, to_text
+        from evalkit.reports.terminal import closing_line, release_report, side_by_side, to_text
         from evalkit.systems import shown_path
 
         terminal.section("release gate")

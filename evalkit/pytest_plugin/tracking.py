@@ -14,7 +14,7 @@ import pytest
 
 from evalkit.data.quoting import shown_error
 from evalkit.pytest_plugin.session import GateSession
-from evalkit.reporting.printable import printable
+from evalkit.reports.printable import printable
 
 _PASSWORD = re.compile(r"//[^/\s@]*@")
 """Who asks, in an address."""
@@ -29,7 +29,7 @@ class Tracking:
         Raises:
             UserError: the client is not installed.
         """
-        from evalkit.reporting.mlflow_run import check_client
+        from evalkit.reports.mlflow_run import check_client
 
         check_client()
         self.session = session
@@ -63,7 +63,7 @@ class Tracking:
 
 
 def _log(folder: Path) -> str:
-    from evalkit.reporting.mlflow_run import describe_run, log_run
+    from evalkit.reports.mlflow_run import describe_run, log_run
 
     record, verdicts = (_read(folder / f"{name}.json") for name in ("record", "verdicts"))
     tracked = describe_run(folder, record, verdicts)

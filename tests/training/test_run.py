@@ -20,7 +20,7 @@ from evalkit.engines.building import EngineOptions, build_engine
 from evalkit.formats import get_format
 from evalkit.formats.base import empty_prompt
 from evalkit.records import Example
-from evalkit.reporting.card.text import training_card
+from evalkit.reports.card.text import training_card
 from evalkit.systems import load_system
 from evalkit.tasks import Task, load_task
 from evalkit.training import run as run_module

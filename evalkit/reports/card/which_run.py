@@ -1,0 +1,105 @@
+"""Which run a model card may show: a whole judged one, of the very files on the shelf."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evalkit.errors import UserError
+from evalkit.reports.judged import JudgedRun, read_judged
+from evalkit.store import find_run, read_record, read_subject, run_folders
+from evalkit.systems import System, shown_path
+from evalkit.weights import weights_fingerprint
+from evalkit.weights.cache import hash_file
+
+
+def find_card_run(system: System, runs: Path, named: str | None = None) -> JudgedRun:
+    """The newest whole judged run of the system as it lies on the shelf, or the one named.
+
+    Args:
+        system: the system.
+        runs: folder of all runs.
+        named: a run's folder or name.
+
+    Raises:
+        UserError: there is none, or the one named is not fit.
+    """
+    if named is not None:
+        return _fit(system, find_run(named, runs))
+    refused: list[str] = []
+    for folder in reversed(run_folders(runs)):
+        if not _is_of(system, folder):
+            continue
+        try:
+            return _fit(system, folder)
+        except UserError as error:
+            refused.append(str(error))
+    judge = f"`pytest suites/ --model {system.argument}` judges it."
+    if not refused:
+        raise UserError(f"There is no run of {system.name} in {shown_path(runs)}/. {judge}")
+    more = f" (And {len(refused) - 1} older runs.)" if len(refused) > 1 else ""
+    raise UserError(f"No run can go on the card. The newest: {refused[0]}{more} {judge}")
+
+
+def _is_of(system: System, folder: Path) -> bool:
+    try:
+        return read_subject(folder)[0] == system.name
+    except UserError:  # nobody knows whose
+        return False
+
+
+def _fit(system: System, folder: Path) -> JudgedRun:
+    """Read a run that may go on the card.
+
+    Raises:
+        UserError: it may not, and why.
+    """
+    shown = shown_path(folder)
+    record = read_record(folder)
+    if record["system"] != system.name:
+        raise UserError(f"{shown} is a run of {record['system']}, not of {system.name}.")
+    if differing := _differing(system, record):
+        raise UserError(
+            f"{shown} is a run of another {system.name} than the one on the shelf: "
+            f"{', '.join(differing)} changed since."
+        )
+    judged = read_judged(folder)
+    if judged.release is None:
+        raise UserError(
+            f"{shown} has no verdict for a card: {judged.why_none.rstrip('.')}. "
+            f"`evalkit gate {shown}` judges it."
+        )
+    if judged.release.partial:
+        raise UserError(
+            f"{shown} was judged by chosen tests only. `evalkit gate {shown}` judges it."
+        )
+    if left_out := record["data"]["left_out"]:
+        rows = record["data"]["rows"]
+        raise UserError(f"{shown} is of {rows:,} of {rows + left_out:,} rows only.")
+    return judged
+
+
+def _differing(system: System, record: dict[str, object]) -> list[str]:
+    """What decides answers and is not what the record says."""
+    config = system.config
+    here: dict[str, object] = {
+        "base": config.base,
+        "format": system.format.name,
+        "task_sha256": system.task.fingerprint,
+        "quantization": config.quantization,
+        "trained_sha256": {path.name: hash_file(path) for path in system.trained_files},
+    }
+    base = system.source.locate() if system.source else None
+    if base is not None:
+        here["weights_sha256"] = weights_fingerprint(base)
+    names = {
+        "base": "the base",
+        "format": "the format",
+        "task_sha256": "the task",
+        "quantization": "the quantization",
+        "weights_sha256": "the base weights",
+    }
+    found = [names[key] for key in here if key in names and record.get(key) != here[key]]
+    then, now = record.get("trained_sha256") or {}, here["trained_sha256"]
+    assert isinstance(then, dict)
+    assert isinstance(now, dict)
+    return found + sorted(name for name in {*then, *now} if then.get(name) != now.get(name))

@@ -1,0 +1,160 @@
+"""How templates become a page: escaped throughout, whole in one file, closed to the network.
+
+Charts are drawn by the templates, as SVG with attributes for lengths: so they follow the theme,
+are read out by a screen reader, need no script, and a page stays small. No element has a `style`
+attribute, which the page's own Content-Security-Policy would not let pass.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from evalkit import __version__
+from evalkit.reports import numbers
+from evalkit.reports.printable import is_harmful, printable
+from evalkit.reports.strict_json import finite
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+_JOINERS = "\u200c\u200d"
+"""Zero-width, and part of ordinary words and emoji."""
+_ENDS_A_SCRIPT = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+
+
+def render(
+    template: str,
+    *,
+    title: str,
+    scripts: Sequence[str] = (),
+    styles: Sequence[str] = (),
+    data: Mapping[str, object] | None = None,
+    **context: Any,
+) -> str:
+    """A whole page.
+
+    Args:
+        template: a file of `templates/`, which extends `base.html.j2`.
+        title: of the page; may hold untrusted text.
+        scripts: files of `assets/` that run once the page is there, in this order.
+        styles: files of `assets/` behind `style.css`, for what only this page has.
+        data: what the scripts read, by the id of the JSON block that holds it.
+        context: what the template shows. Strings are escaped; those that are not ours belong
+            through the filter `text`, which also keeps their direction to themselves.
+    """
+    from markupsafe import Markup
+
+    style = "\n".join(_asset(name) for name in ("style.css", *styles))
+    at_once = _asset("theme.js")
+    later = "\n".join(_asset(name) for name in scripts)
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            title=printable(title, 200),
+            version=__version__,
+            policy=_content_security_policy(style, [at_once, later]),
+            style=Markup(style),
+            at_once=Markup(at_once),
+            later=Markup(later),
+            data={name: Markup(json_for_script(value)) for name, value in (data or {}).items()},
+            **context,
+        )
+    )
+
+
+def json_for_script(value: object) -> str:
+    r"""Compact JSON that cannot end the script element it stands in.
+
+    Numbers that JSON does not have become null.
+
+    >>> json_for_script("</script>")
+    '"\\u003c/script\\u003e"'
+    """
+    text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _ENDS_A_SCRIPT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def visible(text: str, mark: Callable[[str], str] = str) -> str:
+    r"""Write characters that steer or reorder text as escapes; line breaks and tabs stay.
+
+    >>> visible("abc" + chr(0x202e) + "def")
+    'abc\\u202edef'
+    """
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return "".join(mark(c.encode("unicode_escape").decode()) if _is_harmful(c) else c for c in text)
+
+
+def text(value: object) -> Markup:
+    """Untrusted text as an element: its direction stays its own, what is unseen is seen."""
+    from markupsafe import Markup, escape
+
+    marked = "".join(
+        f'<span class="unseen">{c.encode("unicode_escape").decode()}</span>'
+        if _is_harmful(c)
+        else escape(c)
+        for c in str(value)
+    )
+    return Markup(f"<bdi>{marked}</bdi>")
+
+
+def _is_harmful(character: str) -> bool:
+    if character in "\n\t" or character in _JOINERS:
+        return False
+    return is_harmful(character)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def finalize(value: object) -> object:
+        # Lone surrogates could not be written to a file, control characters not be read.
+        return visible(value) if type(value) is str else value
+
+    made = Environment(
+        loader=PackageLoader("evalkit.reports.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["text"] = text
+    for name in ("number", "interval", "points", "value", "value_interval", "p_value"):
+        made.filters[name] = getattr(numbers, name)
+    made.filters["needed"] = lambda policy, unit="%": (
+        numbers.needed(policy, unit).replace(">=", "≥").replace("<=", "≤")
+    )
+    made.globals["Markup"] = Markup
+    return made
+
+
+@cache
+def _asset(name: str) -> str:
+    text = (resources.files("evalkit.reports.html") / "assets" / name).read_text("utf-8")
+    assert "</" not in text, f"{name} could end the element it stands in"
+    return text
+
+
+def _content_security_policy(style: str, scripts: Sequence[str]) -> str:
+    """Nothing is loaded, sent or run but what is written here."""
+
+    def hashed(content: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+    return (
+        f"default-src 'none'; style-src {hashed(style)}; "
+        f"script-src {' '.join(hashed(script) for script in scripts)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )

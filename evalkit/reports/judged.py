@@ -1,0 +1,68 @@
+"""A run on disk with what the gates said of it: what every report is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from evalkit.errors import EvidenceError
+from evalkit.evaluation import Evaluation
+from evalkit.gates import Release
+from evalkit.reports.verdicts import release_from_json
+from evalkit.store import read_run, read_verdicts
+
+
+@dataclass(frozen=True)
+class JudgedRun:
+    """A run on disk with what the gates said of it."""
+
+    folder: Path
+    evaluation: Evaluation
+    release: Release | None
+    """None where the run was not judged, or its verdicts do not hold any more."""
+    why_none: str = ""
+    """Why there is no release, as the end of a sentence."""
+
+    @property
+    def name(self) -> str:
+        """The run's: its folder's."""
+        return self.folder.absolute().name
+
+    @property
+    def system(self) -> str:
+        """The system's name."""
+        return self.evaluation.system
+
+    @property
+    def started(self) -> datetime:
+        """When the system began to answer, in UTC."""
+        return datetime.fromisoformat(self.evaluation.record["started"])
+
+    @property
+    def verdict(self) -> str:
+        """`may ship`, `may NOT ship`, or that there is no verdict, and why."""
+        if self.release is None:
+            return f"no verdict: {self.why_none}"
+        return self.release.verdict
+
+
+def read_judged(folder: Path, criteria_sha256: str | None = None) -> JudgedRun:
+    """Read a run and its verdicts.
+
+    Args:
+        folder: the run's.
+        criteria_sha256: of the criteria that hold now; verdicts under others are left out.
+
+    Raises:
+        EvidenceError: the run was changed after it was written, or is not whole.
+        UserError: the folder is no run, or one that was written under another schema.
+    """
+    evaluation = read_run(folder)
+    try:
+        content = read_verdicts(folder, criteria_sha256)
+        if content is None:
+            return JudgedRun(folder, evaluation, None, "it was not judged")
+        return JudgedRun(folder, evaluation, release_from_json(content, evaluation))
+    except EvidenceError as error:
+        return JudgedRun(folder, evaluation, None, str(error))

@@ -1,0 +1,253 @@
+"""What a run says of each value of each field: scores, confusion, the weakest, wrong answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from evalkit.evaluation import EvaluatedRow, Evaluation
+from evalkit.gates import Verdict
+from evalkit.metrics import LabelScores, Said
+from evalkit.records import Estimate, Label, Missing, OutOfEnum
+from evalkit.reports.markdown.figures import NONE, bound, count, figure, with_span
+from evalkit.reports.markdown.measured import Measured
+from evalkit.reports.markdown.phrases import Words
+from evalkit.reports.markdown.text import Markdown, code, heading, paragraph, safe, table
+from evalkit.tasks import Field, FieldKind
+
+SAMPLES = 5
+"""Wrong answers shown of each field."""
+WIDEST_MATRIX = 12
+"""Values of a field whose confusion is shown as a matrix."""
+FREQUENT = 10
+"""Wrong answers that are counted where there is no matrix."""
+_CUT_ID, _CUT_INPUT, _CUT_SAID = 40, 100, 80
+
+
+@dataclass(frozen=True, slots=True)
+class Weakest:
+    """The value of a field that is recognised least often."""
+
+    value: str | int
+    recall: Estimate
+    read_as: Said
+    """What its rows are wrongly read as most often."""
+    times: int
+
+    @property
+    def is_read(self) -> bool:
+        """Whether that is an answer at all."""
+        return not (self.read_as is None or isinstance(self.read_as, Missing | OutOfEnum))
+
+
+def find_weakest(
+    evaluation: Evaluation, field: str, scores: Sequence[LabelScores]
+) -> list[Weakest]:
+    """The value of least recall; none where no row is wrong."""
+    found = [(s.recall.value, s) for s in scores if s.recall is not None]
+    if not found:
+        return []
+    _, worst = min(found, key=lambda pair: pair[0])
+    misread = Counter(
+        _kind_of(row.said(field))
+        for row in evaluation.clean_rows
+        if _holds(row.example.labels[field], worst.value)
+        and not _holds(row.said(field), worst.value)
+    )
+    assert worst.recall is not None
+    return [Weakest(worst.value, worst.recall, said, n) for said, n in misread.most_common(1)]
+
+
+def slice_section(
+    evaluation: Evaluation,
+    measured: Measured,
+    words: Words,
+) -> list[Markdown]:
+    """Scores of every value, the least recall, and what was taken for what."""
+    blocks = []
+    for name, field in evaluation.task.fields.items():
+        blocks.append(heading(3, safe(name)))
+        scores = measured.scores[name]
+        if not scores:
+            blocks.append(words("no rows"))
+            continue
+        blocks += _score_table(name, field, measured, scores, words)
+        for weakest in find_weakest(evaluation, name, scores):
+            blocks.append(
+                paragraph(words("lowest recall", **describe_weakest(weakest, field, words)))
+            )
+        blocks += _confusion(evaluation, name, words)
+    return blocks
+
+
+def describe_weakest(weakest: Weakest, field: Field, words: Words) -> dict[str, object]:
+    """The words of a phrase on the weakest value."""
+    return {
+        "value": shown_value(field, weakest.value),
+        "recall": figure(weakest.recall),
+        "right": count(weakest.recall.successes or 0),
+        "n": count(weakest.recall.n),
+        "other": shown_said(field, weakest.read_as, words),
+        "times": count(weakest.times),
+    }
+
+
+def error_section(evaluation: Evaluation, words: Words) -> list[Markdown]:
+    """A few wrong answers of each field, the most confident first."""
+    blocks = []
+    inputs = evaluation.task.inputs
+    for name, field in evaluation.task.fields.items():
+        wrong = [row for row in evaluation.clean_rows if not row.is_right(name)]
+        title = words(
+            "errors of", field=name, wrong=count(len(wrong)), n=count(len(evaluation.clean_rows))
+        )
+        blocks.append(heading(3, title))
+        if not wrong:
+            continue
+        sure = any(name in row.completion.confidences for row in wrong)
+        shown = sorted(wrong, key=_confidence_of(name), reverse=True)[:SAMPLES]
+        said = "most confident" if sure else "first ones"
+        blocks.append(paragraph(words(said, shown=count(len(shown)))))
+        columns = [
+            words("col.id"),
+            *(safe(spec.title) for spec in inputs.values()),
+            words("col.expected"),
+            words("col.predicted"),
+            *([words("col.confidence")] if sure else []),
+        ]
+        rows = [
+            [
+                safe(row.example.id, _CUT_ID),
+                *(safe(row.example.inputs.get(key, ""), _CUT_INPUT) for key in inputs),
+                shown_said(field, row.example.labels[name], words),
+                _answer(row, name, field, words),
+                *([_confidence(row, name)] if sure else []),
+            ]
+            for row in shown
+        ]
+        blocks += table(columns, rows, len(inputs) + 3)
+    return blocks
+
+
+def shown_value(field: Field, value: Label) -> Markdown:
+    """A value with its word: `1 (low)`."""
+    word = field.display(value)
+    return safe(word if isinstance(value, tuple) or word == str(value) else f"{value} ({word})")
+
+
+def shown_said(field: Field, said: Said, words: Words) -> Markdown:
+    """What an answer gives a field."""
+    if said is None:
+        return words("unreadable")
+    if isinstance(said, Missing):
+        return words("missing")
+    if isinstance(said, OutOfEnum):
+        return (
+            words("out of enum value", text=safe(said.text, _CUT_SAID))
+            if said.text
+            else words("out of enum")
+        )
+    return shown_value(field, said)
+
+
+def _score_table(
+    name: str, field: Field, measured: Measured, scores: Sequence[LabelScores], words: Words
+) -> list[Markdown]:
+    headings = ("label", "precision", "recall", "f1", "n", "gate")
+    rows = [
+        [
+            shown_value(field, s.value),
+            with_span(words, s.precision),
+            with_span(words, s.recall),
+            with_span(words, s.f1),
+            count(s.support),
+            _gates_of(measured.of_recall(name, s), words),
+        ]
+        for s in scores
+    ]
+    return table([words(f"col.{name}") for name in headings], rows, texts_last=1)
+
+
+def _gates_of(verdicts: Sequence[Verdict], words: Words) -> Markdown:
+    found = [
+        words(
+            "gate verdict",
+            gate=code(verdict.gate),
+            bound=bound(verdict.policy, verdict.unit),
+            outcome=words(f"outcome.{verdict.outcome.value}"),
+        )
+        for verdict in verdicts
+    ]
+    return words.clauses(found) if found else NONE
+
+
+def _confusion(evaluation: Evaluation, name: str, words: Words) -> list[Markdown]:
+    field = evaluation.task.fields[name]
+    if field.kind is FieldKind.MULTI_LABEL or len(field.labels) > WIDEST_MATRIX:
+        return _frequent_errors(evaluation, name, words)
+    found = evaluation.confusion(name)
+    others = [
+        (key, cells)
+        for key, cells in (
+            ("out of enum", found.out_of_enum),
+            ("missing", found.missing),
+            ("unreadable", found.unreadable),
+        )
+        if any(cells)
+    ]
+    columns = [
+        words("col.truth"),
+        *(shown_value(field, value) for value in found.values),
+        *(words(key) for key, _ in others),
+    ]
+    rows = [
+        [
+            shown_value(field, value),
+            *(count(cell) for cell in found.counts[place]),
+            *(count(cells[place]) for _, cells in others),
+        ]
+        for place, value in enumerate(found.values)
+    ]
+    return table(columns, rows)
+
+
+def _frequent_errors(evaluation: Evaluation, name: str, words: Words) -> list[Markdown]:
+    field = evaluation.task.fields[name]
+    counts = Counter(
+        (row.example.labels[name], _kind_of(row.said(name)))
+        for row in evaluation.clean_rows
+        if not row.is_right(name)
+    )
+    rows = [
+        [shown_said(field, truth, words), shown_said(field, said, words), count(n)]
+        for (truth, said), n in counts.most_common(FREQUENT)
+    ]
+    if not rows:
+        return []
+    columns = [words("col.expected"), words("col.predicted"), words("col.rows")]
+    return [paragraph(words("most frequent errors")), *table(columns, rows, 2)]
+
+
+def _kind_of(said: Said) -> Said:
+    """What is said, with all that is out of the enum as one."""
+    return OutOfEnum("") if isinstance(said, OutOfEnum) else said
+
+
+def _answer(row: EvaluatedRow, name: str, field: Field, words: Words) -> Markdown:
+    if row.is_unreadable:
+        return words("unreadable answer", text=safe(row.completion.text, _CUT_SAID))
+    return shown_said(field, row.said(name), words)
+
+
+def _confidence(row: EvaluatedRow, name: str) -> Markdown:
+    sure = row.completion.confidences.get(name)
+    return NONE if sure is None else Markdown(f"{sure:.2f}")
+
+
+def _confidence_of(name: str) -> Callable[[EvaluatedRow], float]:
+    return lambda row: row.completion.confidences.get(name, -1.0)
+
+
+def _holds(said: Said, value: str | int) -> bool:
+    return value in said if isinstance(said, tuple) else said == value

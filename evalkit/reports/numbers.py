@@ -1,0 +1,89 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evalkit.evaluation import Contest
+from evalkit.gates import Policy, Verdict
+from evalkit.records import Estimate
+from evalkit.reports.printable import printable
+
+
+def number(value: float, unit: str = "%") -> str:
+    """A share in percent, anything else with two decimals."""
+    return f"{value:.1%}" if unit == "%" else f"{value:.2f}"
+
+
+def interval(estimate: Estimate, unit: str = "%") -> str:
+    """The 95% interval without its unit."""
+    if unit == "%":
+        return f"{100 * estimate.low:.1f}-{100 * estimate.high:.1f}"
+    return f"{estimate.low:.2f}-{estimate.high:.2f}"
+
+
+def points(difference: float, unit: str = "%") -> str:
+    """A difference with its sign, in percentage points where the unit is percent."""
+    return f"{100 * difference:+.1f}" if unit == "%" else f"{difference:+.2f}"
+
+
+def p_value(p: float) -> str:
+    """A p-value with its sign of relation."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def needed(policy: Policy, unit: str = "%") -> str:
+    """The bound, with its direction."""
+    bound = policy.threshold
+    if policy.min_difference is not None:
+        return f"> {points(bound, unit) if bound else 0}"
+    shown = f"{100 * bound:.4g}%" if unit == "%" else f"{bound:.4g}"
+    if policy.min_value is not None:
+        return f">= {shown}"
+    return f"<= {shown}" if bound else "0"
+
+
+def value(verdict: Verdict) -> str:
+    """What was judged: a number, or the advantage over another system."""
+    shown = points if verdict.contest is not None else number
+    return shown(verdict.estimate.value, verdict.unit)
+
+
+def value_interval(verdict: Verdict) -> str:
+    """The 95% interval of what was judged."""
+    estimate, unit = verdict.estimate, verdict.unit
+    if estimate.method == "count":
+        return "counted"
+    if verdict.contest is not None:
+        return f"{points(estimate.low, unit)} to {points(estimate.high, unit)}"
+    return interval(estimate, unit)
+
+
+def contest_line(contest: Contest) -> str:
+    """A comparison on one line: both numbers, the difference, the test."""
+    found, unit = contest.comparison, contest.metric.unit
+    one, other = (number(e.value, unit) for e in (found.first, found.second))
+    low, high = points(found.low, unit), points(found.high, unit)
+    line = (
+        f"{printable(contest.metric.name)}: {printable(contest.first)} {one}, "
+        f"{printable(contest.second)} {other}, "
+        f"{points(found.difference, unit)} (95% {low} to {high}), "
+        f"{found.method} {p_value(found.p_value)}, {found.n} rows"
+    )
+    if contest.won or contest.lost:
+        line += f"; {len(contest.won)} won, {len(contest.lost)} lost"
+    return line
+
+
+def cost_line(cost: Mapping[str, Any]) -> str:
+    """What the answers of a run cost, on one line."""
+    speed, memory = cost["rows_per_second"], cost["peak_memory_bytes"]
+    parts = [
+        f"{speed:,.1f} rows/s" if speed else "speed unknown",
+        f"{1000 * cost['seconds_per_row_p50']:.0f} ms a row (p50)",
+        f"{1000 * cost['seconds_per_row_p95']:.0f} ms (p95)",
+        f"{cost['prompt_tokens']:,} prompt and {cost['generated_tokens']:,} generated tokens",
+        *(f"{bytes_ / 1e9:.1f} GB of {where} memory" for where, bytes_ in memory.items()),
+    ]
+    return ", ".join(parts)

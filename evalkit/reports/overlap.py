@@ -1,0 +1,177 @@
+"""Duplicates within sets and between them, as tables and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from evalkit.data import Dataset, DuplicateGroup, Duplicates, Kind, Match, Overlap
+from evalkit.records import Example
+from evalkit.reports.printable import printable
+from evalkit.tasks import Task
+
+SCHEMA = 1
+ROWS_SHOWN = 3
+"""Of one group."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverlapReport:
+    """What was looked at and what was found."""
+
+    task: Task
+    threshold: float
+    train: Dataset
+    test: Dataset | None
+    """None where duplicates were looked for in one set alone."""
+    found: Overlap
+
+    @property
+    def sets(self) -> tuple[tuple[Dataset, Duplicates], ...]:
+        """Each set with the duplicates within it."""
+        one = (self.train, self.found.train)
+        return (one, (self.test, self.found.test)) if self.test else (one,)
+
+    def matches(self, kind: Kind | None = None) -> list[tuple[Example, Example, Match]]:
+        """Test rows with the training rows they match, of one kind or of all."""
+        return [
+            (row, self.train.examples[match.position], match)
+            for row, match in zip(
+                self.test.examples if self.test else (), self.found.matches, strict=True
+            )
+            if match and match.position is not None and kind in (None, match.kind)
+        ]
+
+
+def overlap_report(report: OverlapReport, show: int) -> list[RenderableType]:
+    """Tables of counts, each followed by at most `show` duplicates of each kind."""
+    shown: list[RenderableType] = [
+        Text(f"Read as {report.task.name}; near from a similarity of {report.threshold:g}.")
+    ]
+    for dataset, duplicates in report.sets:
+        rows = f"{duplicates.rows:,} rows of {printable(dataset.source, 50)}"
+        shown += [Text(f"Duplicates among {rows}:"), _duplicates_table(duplicates)]
+        shown += _groups(dataset, duplicates, show)
+    if report.test:
+        shown += [Text("Test rows that are in training:"), _matches_table(report)]
+        shown += _matches(report, show)
+    return shown
+
+
+def overlap_to_json(report: OverlapReport) -> dict[str, Any]:
+    """The counts, and every test row that stands in training; rows by their ids."""
+    train, test = report.train, report.test
+    content: dict[str, Any] = {
+        "schema": SCHEMA,
+        "task": report.task.name,
+        "threshold": report.threshold,
+        "train": _set_to_json(train, report.found.train),
+    }
+    if test:
+        content["test"] = _set_to_json(test, report.found.test)
+        content["overlap"] = {
+            "rows": len(report.matches()),
+            "share": len(report.matches()) / len(test.examples),
+            **{kind.value: len(report.matches(kind)) for kind in Kind},
+            "labels_differ": _disagreeing(report.matches()),
+            "matches": [
+                {
+                    "test": row.id,
+                    "train": known.id,
+                    "kind": match.kind.value,
+                    "similarity": round(match.similarity, 4),
+                    "labels_differ": row.labels != known.labels,
+                }
+                for row, known, match in report.matches()
+            ],
+        }
+    return content
+
+
+def _set_to_json(dataset: Dataset, duplicates: Duplicates) -> dict[str, Any]:
+    return {
+        "source": dataset.source,
+        "sha256": dataset.sha256,
+        "rows": len(dataset.examples),
+        "duplicates": {kind.value: _counts(duplicates, kind) for kind in Kind},
+    }
+
+
+def _counts(duplicates: Duplicates, kind: Kind) -> dict[str, int]:
+    groups = duplicates.of(kind)
+    rows = sum(len(group.positions) for group in groups)
+    return {
+        "groups": len(groups),
+        "rows": rows,
+        "repeats": rows - len(groups),
+        "labels_differ": sum(group.labels_differ for group in groups),
+    }
+
+
+def _duplicates_table(duplicates: Duplicates) -> Table:
+    table = _table("duplicates", "groups", "rows", "repeats", "labels differ")
+    for kind, name in zip(Kind, ("exact", "or normalised", "or near"), strict=True):
+        table.add_row(name, *(f"{n:,}" for n in _counts(duplicates, kind).values()))
+    return table
+
+
+def _matches_table(report: OverlapReport) -> Table:
+    table = _table("at best", "rows", "share", "labels differ")
+    for kind in (*Kind, None):
+        found = report.matches(kind)
+        share = f"{len(found) / len(report.found.matches):.1%}"
+        table.add_row(kind or "in all", f"{len(found):,}", share, f"{_disagreeing(found):,}")
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, justify="right" if column != columns[0] else "left")
+    return table
+
+
+def _groups(dataset: Dataset, duplicates: Duplicates, show: int) -> Iterator[Text]:
+    stronger: set[tuple[int, ...]] = set()
+    for kind in Kind:
+        groups = duplicates.of(kind)
+        # A group that a stronger kind holds together is shown there.
+        own = [group for group in groups if group.positions not in stronger]
+        stronger |= {group.positions for group in groups}
+        for group in sorted(own, key=lambda group: not group.labels_differ)[:show]:
+            yield from _group(dataset.examples, group)
+
+
+def _group(examples: Sequence[Example], group: DuplicateGroup) -> Iterator[Text]:
+    # One row of each wording and of each answer: a repeat of both would show nothing.
+    unlike: dict[str, int] = {}
+    for row in group.positions:
+        unlike.setdefault(f"{examples[row].inputs} {examples[row].labels}", row)
+    differ = ", labels differ" if group.labels_differ else ""
+    yield Text(f"{group.kind}, {len(group.positions)} rows{differ}:")
+    for row in list(unlike.values())[:ROWS_SHOWN]:
+        yield _row(examples[row])
+
+
+def _matches(report: OverlapReport, show: int) -> Iterator[Text]:
+    for kind in Kind:
+        for row, known, match in report.matches(kind)[:show]:
+            differ = ", labels differ" if row.labels != known.labels else ""
+            yield Text(f"{kind}, similarity {match.similarity:.2f}{differ}:")
+            yield _row(row)
+            yield _row(known)
+
+
+def _row(example: Example) -> Text:
+    text = " | ".join(text for text in example.inputs.values() if text)
+    return Text(f"  {printable(example.id, 20)}: {printable(text, 100)}")
+
+
+def _disagreeing(matches: Sequence[tuple[Example, Example, Match]]) -> int:
+    return sum(row.labels != known.labels for row, known, _ in matches)

@@ -1,0 +1,95 @@
+"""The runs that a run is read beside: that of its base, and the one before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import UserError
+from evalkit.evaluation import check_same_rows
+from evalkit.reports.judged import JudgedRun, read_judged
+from evalkit.store import VERDICTS, read_record, run_folders
+
+Record = Mapping[str, Any]
+
+
+def find_related(run: JudgedRun, runs: Path) -> list[JudgedRun]:
+    """The newest judged run of a run's base, and the last one before it of the same system.
+
+    Both are of the same test rows. A run with the same predictions is passed over, as nothing
+    could be told apart. Records are looked at first; a run is read only where it may be one.
+
+    Args:
+        run: what is read.
+        runs: the folder to look in.
+    """
+    mine = run.evaluation.record
+    folders = [
+        (folder, record)
+        for folder in reversed(run_folders(runs))
+        if (record := _read(folder))
+        and folder.resolve() != run.folder.resolve()
+        and record.get("predictions_sha256") != mine.get("predictions_sha256")
+        and _rows_of(record) == _rows_of(mine)
+    ]
+
+    def first(fits: Callable[[Record], bool]) -> list[JudgedRun]:
+        for folder, record in folders:
+            if fits(record) and (found := _judged(folder, run)) is not None:
+                return [found]
+        return []
+
+    return [
+        *first(lambda record: is_base_of(record, mine, run.system)),
+        *first(
+            lambda record: record.get("system") == run.system and _started(record) < _started(mine)
+        ),
+    ]
+
+
+def is_base_of(other: Record, record: Record, system: str = "") -> bool:
+    """Whether a run's record is of the base weights of another's, without an adapter.
+
+    Args:
+        other: the record that may be the base's.
+        record: of what has a base.
+        system: its name; a run named `SYSTEM-base` is the base's, too.
+    """
+    if other.get("trained_sha256"):
+        return False
+    if not record.get("trained_sha256"):
+        return False
+    weights = record.get("weights_sha256")
+    same = weights is not None and other.get("weights_sha256") == weights
+    return same or (bool(system) and other.get("system") == f"{system}-base")
+
+
+def _rows_of(record: Record) -> object:
+    return record.get("data", {}).get("sha256")
+
+
+def _started(record: Record) -> str:
+    """In UTC, so that texts compare as times do."""
+    return str(record.get("started", ""))
+
+
+def _read(folder: Path) -> Record | None:
+    """The record of a run that was judged."""
+    if not (folder / VERDICTS).is_file():
+        return None
+    try:
+        return read_record(folder)
+    except UserError:
+        return None
+
+
+def _judged(folder: Path, run: JudgedRun) -> JudgedRun | None:
+    try:
+        found = read_judged(folder)
+        if found.release is None:
+            return None
+        check_same_rows(run.evaluation.examples, found.evaluation.examples, ("", ""))
+    except UserError:  # one that was changed, or is of other labels
+        return None
+    return found

@@ -1,0 +1,307 @@
+"""Verdicts in the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from evalkit.errors import InsufficientData, UserError
+from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, compare, describe_said
+from evalkit.gates import Outcome, Release, Verdict
+from evalkit.reports.numbers import (
+    contest_line,
+    cost_line,
+    interval,
+    needed,
+    number,
+    p_value,
+    points,
+    value,
+    value_interval,
+)
+from evalkit.reports.printable import printable
+from evalkit.tasks import Task
+
+STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCONCLUSIVE: "yellow"}
+WRONG_CASES = 5
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """One gate on one line: value, count, interval, bound, outcome."""
+    estimate = verdict.estimate
+    count = (
+        f"{estimate.successes}/{estimate.n}"
+        if estimate.successes is not None
+        else f"n={estimate.n}"
+    )
+    if verdict.on_all_rows is not None:
+        count += " clean rows"
+    line = (
+        f"{printable(verdict.label)}  {value(verdict)}  ({count}, 95% {value_interval(verdict)})  "
+        f"needs {needed(verdict.policy, verdict.unit)}  {verdict.outcome.upper()}"
+    )
+    return f"{line}\n  {verdict.note}" if verdict.note else line
+
+
+def explain(verdict: Verdict, task: Task) -> str:
+    """Why a gate did not pass: the line, its reason, the weakest slice and five wrong cases."""
+    lines = [verdict_line(verdict), f"  why this bound: {verdict.policy.why}"]
+    if verdict.contest is not None:
+        lines.append(f"  {contest_line(verdict.contest)}")
+    if verdict.on_all_rows is not None:
+        shown = number(verdict.on_all_rows.value, verdict.unit)
+        lines.append(f"  {shown} with the rows that it was trained on")
+    if verdict.settled_by is not None and verdict.settled_by > verdict.estimate.n:
+        lines.append(f"  {verdict.settled_by:,} cases would settle it, if the value stays")
+    if verdict.regression is not None:
+        lines.append(f"  {contest_line(verdict.regression)}")
+    if verdict.weakest:
+        lines.append(f"  weakest: {printable(verdict.weakest, 300)}")
+    if verdict.wrong:
+        cases = verdict.wrong[:WRONG_CASES]
+        lines.append(f"  {len(cases)} of {len(verdict.wrong)} rows counted against it:")
+        lines += [f"    {wrong_case(row, task)}" for row in cases]
+    return "\n".join(lines)
+
+
+def wrong_case(row: EvaluatedRow, task: Task) -> str:
+    """A row with the right labels and what was said instead, on two lines."""
+    return f"{_inputs(row)}\n      right: {_right(row, task)}; said: {_said(row, task)}"
+
+
+def flipped_case(row: EvaluatedRow, other: EvaluatedRow, task: Task) -> str:
+    """A row with the right labels and what systems A and B said, on two lines."""
+    said = f"A: {_said(row, task)}; B: {_said(other, task)}"
+    return f"{_inputs(row)}\n      right: {_right(row, task)}; {said}"
+
+
+def _inputs(row: EvaluatedRow) -> str:
+    inputs = " | ".join(text for text in row.example.inputs.values() if text)
+    return f"{printable(row.example.id, 20)}: {printable(inputs, 90)}"
+
+
+def _right(row: EvaluatedRow, task: Task) -> str:
+    return ", ".join(f.display(row.example.labels[name]) for name, f in task.fields.items())
+
+
+def _said(row: EvaluatedRow, task: Task) -> str:
+    if row.is_unreadable:
+        said = f"unreadable: {row.completion.text}"
+    else:
+        said = ", ".join(describe_said(f, row.said(name)) for name, f in task.fields.items())
+    return printable(said, 90)
+
+
+def release_table(release: Release) -> Table:
+    """Every gate of one system."""
+    both = any(verdict.on_all_rows is not None for verdict in release.verdicts)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=printable(release.system),
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("gate", overflow="fold")
+    for heading in ("value", "n", "95%", "needs", "drop", *(["all rows"] if both else [])):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    told = ""
+    for verdict in release.verdicts:
+        if verdict.slice and verdict.gate != told:
+            table.add_row(Text(printable(verdict.gate)))
+        told = verdict.gate if verdict.slice else ""
+        outcome = Text(verdict.outcome.upper(), style=STYLES[verdict.outcome])
+        if verdict.outcome is not Outcome.INCONCLUSIVE and verdict.crosses:
+            outcome.append(" ~", style="yellow")
+        everywhere = verdict.on_all_rows
+        table.add_row(
+            Text(printable(f"  {verdict.slice}" if verdict.slice else verdict.gate)),
+            value(verdict),
+            str(verdict.estimate.n),
+            value_interval(verdict),
+            needed(verdict.policy, verdict.unit),
+            "" if verdict.detects is None else f"{100 * verdict.detects:.1f}",
+            *([number(everywhere.value, verdict.unit) if everywhere else ""] if both else []),
+            outcome,
+        )
+    return table
+
+
+def closing_line(release: Release) -> Text:
+    """The one line a release is about."""
+    name = printable(release.system)
+    if release.may_ship:
+        return Text(
+            f"{name} may ship: all {len(release.verdicts)} gates passed.", style="bold green"
+        )
+    if release.partial:
+        passed = len(release.of(Outcome.PASS))
+        return Text(
+            f"{name}: {passed} of {len(release.verdicts)} gates passed. Only some tests were "
+            "chosen, so there is no release verdict.",
+            style="bold yellow",
+        )
+    reasons = [printable(fault, 300).rstrip(".") for fault in release.faults]
+    for outcome, word in ((Outcome.FAIL, "failed"), (Outcome.INCONCLUSIVE, "inconclusive")):
+        if found := release.of(outcome):
+            reasons.append(f"{len(found)} {word} ({_shorten(_brief(v) for v in found)})")
+    if release.not_judged:
+        reasons.append(f"not judged: {', '.join(release.not_judged)}")
+    if release.regressions:
+        worse = _shorten(
+            f"{printable(r.label)} {points(r.contest.comparison.difference, r.contest.metric.unit)}"
+            for r in release.regressions
+        )
+        reasons.append(f"{len(release.regressions)} worse than the baseline ({worse})")
+    if not release.verdicts and not release.faults:
+        reasons = ["no gate was judged"]
+    return Text(f"{name} may NOT ship: {'; '.join(reasons)}.", style="bold red")
+
+
+def _brief(verdict: Verdict) -> str:
+    return f"{printable(verdict.label)} {value(verdict)}"
+
+
+def _shorten(items: Iterable[str], most: int = 4) -> str:
+    listed = list(items)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
+
+
+def release_report(release: Release, evaluation: Evaluation, run: str) -> list[RenderableType]:
+    """The table, what has to be known to read it, and the closing line."""
+    record = evaluation.record
+    data = record["data"]
+    seconds = record["seconds"]
+    shown: list[RenderableType] = [release_table(release)]
+    if crossing := [v for v in release.verdicts if v.settled_by is not None]:
+        shown.append(Text(f"~ the interval crosses the threshold; settled by {_settled(crossing)}"))
+    if any(v.detects is not None for v in release.verdicts):
+        shown.append(
+            Text("drop: how many points beyond its bound the truth must lie for this to show it")
+        )
+    shown.append(
+        Text(
+            f"{len(evaluation.rows)} rows of {printable(data['source'])}; "
+            f"{seconds['load']:.0f} s to load, {seconds['answer']:.0f} s to answer; {run}"
+        )
+    )
+    shown.append(Text(f"cost: {cost_line(record['cost'])}"))
+    shown += [Text(line) for line in measured_lines(evaluation)]
+    shown.append(Text(contamination_line(evaluation)))
+    shown += [Text(contest_line(v.contest)) for v in release.verdicts if v.contest is not None]
+    shown += [
+        Text(
+            f"{contest_line(regression.contest)}: a regression "
+            f"({p_value(regression.p_value)} after Holm's correction)",
+            style="bold red",
+        )
+        for regression in release.regressions
+    ]
+    shown += [Text(f"note: {printable(note, 200)}") for note in (*data["notes"], *record["notes"])]
+    for why in dict.fromkeys(release.excused.values()):
+        names = [name for name, said in release.excused.items() if said == why]
+        shown.append(Text(f"does not apply, as {why}: {', '.join(names)}"))
+    shown.append(closing_line(release))
+    return shown
+
+
+def side_by_side(
+    releases: Sequence[Release], evaluations: Sequence[Evaluation]
+) -> list[RenderableType]:
+    """One column for each system, and paired tests of the first against the others."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("gate", no_wrap=True)
+    for release in releases:
+        table.add_column(printable(release.system), justify="right", overflow="fold")
+    labels = dict.fromkeys(v.label for release in releases for v in release.verdicts)
+    for label in labels:
+        cells = []
+        for release in releases:
+            found = next((v for v in release.verdicts if v.label == label), None)
+            cells.append(
+                Text(f"{value(found)} {found.outcome.upper()}", style=STYLES[found.outcome])
+                if found
+                else Text("-")
+            )
+        table.add_row(Text(printable(label)), *cells)
+    shown: list[RenderableType] = [table]
+    first, *others = evaluations
+    for other in others:
+        try:
+            contests = headline_contests(first, other)
+        except UserError as error:
+            shown.append(Text(f"no paired test: {printable(str(error), 300)}"))
+            continue
+        shown += [Text(contest_line(contest)) for contest in contests]
+    return shown
+
+
+def headline_contests(first: Evaluation, second: Evaluation) -> list[Contest]:
+    """Paired tests of being right, in each field and in all.
+
+    Raises:
+        UserError: the two are not of the same test set.
+    """
+    contests = []
+    for metric in first.headline_metrics():
+        with contextlib.suppress(InsufficientData):
+            contests.append(compare(first, second, metric))
+    return contests
+
+
+def _settled(verdicts: Sequence[Verdict]) -> str:
+    """How many cases would decide what is open, if the values stayed as they are."""
+    return ", ".join(f"{v.settled_by:,} cases ({printable(v.label)})" for v in verdicts)
+
+
+def measured_lines(evaluation: Evaluation) -> list[str]:
+    """The usual numbers, gated or not: a line for each field and one for the rest."""
+    lines: dict[str, list[str]] = {}
+    for name, found in evaluation.overview().items():
+        metric = found.metric
+        assert metric is not None
+        if metric.key in ("parse_failure_rate", "out_of_enum_rate"):
+            continue  # in the table
+        unit = metric.unit
+        heading = metric.field or "answers"
+        lines.setdefault(heading, []).append(
+            f"{name.removeprefix(f'{heading} ')} {number(found.estimate.value, unit)} "
+            f"({interval(found.estimate, unit)})"
+        )
+    return [f"{heading}: {', '.join(found)}" for heading, found in lines.items()]
+
+
+def contamination_line(evaluation: Evaluation) -> str:
+    """What is known of training rows among the test rows, as a sentence."""
+    said = evaluation.record["contamination"]
+    if said["status"] == "untrained":
+        return "contamination: the system has no training of its own"
+    if said["status"] == "unknown":
+        return f"contamination: unknown; {printable(said['why'], 300)}"
+    seen = len(evaluation.rows) - len(evaluation.clean_rows)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in said["seen"].items())
+    return (
+        f"contamination: {seen} of {len(evaluation.rows)} rows repeat one of "
+        f"{said['trained_rows']:,} training rows" + (f" ({kinds})" if kinds else "")
+    )
+
+
+def to_text(shown: Sequence[RenderableType], width: int, *, colour: bool) -> str:
+    """Render for a terminal of that width."""
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False
+    )
+    for part in shown:
+        # Lines of text stay whole, so that they can be searched for in a log.
+        console.print(part, markup=False, soft_wrap=isinstance(part, Text))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert isinstance(text, str)
+    return text

@@ -1,0 +1,126 @@
+"""Which report goes into which file, and that it gets there whole.
+
+A run's folder holds the reports on the run; what is about several runs lies in the folder of all
+runs. Reports are no evidence: no hash covers them, and they are written again at will.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.errors import UserError
+from evalkit.reports.judged import JudgedRun
+
+if TYPE_CHECKING:
+    from evalkit.reports.markdown import Lang
+
+REPORT, INDEX = "report.html", "index.html"
+COMPARISON_PREFIX = "comparison-"
+MARKDOWN = {"en": "report.md", "zh": "report.zh.md"}
+MARKDOWN_COMPARISON = {"en": "MODEL_COMPARISON.md", "zh": "MODEL_COMPARISON.zh.md"}
+_LONGEST_NAME = 120
+
+
+def write_run_page(run: JudgedRun, to: Path | None = None) -> Path:
+    """Write the page of one run: into its folder, or to a file.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from evalkit.reports.html.run_page import run_page
+
+    return write_text(to or run.folder / REPORT, run_page(run))
+
+
+def write_comparison(runs: Sequence[JudgedRun], folder: Path, to: Path | None = None) -> Path:
+    """Write the page that holds the first run against the others: into a folder, or to a file.
+
+    Raises:
+        UserError: the runs cannot be compared, or the file cannot be written.
+    """
+    from evalkit.reports.html.comparison_page import comparison_page
+
+    path = to or folder / comparison_name(runs)
+    return write_text(path, comparison_page(runs, place=path.parent))
+
+
+def write_index(runs: Path) -> Path:
+    """Write the index of all runs, into their folder.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from evalkit.reports.html.index_page import index_page
+
+    return write_text(runs / INDEX, index_page(runs))
+
+
+def write_run_markdown(run: JudgedRun, lang: Lang, runs: Path, to: Path | None = None) -> Path:
+    """Write the Markdown report on one run: into its folder, or to a file.
+
+    Args:
+        run: what to report on.
+        lang: the report's language.
+        runs: where runs to hold it against are looked for.
+        to: a file other than the one in the run's folder.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from evalkit.reports.markdown import run_markdown
+    from evalkit.reports.related import find_related
+
+    text = run_markdown(run, lang, others=find_related(run, runs))
+    return write_text(to or run.folder / MARKDOWN[lang], text)
+
+
+def write_comparison_markdown(
+    runs: Sequence[JudgedRun], lang: Lang, folder: Path, to: Path | None = None
+) -> Path:
+    """Write the Markdown report on several runs: into a folder, or to a file.
+
+    Raises:
+        UserError: the runs cannot be compared, or the file cannot be written.
+    """
+    from evalkit.reports.markdown import comparison_markdown
+
+    path = to or folder / MARKDOWN_COMPARISON[lang]
+    return write_text(path, comparison_markdown(runs, lang))
+
+
+def comparison_name(runs: Sequence[JudgedRun]) -> str:
+    """A file's name that says what is compared: the systems, or their runs where these repeat."""
+    names = [run.system for run in runs]
+    if len(set(names)) < len(names):
+        names = [run.name for run in runs]
+    first, *others = (re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII) for name in names)
+    told = "-and-".join(others)
+    if len(first) + len(told) > _LONGEST_NAME:
+        first, told = first[:_LONGEST_NAME], f"{len(others)}-others"
+    return f"{COMPARISON_PREFIX}{first}-vs-{told}.html"
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    making = path.with_name(f".{path.name[:_LONGEST_NAME]}.{os.getpid()}")
+    try:
+        # A lone surrogate in a model's answer is no text; a page shows it as "?".
+        making.write_text(text, encoding="utf-8", errors="replace")
+        making.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            making.unlink()
+        raise UserError(
+            f"{path} cannot be written: {error.strerror or error}. Make room and see to it that "
+            "its folder is there and can be written to, or choose another place."
+        ) from error
+    return path

@@ -1,0 +1,74 @@
+"""Reports as Markdown: whatever a row holds stays text."""
+
+import sys
+
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from evalkit.reports.printable import printable
+from evalkit.reports.sheets import (
+    Chart,
+    Grid,
+    Sheet,
+    draw,
+    escaped,
+    sheet_to_markdown,
+    sheet_to_terminal,
+)
+from evalkit.reports.terminal import to_text
+
+PNG = b"\x89PNG\r\n\x1a\n"
+hostile = st.one_of(
+    st.text(max_size=30),
+    st.text(alphabet="<>&[]()!`*_|\\#-+1.) ~^$:/@wx\n\x1b", max_size=20),
+    st.sampled_from(["<script>x</script>", "![a](b)", "&lt;", "1. x", "# x", "`a`", "a|b", "- x"]),
+)
+
+
+def tokens(text):
+    """Every token of a text, with those inside lines."""
+    for token in MarkdownIt("commonmark").enable("table").parse(text):
+        yield token
+        yield from token.children or ()
+
+
+@given(hostile)
+def test_an_escaped_text_reads_as_itself(text):
+    text = printable(text).strip()
+    inline = [t for t in tokens(f"- {escaped(text)}") if t.type == "inline"]
+    assert [t.content for t in inline] == ([escaped(text)] if text else [])
+    read = [t for line in inline for t in line.children]
+    assert {t.type for t in read} <= {"text", "text_special"}
+    assert "".join(t.content for t in read) == text
+
+
+@given(st.lists(hostile, min_size=3, max_size=3))
+def test_markdown_holds_no_html_and_the_table_stands(texts):
+    grid = Grid(texts[0], ("a", "b"), ((texts[1], texts[2]), ("1", "2")))
+    chart = Chart("x", texts[0], "rows", {"n": {"a": 1.0}})
+    sheet = Sheet(texts[1], (texts[2],), (grid,), (chart,))
+    found = list(tokens(sheet_to_markdown(sheet, {"x": "a <b>.png"}, texts[0])))
+    assert not [t for t in found if t.type.startswith("html")]
+    assert len([t for t in found if t.type == "image"]) == 1
+    assert len([t for t in found if t.type == "tr_open"]) == 3
+    cells = [found[i + 1].children for i, t in enumerate(found) if t.type == "td_open"]
+    read = ["".join(t.content for t in children) for children in cells]
+    assert read == [*(printable(text, 280).strip() for text in texts[1:]), "1", "2"]
+
+
+def test_the_terminal_gets_no_control_characters():
+    sheet = Sheet("t", ("a\x1b[2J",), (Grid("g\x1b", ("a",), (("b\x1b[31m",),)),))
+    assert "\x1b" not in to_text(sheet_to_terminal(sheet), 80, colour=False)
+
+
+def test_charts_are_pictures_whatever_the_labels_are():
+    series = {"$x": {"$\\frac": 1.0, "b": 2.0}, "after": {"$\\frac": 3.0, "b": 0.0}}
+    picture = draw(Chart("x", "$$ title", "rows", series))
+    assert picture.startswith(PNG)
+    assert picture == draw(Chart("x", "$$ title", "rows", series))
+
+
+def test_without_matplotlib_there_is_no_picture(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert draw(Chart("x", "t", "rows", {"n": {"a": 1.0}})) is None
