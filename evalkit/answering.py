@@ -133,8 +133,8 @@ class Respondent:
         todo: list[Request] = []
         for request in chunk:
             key = self._key(request)
-            if key in self.store:
-                answered.completions[request.id] = completion_from_json(self.store[key])
+            if (known := self.store.get(key)) is not None:
+                answered.completions[request.id] = completion_from_json(known)
                 answered.reused += 1
                 advance()
             elif key in unknown:
@@ -165,20 +165,25 @@ class Respondent:
         See `evalkit.engines.divergence`.
         """
         keys = {name: _text_key(text) for name, text in texts.items()}
-        todo = [name for name, key in keys.items() if key not in self.store]
-        if todo:
+        found = self._known(keys)
+        if len(found) < len(keys):
             from evalkit.engines.divergence import divergence
 
             engine: Any = self._load()
-            todo = [name for name, key in keys.items() if key not in self.store]
+            found = self._known(keys)  # of the engine that it turned out to be
+            todo = [name for name in keys if name not in found]
             for name, (kl, tokens) in zip(
                 todo, divergence(engine, [texts[n] for n in todo]), strict=True
             ):
-                self.store.keep(keys[name], {"kl": kl, "tokens": tokens})
-        found = {name: self.store[key] for name, key in keys.items()}
+                found[name] = {"kl": kl, "tokens": tokens}
+                self.store.keep(keys[name], found[name])
         return [
-            {"id": name, "kl": said["kl"], "tokens": said["tokens"]} for name, said in found.items()
+            {"id": name, "kl": found[name]["kl"], "tokens": found[name]["tokens"]} for name in keys
         ]
+
+    def _known(self, keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        said = {name: self.store.get(key) for name, key in keys.items()}
+        return {name: known for name, known in said.items() if known is not None}
 
     def close(self) -> None:
         """Let go of the file of answers.

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from evalkit.cli import app, main
 from evalkit.data import Kind, Match
+from evalkit.data.loading import hash_examples
 from evalkit.data.nearest import nearest
 from evalkit.evaluation import Evaluation, evaluate
 from evalkit.formats import get_format
@@ -80,10 +81,17 @@ def made(name: str = "mine", *, n: int = 30, text: str = "text") -> Evaluation:
     seen = [Match(Kind.EXACT, 1.0), *[None] * (n - 1)]
     fmt = get_format("json", TASK)
     record = {
+        "format": "json",
         "started": "2026-01-02T03:04:05+00:00",
         "commit": "abc",
         "notes": [text],
-        "data": {"source": text, "sha256": "0", "rows": n, "notes": [], "left_out": 0},
+        "data": {
+            "source": text,
+            "sha256": hash_examples(examples),
+            "rows": n,
+            "notes": [],
+            "left_out": 0,
+        },
         "seconds": {"load": 1.0, "answer": 2.0},
         "contamination": {"status": "checked", "trained_rows": 9, "seen": {"exact": 1}},
         "cost": {
@@ -191,7 +199,8 @@ def test_show_of_many_values_lists_the_commonest_confusions(cli: Cli, tmp_path: 
     ]
     said = ["payment"] * 4 + ["nonsense"] * 3 + ["payment, inventory"] * 2
     completions = {str(i): Completion(text, FinishReason.STOP) for i, text in enumerate(said)}
-    of = evaluate("mine", INTENTS, fmt, examples, completions, record=made().record)
+    record = made().record | {"format": "labels"}
+    of = evaluate("mine", INTENTS, fmt, examples, completions, record=record)
     name = store(tmp_path / "runs", of, judged=False).name
     _, out, _ = cli("show", name)
     rows = [x.split() for x in out.partition("right ")[2].splitlines()[2:4]]
@@ -326,7 +335,7 @@ def test_runs_lists_what_is_judged_unjudged_and_unreadable(cli: Cli, tmp_path: P
     unjudged = store(runs, made("other"), judged=False)
     stale = store(runs, made("stale"))
     verdicts = json.loads((stale / "verdicts.json").read_text())
-    (stale / "verdicts.json").write_text(json.dumps(verdicts | {"predictions_sha256": "0"}))
+    write_verdicts(stale, verdicts | {"predictions_sha256": "0"})
     changed = store(runs, made("changed"))
     path = changed / "record.json"
     path.write_text(path.read_text().replace('"abc"', '"abd"'))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.data import Kind, Match
+from evalkit.data.loading import hash_examples
 from evalkit.errors import EvidenceError, UserError
 from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.formats import get_format
@@ -24,8 +26,10 @@ from evalkit.store import (
     ASKED,
     BASELINES,
     AnswerStore,
+    baseline_folders,
     copy_run,
     find_run,
+    read_for_judging,
     read_part,
     read_run,
     read_verdicts,
@@ -52,7 +56,8 @@ def evaluation(format_name: str, texts: list[str]) -> Evaluation:
         )
         for i, text in enumerate(texts)
     )
-    return Evaluation("mine", task, rows, {"note": "x"})
+    data = {"rows": len(rows), "sha256": hash_examples(row.example for row in rows)}
+    return Evaluation("mine", task, rows, {"note": "x", "format": format_name, "data": data})
 
 
 texts = st.lists(
@@ -144,7 +149,7 @@ def test_a_baseline_is_replaced_by_a_whole_run_only(tmp_path: Path) -> None:
     assert read_run(kept).rows[0].completion.text == "x"
     copy_run(write_run(evaluation("json", ["z"]), tmp_path), kept)
     assert read_run(kept).rows[0].completion.text == "z"
-    assert [path.name for path in kept.parent.iterdir()] == ["good"]
+    assert {path.name for path in kept.parent.iterdir()} == {"good", ".good.lock"}
 
 
 def test_verdicts_on_other_predictions_or_criteria_are_not_believed(tmp_path: Path) -> None:
@@ -153,7 +158,10 @@ def test_verdicts_on_other_predictions_or_criteria_are_not_believed(tmp_path: Pa
     record = json.loads((folder / "record.json").read_text())
     said = {"predictions_sha256": record["predictions_sha256"], "criteria_sha256": "1"}
     write_verdicts(folder, said)
-    assert read_verdicts(folder) == read_verdicts(folder, "1") == said | {"asked_sha256": {}}
+    found = read_verdicts(folder) or {}
+    assert found == read_verdicts(folder, "1")
+    assert found.pop("verdicts_sha256")
+    assert found == said | {"asked_sha256": {}, "record_sha256": record["record_sha256"]}
     with pytest.raises(EvidenceError, match="other criteria"):
         read_verdicts(folder, "2")
     write_verdicts(folder, {"predictions_sha256": "0"})
@@ -177,11 +185,87 @@ def test_another_schema_is_refused(tmp_path: Path) -> None:
         read_run(folder)
 
 
+def judge(folder: Path, **said: object) -> None:
+    record = json.loads((folder / "record.json").read_text())
+    write_verdicts(folder, {"predictions_sha256": record["predictions_sha256"], **said})
+
+
 def test_verdicts_replace_each_other_whole(tmp_path: Path) -> None:
-    write_verdicts(tmp_path, {"may_ship": True})
-    write_verdicts(tmp_path, {"may_ship": False})
-    assert [path.name for path in tmp_path.iterdir()] == ["verdicts.json"]
-    assert json.loads((tmp_path / "verdicts.json").read_text())["may_ship"] is False
+    folder = write_run(evaluation("json", ["x"]), tmp_path)
+    there = {path.name for path in folder.iterdir()}
+    judge(folder, may_ship=True)
+    judge(folder, may_ship=False)
+    assert {path.name for path in folder.iterdir()} == there | {"verdicts.json"}
+    assert (read_verdicts(folder) or {})["may_ship"] is False
+
+
+@pytest.mark.parametrize("old", ['"may_ship": false', '"verdicts_sha256": "'])
+def test_verdicts_that_were_edited_are_not_believed(tmp_path: Path, old: str) -> None:
+    folder = write_run(evaluation("json", ["x"]), tmp_path)
+    judge(folder, may_ship=False)
+    path = folder / "verdicts.json"
+    whole = path.read_text()
+    assert old in whole
+    path.write_text(whole.replace(old, old.replace("false", "true").replace('_sha256": "', '": "')))
+    with pytest.raises(EvidenceError, match=r"was changed|has no hash"):
+        read_verdicts(folder)
+
+
+def rehash(folder: Path, **changes: object) -> None:
+    """What somebody does who edits a run and knows of its hashes."""
+    predictions = (folder / "predictions.jsonl").read_bytes()
+    record = json.loads((folder / "record.json").read_text()) | changes
+    record["predictions_sha256"] = hashlib.sha256(predictions).hexdigest()
+    del record["record_sha256"]
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    (folder / "record.json").write_text(json.dumps(record | {"record_sha256": digest}))
+
+
+def test_verdicts_on_another_record_are_not_believed(tmp_path: Path) -> None:
+    folder = write_run(evaluation("json", ["x"]), tmp_path)
+    judge(folder)
+    rehash(folder, note="y")
+    assert read_run(folder).record["note"] == "y"
+    with pytest.raises(EvidenceError, match=r"of another record\.json"):
+        read_verdicts(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ('"fields": {"folder": "Work"', '"fields": {"folder": "Personal"', "not read as the row"),
+        ('{"failure": "no_answer"', '{"failure": "empty"', "not read as the row"),
+        ('"labels": {"folder": "Work"', '"labels": {"folder": "Alerts"', "other inputs or labels"),
+        ("an input", "another input", "other inputs or labels"),
+    ],
+)
+def test_an_edited_row_is_refused_though_every_hash_was_made_anew(
+    tmp_path: Path, old: str, new: str, why: str
+) -> None:
+    right = '{"folder": "Work", "priority": 3}'
+    folder = write_run(evaluation("json", [right, "nothing"]), tmp_path)
+    path = folder / "predictions.jsonl"
+    whole = path.read_text()
+    assert old in whole
+    path.write_text(whole.replace(old, new))
+    rehash(folder)
+    with pytest.raises(EvidenceError, match=why):
+        read_for_judging(folder)
+
+
+def test_a_killed_baseline_set_loses_neither(tmp_path: Path) -> None:
+    """Killed between its renames: the one that was there is put back, and is not in the way."""
+    folder = write_run(evaluation("json", ["x"]), tmp_path)
+    kept = tmp_path / BASELINES / "good"
+    copy_run(folder, kept)
+    kept.rename(kept.with_name(".good.old"))
+    assert read_run(find_run("good", tmp_path)).rows[0].completion.text == "x"
+    kept.rename(kept.with_name(".good.old"))
+    assert baseline_folders(tmp_path) == [kept]
+    # Killed after the second rename: the new one counts, and the old one goes.
+    shutil.copytree(kept, kept.with_name(".good.old"))
+    assert baseline_folders(tmp_path) == [kept]
+    assert {path.name for path in kept.parent.iterdir()} == {"good", ".good.lock"}
 
 
 def test_a_part_of_a_run_is_bound_to_its_verdicts(tmp_path: Path) -> None:
@@ -208,6 +292,11 @@ def store(runs: Path, **identity: str) -> AnswerStore:
     return AnswerStore(runs, identity)
 
 
+def text(kept: AnswerStore, key: str) -> str | None:
+    found = kept.get(key)
+    return found["text"] if found else None
+
+
 KEYS = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(10)]
 
 
@@ -219,7 +308,7 @@ def test_answers_are_kept_by_what_decides_them(tmp_path: Path) -> None:
     kept.keep(KEYS[0], {"text": "one\ud800\n"})
     kept.keep(KEYS[1], {"text": "two"})
     for found in (kept, store(tmp_path, weights="a")):
-        assert [found[key]["text"] for key in KEYS[:2]] == ["one\ud800\n", "two"]
+        assert [text(found, key) for key in KEYS[:2]] == ["one\ud800\n", "two"]
         assert found.described == {"engine": "x"}
     assert KEYS[0] not in store(tmp_path, weights="b")
     found = store(tmp_path, weights="a")
@@ -229,6 +318,9 @@ def test_answers_are_kept_by_what_decides_them(tmp_path: Path) -> None:
     found.open({"engine": "y"})
     assert KEYS[1] not in found
     assert KEYS[1] not in store(tmp_path, weights="a")
+    found.close()
+    found.open({"engine": "x"})
+    assert KEYS[1] in found
     found.discard()
     assert store(tmp_path, weights="a").described is None
 
@@ -245,14 +337,64 @@ def test_a_half_written_line_is_not_believed(tmp_path: Path) -> None:
         found = store(tmp_path)
         known = [key in found for key in KEYS[:2]]
         assert known in ([False, False], [True, False], [True, True])
-        assert (known == [True, True]) == (cut == len(whole))
+        # The break at a line's end is no part of what it says.
+        assert (known == [True, True]) == (cut >= len(whole) - 1)
         found.open({"engine": "x"})
         found.keep(KEYS[2], {"text": "more"})
         found.close()
         again = store(tmp_path)
         assert [key in again for key in KEYS[:3]] == [*known, True]
-        assert again[KEYS[2]]["text"] == "more"
+        assert text(again, KEYS[2]) == "more"
         again.close()
+
+
+def test_an_edited_or_broken_line_counts_for_nothing_and_spoils_no_other(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    kept.open({"engine": "x"})
+    for key in KEYS[:4]:
+        kept.keep(key, {"text": f"said {key}"})
+    kept.close()
+    head, *lines = kept.path.read_bytes().splitlines(keepends=True)
+    lines[0] = lines[0].replace(b"said", b"SAID")
+    lines[1] = lines[1][:50] + b"\n"
+    lines[2] = lines[2].replace(KEYS[2].encode(), KEYS[9].encode())
+    kept.path.write_bytes(b"".join([head, b"\0\xff\n", *lines]))
+    assert [KEYS.index(key) for key in KEYS if key in store(tmp_path)] == [3]
+
+
+def test_two_processes_add_to_one_store(tmp_path: Path) -> None:
+    one, other = store(tmp_path), store(tmp_path)
+    for kept in (one, other):
+        kept.open({"engine": "x"})
+    for number, key in enumerate(KEYS):
+        (one, other)[number % 2].keep(key, {"text": key})
+    for kept, added in ((one, KEYS[::2]), (other, KEYS[1::2])):
+        assert [key for key in KEYS if key in kept] == added
+    assert [text(store(tmp_path), key) for key in KEYS] == KEYS
+
+
+def test_a_store_that_was_discarded_by_another_process_goes_on(tmp_path: Path) -> None:
+    one, other = store(tmp_path), store(tmp_path)
+    one.open({"engine": "x"})
+    one.keep(KEYS[0], {"text": "lost"})
+    other.discard()
+    assert KEYS[0] not in one
+    for key in KEYS[1:3]:
+        one.keep(key, {"text": key})
+    assert [text(store(tmp_path), key) for key in KEYS[:3]] == [None, *KEYS[1:3]]
+
+
+def test_what_is_asked_afresh_takes_nothing_from_another_process(tmp_path: Path) -> None:
+    one, fresh = store(tmp_path), store(tmp_path)
+    one.open({"engine": "x"})
+    one.keep(KEYS[0], {"text": "first"})
+    fresh = store(tmp_path)
+    fresh.ignore_known()
+    assert KEYS[0] not in fresh
+    fresh.open({"engine": "x"})
+    fresh.keep(KEYS[0], {"text": "second"})
+    assert [text(kept, KEYS[0]) for kept in (one, fresh)] == ["first", "second"]
+    assert text(store(tmp_path), KEYS[0]) == "second"
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")

@@ -132,11 +132,11 @@ def baseline_set(
 @baseline.command("list")
 def baseline_list(runs: RUNS = Path("runs"), as_json: AsJson = False) -> None:
     """List the baselines that are kept."""
-    from evalkit.store import BASELINES, RECORD, read_subject
+    from evalkit.store import baseline_folders, read_subject
 
     found = [
-        {"name": path.parent.name, "system": read_subject(path.parent)[0]}
-        for path in sorted((runs / BASELINES).glob(f"[!.]*/{RECORD}"))
+        {"name": folder.name, "system": read_subject(folder)[0]}
+        for folder in baseline_folders(runs)
     ]
     if as_json:
         print_json(found)

@@ -77,7 +77,7 @@ class Evidence:
             named: a run's folder, or its name under `--runs`.
             taken: names of other subjects.
         """
-        from evalkit.store import find_run, read_run, read_subject
+        from evalkit.store import find_run, read_for_judging, read_subject
 
         folder = find_run(named, self.runs_folder)
         system, task, abilities = read_subject(folder)
@@ -85,7 +85,7 @@ class Evidence:
         self.runs[name] = folder
         self.faults.setdefault(name, [])
         try:
-            self.evaluations[name] = read_run(folder)
+            self.evaluations[name] = read_for_judging(folder)
             self._note_unanswered(name, self.evaluations[name].record)
         except EvidenceError as error:
             self.faults[name] = [str(error)]
@@ -116,10 +116,10 @@ class Evidence:
         if named is None:
             return
         from evalkit.evaluation import check_same_rows
-        from evalkit.store import find_run, read_run
+        from evalkit.store import find_run, read_for_judging
 
         self._baseline_run = find_run(named, self.runs_folder)
-        baseline = read_run(self._baseline_run)
+        baseline = read_for_judging(self._baseline_run)
         self._baseline = replace(baseline, system=f"{baseline.system} ({named})")
         for name in (subject.name for subject in subjects):
             if name in self.datasets:

@@ -75,7 +75,7 @@ class Respondents:
                 apart=apart,
             )
             if self.config.getoption("fresh"):
-                made.store.discard()
+                made.store.ignore_known()
             self._made[key] = made
         return self._made[key]
 

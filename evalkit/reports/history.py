@@ -21,7 +21,7 @@ from evalkit.records import Estimate
 from evalkit.reports.numbers import number
 from evalkit.reports.printable import printable
 from evalkit.reports.verdicts import SCHEMA
-from evalkit.store import BASELINES, RECORD, read_record, read_verdicts, run_folders
+from evalkit.store import baseline_folders, read_record, read_verdicts, run_folders
 from evalkit.tasks import Task
 
 MOST_NUMBERS = 4
@@ -99,7 +99,7 @@ def summarise(runs: Path) -> list[RunSummary]:
 
 def summarise_baselines(runs: Path) -> list[RunSummary]:
     """The runs that are kept as baselines, by name."""
-    return [_summary(path.parent) for path in sorted((runs / BASELINES).glob(f"[!.]*/{RECORD}"))]
+    return [_summary(folder) for folder in baseline_folders(runs)]
 
 
 def _summary(folder: Path) -> RunSummary:

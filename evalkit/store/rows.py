@@ -9,10 +9,10 @@ from typing import Any
 
 from evalkit.data import Kind, Match
 from evalkit.evaluation import EvaluatedRow
+from evalkit.formats import Format
 from evalkit.records import (
     Completion,
     Example,
-    FailureReason,
     FinishReason,
     Label,
     Missing,
@@ -25,6 +25,10 @@ from evalkit.tasks import Task
 
 MOST_READINGS = 4096
 """Readings held for sharing; answers that copy their input differ in every row."""
+
+
+class ChangedRowError(ValueError):
+    """A row that is not as it was written."""
 
 
 def row_to_json(row: EvaluatedRow) -> dict[str, Any]:
@@ -44,14 +48,19 @@ def row_to_json(row: EvaluatedRow) -> dict[str, Any]:
 class RowReader:
     """Rows that `row_to_json` wrote. What is equal in many of them is held once."""
 
-    def __init__(self, task: Task, known: Mapping[str, Example] | None = None) -> None:
-        """Take the run's task, and examples that are held already, by their ids."""
+    def __init__(self, task: Task, fmt: Format, known: Mapping[str, Example] | None = None) -> None:
+        """Take the run's task and format, and examples that are held already, by their ids."""
         self.task = task
+        self.format = fmt
         self.known = known or {}
         self._readings: dict[str, Reading] = {}
 
     def row(self, content: Mapping[str, Any]) -> EvaluatedRow:
-        """The row of one line."""
+        """The row of one line, its text parsed anew.
+
+        Raises:
+            ChangedRowError: the text is not read as the row says that it was.
+        """
         labels = {name: _label(content["labels"][name]) for name in self.task.fields}
         example = Example(content["id"], content["inputs"], labels)
         if self.known.get(example.id) == example:
@@ -59,23 +68,27 @@ class RowReader:
         return EvaluatedRow(
             example,
             completion_from_json(content),
-            self._reading(content["strict"], content["lenient"]),
+            self._reading(content),
             Match(**content["seen"] | {"kind": Kind(content["seen"]["kind"])})
             if content["seen"]
             else None,
             content["group"],
         )
 
-    def _reading(self, strict: Mapping[str, Any], lenient: Mapping[str, Any]) -> Reading:
-        key = repr((strict, lenient))
-        if key not in self._readings:
-            same = strict == lenient
-            first = _reading_from_json(strict)
-            reading = Reading(first, first if same else _reading_from_json(lenient))
+    def _reading(self, content: Mapping[str, Any]) -> Reading:
+        text = content["text"]
+        reading = self._readings.get(text)
+        if reading is None:
+            reading = self.format.parse(self.task, text)
             if len(self._readings) < MOST_READINGS:
-                self._readings[key] = reading
-            return reading
-        return self._readings[key]
+                self._readings[text] = reading
+        written = (content["strict"], content["lenient"])
+        if written != tuple(map(_reading_to_json, (reading.strict, reading.lenient))):
+            raise ChangedRowError(
+                f"row {content['id']!r}: its text is not read as the row says that it was. Either "
+                "was edited, or the run was written by an evalkit that read answers by other rules."
+            )
+        return reading
 
 
 def completion_to_json(completion: Completion) -> dict[str, Any]:
@@ -128,23 +141,12 @@ def _reading_to_json(reading: Prediction | ParseFailure) -> dict[str, Any]:
     return content
 
 
-def _reading_from_json(content: Mapping[str, Any]) -> Prediction | ParseFailure:
-    if "failure" in content:
-        return ParseFailure(FailureReason(content["failure"]), content["detail"])
-    fields = {name: _said_from_json(said) for name, said in content["fields"].items()}
-    return Prediction(fields, content["copied"]) if "copied" in content else Prediction(fields)
-
-
 def _said_to_json(said: Label | Missing | OutOfEnum) -> Any:
     if isinstance(said, Missing):
         return {"missing": True}
-    return {"out_of_enum": said.text} if isinstance(said, OutOfEnum) else said
-
-
-def _said_from_json(content: Any) -> Label | Missing | OutOfEnum:
-    if isinstance(content, dict):
-        return Missing() if "missing" in content else OutOfEnum(content["out_of_enum"])
-    return _label(content)
+    if isinstance(said, OutOfEnum):
+        return {"out_of_enum": said.text}
+    return list(said) if isinstance(said, tuple) else said
 
 
 def _label(content: Any) -> Label:

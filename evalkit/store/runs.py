@@ -5,24 +5,27 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from evalkit.atomic import making_folder, turn
+from evalkit.data.loading import hash_examples
 from evalkit.errors import EvidenceError, UserError, did_you_mean
 from evalkit.evaluation import Evaluation
+from evalkit.formats import get_format
 from evalkit.records import Example
-from evalkit.store.rows import RowReader, row_to_json, to_line
+from evalkit.store.rows import ChangedRowError, RowReader, row_to_json, to_line
 from evalkit.tasks import Task
 
 SCHEMA = 3
 RECORD, PREDICTIONS = "record.json", "predictions.jsonl"
+_HASH = "record_sha256"
+_AGAIN = "Run it again."
 BASELINES = "baselines"
 """Folder under `runs/`."""
 ASKED = "asked"
@@ -35,12 +38,15 @@ def write_run(evaluation: Evaluation, runs: Path) -> Path:
     The folder is filled under another name and renamed last, so a run that is there is whole.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    with _making(runs) as making:
+    with making_folder(runs) as making:
         _fill(making, _record_of(evaluation), map(row_to_json, evaluation.rows))
         for number in range(1, 1000):
             name = f"{stamp}-{evaluation.system}" + (f"-{number}" if number > 1 else "")
-            if not (runs / name).exists():
+            try:
                 return making.rename(runs / name)
+            except OSError:
+                if not (runs / name).exists():  # else the name is taken
+                    raise
     raise RuntimeError(f"no free name for a run in {runs}")
 
 
@@ -58,10 +64,34 @@ def read_run(folder: Path, known: Mapping[str, Example] | None = None) -> Evalua
     record = read_record(folder)
     try:
         task = Task.model_validate(record["task"])
-    except (KeyError, ValidationError) as error:
-        raise UserError(f"{folder / RECORD} holds no valid task. Run it again.") from error
-    rows = tuple(map(RowReader(task, known).row, _read_lines(folder, record)))
+        reader = RowReader(task, get_format(record["format"], task), known)
+    except (KeyError, TypeError, ValidationError) as error:
+        raise UserError(f"{folder / RECORD} names no task or no format. {_AGAIN}") from error
+    try:
+        rows = tuple(map(reader.row, _read_lines(folder, record)))
+    except ChangedRowError as error:
+        raise EvidenceError(f"{folder / PREDICTIONS}, {error} {_AGAIN}") from error
     return Evaluation(record["system"], task, rows, record)
+
+
+def read_for_judging(folder: Path) -> Evaluation:
+    """Read a run back, and see to it that its rows are those that its record names.
+
+    Where some rows got no answer, that cannot be told.
+
+    Raises:
+        EvidenceError, UserError: as `read_run`.
+    """
+    evaluation = read_run(folder)
+    data = evaluation.record["data"]
+    if len(evaluation.rows) == data["rows"] and data["sha256"] != hash_examples(
+        row.example for row in evaluation.rows
+    ):
+        raise EvidenceError(
+            f"{folder / PREDICTIONS} holds other inputs or labels than those that {RECORD} names. "
+            f"{_AGAIN}"
+        )
+    return evaluation
 
 
 def write_part(
@@ -76,7 +106,7 @@ def write_part(
         rows: what came, as JSON.
     """
     folder = run / ASKED / name
-    with _making(run / ASKED) as making:
+    with making_folder(run / ASKED) as making:
         _fill(making, record, rows)
         if folder.exists():
             shutil.rmtree(folder)
@@ -135,6 +165,7 @@ def find_run(name: str, runs: Path) -> Path:
         UserError: there is none, or there are several.
     """
     baselines = runs / BASELINES
+    there = baseline_folders(runs)  # and brings back what was lost halfway
     for folder in (Path(name), baselines / name, runs / name):
         if (folder / RECORD).is_file():
             return folder
@@ -145,10 +176,10 @@ def find_run(name: str, runs: Path) -> Path:
         raise UserError(
             f"{len(begun)} runs in {runs}/ begin with '{name}': {', '.join(p.name for p in begun)}."
         )
-    there = [p.parent.name for p in (*runs.glob(f"*/{RECORD}"), *baselines.glob(f"*/{RECORD}"))]
+    names = [folder.name for folder in (*run_folders(runs), *there)]
     raise UserError(
         f"There is no run '{name}': no such folder, and none of that name in {runs}/ or "
-        f"{baselines}/.{did_you_mean(name, there)}"
+        f"{baselines}/.{did_you_mean(name, names)}"
     )
 
 
@@ -163,15 +194,41 @@ def copy_run(folder: Path, to: Path) -> None:
     Raises:
         EvidenceError, UserError: it is not a whole run; what was there stays.
     """
-    read_run(folder)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    making, old = (to.parent / f".{to.name}-{what}-{os.getpid()}" for what in ("making", "old"))
-    shutil.rmtree(making, ignore_errors=True)
-    shutil.copytree(folder, making)
-    if to.exists():
-        to.rename(old)
-    making.rename(to)
-    shutil.rmtree(old, ignore_errors=True)
+    with making_folder(to.parent) as making, turn(_lock(to)):
+        copy = making / to.name
+        shutil.copytree(folder, copy)
+        read_run(copy)
+        _put_back(to)
+        if to.exists():
+            to.rename(_old(to))
+        copy.rename(to)
+        shutil.rmtree(_old(to), ignore_errors=True)
+
+
+def _put_back(baseline: Path) -> None:
+    if _old(baseline).is_dir():
+        if baseline.is_dir():
+            shutil.rmtree(_old(baseline))
+        else:
+            _old(baseline).rename(baseline)
+
+
+def _old(baseline: Path) -> Path:
+    return baseline.with_name(f".{baseline.name}.old")
+
+
+def _lock(baseline: Path) -> Path:
+    return baseline.with_name(f".{baseline.name}.lock")
+
+
+def baseline_folders(runs: Path) -> list[Path]:
+    """The folders of all baselines, by name."""
+    place = runs / BASELINES
+    for old in place.glob(".*.old"):  # a process was killed before it had put another there
+        baseline = place / old.name[1:].removesuffix(".old")
+        with turn(_lock(baseline)):
+            _put_back(baseline)
+    return sorted(path.parent for path in place.glob(f"[!.]*/{RECORD}"))
 
 
 def _record_of(evaluation: Evaluation) -> dict[str, Any]:
@@ -180,19 +237,6 @@ def _record_of(evaluation: Evaluation) -> dict[str, Any]:
         "task": evaluation.task.model_dump(mode="json"),
         **evaluation.record,
     }
-
-
-@contextmanager
-def _making(place: Path) -> Iterator[Path]:
-    """A folder to be filled and then renamed."""
-    place.mkdir(parents=True, exist_ok=True)
-    making = place / f".making-{os.getpid()}"
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir()
-    try:
-        yield making
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
 
 
 def _fill(folder: Path, record: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -209,7 +253,7 @@ def _fill(folder: Path, record: Mapping[str, Any], rows: Iterable[Mapping[str, A
         "rows": count,
         "predictions_sha256": digest.hexdigest(),
     }
-    content["record_sha256"] = _hash_record(content)
+    content[_HASH] = hash_content(content, _HASH)
     (folder / RECORD).write_text(pretty(content), encoding="utf-8")
 
 
@@ -228,7 +272,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{folder} has schema {record.get('schema')}; evalkit reads {SCHEMA}. Run it again."
         )
-    if record.get("record_sha256") != _hash_record(record):
+    if record.get(_HASH) != hash_content(record, _HASH):
         raise EvidenceError(f"{folder / RECORD} was changed after the run. Run it again.")
     return record
 
@@ -256,9 +300,9 @@ def _read_lines(folder: Path, record: Mapping[str, Any]) -> Iterator[dict[str, A
             yield json.loads(line)
 
 
-def _hash_record(record: Mapping[str, Any]) -> str:
-    """Of all that a record says, but for this hash."""
-    said = {key: value for key, value in record.items() if key != "record_sha256"}
+def hash_content(content: Mapping[str, Any], but: str) -> str:
+    """Hash all that is said but for one key, the hash's own; hexadecimal."""
+    said = {key: value for key, value in content.items() if key != but}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evalkit.atomic import write_text
 from evalkit.errors import EvidenceError
-from evalkit.store.runs import RECORD, pretty, read_parts_sha256
+from evalkit.store.runs import RECORD, hash_content, pretty, read_parts_sha256
 
 VERDICTS = "verdicts.json"
+_HASH = "verdicts_sha256"
 _AGAIN = "`evalkit gate` judges the run again."
 
 
 def write_verdicts(folder: Path, verdicts: Mapping[str, Any]) -> None:
     """Put the verdicts beside the run they judge, atomically."""
-    making = folder / f".{VERDICTS}.{os.getpid()}"
-    content = {**verdicts, "asked_sha256": read_parts_sha256(folder)}
-    making.write_text(pretty(content), encoding="utf-8")
-    making.replace(folder / VERDICTS)
+    content = {
+        **verdicts,
+        "record_sha256": _record(folder).get("record_sha256"),
+        "asked_sha256": read_parts_sha256(folder),
+    }
+    content[_HASH] = hash_content(content, _HASH)
+    write_text(folder / VERDICTS, pretty(content))
 
 
 def read_verdicts(folder: Path, criteria_sha256: str | None = None) -> dict[str, Any] | None:
@@ -31,21 +35,33 @@ def read_verdicts(folder: Path, criteria_sha256: str | None = None) -> dict[str,
         criteria_sha256: of the criteria that hold now (`policies_sha256`), if they matter.
 
     Raises:
-        EvidenceError: they are verdicts on other predictions than those that are there, or
-            under other criteria.
+        EvidenceError: they were changed, or are verdicts on other evidence than what is there,
+            or under other criteria.
     """
     try:
         content = json.loads((folder / VERDICTS).read_text(encoding="utf-8"))
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = _record(folder)
+        written = content.get(_HASH)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise EvidenceError(f"{folder / VERDICTS} cannot be read: {error}") from error
+    if written is None:
+        raise EvidenceError(f"{folder / VERDICTS} has no hash of its own. {_AGAIN}")
+    if written != hash_content(content, _HASH):
+        raise EvidenceError(f"{folder / VERDICTS} was changed after the run was judged. {_AGAIN}")
     if content.get("predictions_sha256") != record.get("predictions_sha256"):
         raise EvidenceError(f"{folder / VERDICTS} is of other predictions. {_AGAIN}")
+    if content.get("record_sha256") != record.get("record_sha256"):
+        raise EvidenceError(f"{folder / VERDICTS} is of another {RECORD}. {_AGAIN}")
     if content.get("asked_sha256") != read_parts_sha256(folder):
         raise EvidenceError(f"{folder / VERDICTS} is of other answers to {folder}/asked. {_AGAIN}")
     if criteria_sha256 not in (None, content.get("criteria_sha256")):
         raise EvidenceError(f"{folder / VERDICTS} was judged under other criteria. {_AGAIN}")
     verdicts: dict[str, Any] = content
     return verdicts
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    return record

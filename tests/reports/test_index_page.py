@@ -19,7 +19,7 @@ from evalkit.reports.history import GateSummary, summarise
 from evalkit.reports.html.index_page import index_page
 from evalkit.reports.html.sparkline import HEIGHT, MOST_RUNS, WIDTH, sparkline
 from evalkit.reports.writing import REPORT, write_comparison, write_index
-from evalkit.store import BASELINES, copy_run
+from evalkit.store import BASELINES, copy_run, write_verdicts
 from judged_runs import write_judged_run
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def test_a_run_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     (broken / "verdicts.json").write_text("{")
     (no_json / "record.json").write_text("[]")
     verdicts = json.loads((judged_before / "verdicts.json").read_text())
-    (judged_before / "verdicts.json").write_text(json.dumps({**verdicts, "schema": 2}))
+    write_verdicts(judged_before, {**verdicts, "schema": 2})
     found = lines_of(index_page(tmp_path))
     assert "cannot be read" in found[changed.name]
     assert "was changed after the run" in found[changed.name]
@@ -147,10 +147,9 @@ def test_gates_are_followed_over_the_runs_of_a_system(tmp_path: Path) -> None:
 def test_a_gate_that_came_later_has_a_gap(tmp_path: Path) -> None:
     first = at(tmp_path, 1)
     at(tmp_path, 2)
-    path = first / "verdicts.json"
-    content = json.loads(path.read_text())
+    content = json.loads((first / "verdicts.json").read_text())
     content["gates"] = [gate for gate in content["gates"] if gate["gate"] != "recall"]
-    path.write_text(json.dumps(content))
+    write_verdicts(first, content)
     (mine,) = gate_histories(summarise(tmp_path))
     assert [gate.label for gate in mine.gates] == ["accuracy", "recall[2]", "beats", "faults"]
     assert mine.gates[1].found[0] is None

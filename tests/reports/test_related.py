@@ -45,6 +45,7 @@ class Runs:
         )
         answer = json.dumps({"folder": "Work", "priority": priority})
         record = {
+            "format": "json",
             "weights_sha256": weights,
             "trained_sha256": {"a": "1"} if trained else {},
             "data": {"sha256": rows},

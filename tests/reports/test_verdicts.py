@@ -28,7 +28,7 @@ POLICIES = {
     "other": Policy(max_value=0.1, why="w", needs=("adapter",)),
     "late": Policy(max_value=0.1, why="w"),
 }
-RECORD = {"cost": {}, "started": "2026-01-02T03:04:05+00:00", "contamination": {}}
+RECORD = {"format": "json", "cost": {}, "started": "2026-01-02T03:04:05+00:00", "contamination": {}}
 
 
 def evaluation(right: int, name: str = "mine") -> Evaluation:

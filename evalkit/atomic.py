@@ -1,0 +1,115 @@
+"""Files and folders that are there whole or not at all, whoever is killed and whoever else writes.
+
+What is made stands beside its place under a name of its own and is moved in by one rename. A lock
+dies with its process, so that what an unlocked name has left half-made is rubbish.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from evalkit.errors import UserError
+
+_LONGEST_NAME = 120
+"""Characters of a file's name that are kept in the name it is made under."""
+
+
+def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
+    """Write a UTF-8 file, in the place of one that was there."""
+    with replacing(path) as making:
+        making.write_text(text, encoding="utf-8", errors=errors)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write a file to, which is moved to `path` unless the block raises."""
+    making = path.with_name(f".{path.name[:_LONGEST_NAME]}.{secrets.token_hex(4)}")
+    try:
+        yield making
+        making.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            making.unlink()
+        raise
+
+
+@contextmanager
+def making_folder(place: Path) -> Iterator[Path]:
+    """An empty folder in `place`, to be filled and renamed; removed if it was not.
+
+    What processes that were killed have left of theirs is removed first.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    _sweep(place)
+    making = place / f".making-{secrets.token_hex(4)}"
+    lock = making.with_suffix(".lock")
+    with FileLock(lock):
+        making.mkdir()
+        try:
+            yield making
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def turn(lock: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Do the block while no other process does one under the same lock.
+
+    Args:
+        lock: the lock's file.
+        waiting: called once where another process has to be waited for.
+    """
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        waiting()
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
+
+
+@contextmanager
+def only_one(lock: Path, doing: str) -> Iterator[None]:
+    """Do the block, unless another process does one under the same lock.
+
+    Args:
+        lock: the lock's file.
+        doing: what is done, as the beginning of a sentence: "mine is being trained".
+
+    Raises:
+        UserError: another process does; it says which.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    who = lock.with_suffix(".holder")
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        with suppress(OSError):
+            doing += f" by {who.read_text(encoding='utf-8')}"
+        raise UserError(f"{doing} already. Wait until it has finished, or stop it.") from None
+    try:
+        write_text(who, f"process {os.getpid()} on {socket.gethostname()}")
+        yield
+    finally:
+        who.unlink(missing_ok=True)
+        held.release()
+
+
+def _sweep(place: Path) -> None:
+    for lock in place.glob(".making-*.lock"):
+        with suppress(Timeout, OSError), FileLock(lock, timeout=0):
+            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            lock.unlink(missing_ok=True)
