@@ -31,7 +31,7 @@ from evalkit.store import (
     write_run,
 )
 from evalkit.store.rows import completion_to_json
-from evalkit.systems import System, shown_path
+from evalkit.systems import System, adapter_notes, shown_path
 from evalkit.weights.cache import hash_file
 
 
@@ -56,6 +56,7 @@ def run_system(
         "started": started.isoformat(timespec="seconds"),
         "notes": [
             *_reuse_notes(answered, len(dataset.examples)),
+            *adapter_notes(system),
             *_training_notes(system, evaluation.record),
         ],
         **_circumstances(system),

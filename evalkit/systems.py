@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,9 +17,10 @@ from evalkit.formats import Format, get_format
 from evalkit.tasks import Task, load_task, task_names
 from evalkit.toml_files import parse_toml
 from evalkit.weights import WeightsSource, parse_source
+from evalkit.weights.adapters import ADAPTER_FILES, AdapterFiles, pickle_problem
+from evalkit.weights.tokenizer_files import tokenizer_notes
 
 FILE = "system.toml"
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 BASELINE_FILES = {"tfidf": "baseline.safetensors", "majority": "baseline.json"}
 """Engine -> the file that a baseline's training leaves."""
 
@@ -263,14 +265,34 @@ def missing_parts(system: System) -> list[str]:
     parts = []
     if system.source and not system.source.locate():
         parts.append(system.source.absence(f"evalkit fetch {system.argument}"))
-    if lacking := [path.name for path in system.trained_files if not path.is_file()]:
+    if system.adapter_folder and (problem := pickle_problem(system.adapter_folder)):
+        parts.append(f"{shown_path(system.folder)}/ {problem}")
+    elif lacking := [path.name for path in system.trained_files if not path.is_file()]:
         what = "baseline" if system.is_baseline else "adapter"
         parts.append(
             f"The {what} has not been trained ({shown_path(system.folder)}/ lacks "
             f"{' and '.join(lacking)}): "
             f"`evalkit train {system.argument} --data PATH` makes it."
         )
+    elif system.adapter_folder and (refusal := AdapterFiles(system.adapter_folder).refusal):
+        parts.append(refusal)
     return parts
+
+
+def adapter_notes(system: System) -> list[str]:
+    """What a reader of the verdict has to know of an adapter that was trained elsewhere."""
+    if system.adapter_folder is None or not system.config.base:
+        return []
+    notes = []
+    trained_on = AdapterFiles(system.adapter_folder).trained_on
+    if trained_on and _model_name(trained_on) != _model_name(system.config.base):
+        notes.append(
+            f"adapter_config.json says it was trained on {trained_on}, system.toml says "
+            f"{system.config.base}"
+        )
+    base = system.source.locate() if system.source else None
+    notes += tokenizer_notes(system.adapter_folder, base)
+    return notes
 
 
 def _load(folder: Path) -> System:
@@ -312,15 +334,20 @@ def _no_file(folder: Path) -> str:
 
 
 def _trained_on(folder: Path) -> str:
-    """Read the base that peft noted in an adapter's config, as `base =` would name it."""
-    try:
-        config = json.loads((folder / ADAPTER_FILES[0]).read_text(encoding="utf-8"))
-        base = str(config["base_model_name_or_path"] or "")
-    except (OSError, ValueError, KeyError, TypeError):
-        base = ""
+    """The base that peft noted in an adapter's config, as `base =` would name it."""
+    base = AdapterFiles(folder).trained_on
     if not base:
         return "hf:OWNER/NAME"
-    return base if base[0] in ".~" or Path(base).is_absolute() else f"hf:{base}"
+    is_path = base[0] in ".~" or "\\" in base or Path(base).is_absolute()
+    return base if is_path else f"hf:{base}"
+
+
+def _model_name(base: str) -> str:
+    """What is left of a model's name or path where it is written in different ways."""
+    plain = re.sub(r"^hf:|[@#].*$", "", base.rstrip("/\\"))
+    if in_cache := re.search(r"models--([^/\\]+)", plain):
+        plain = in_cache[1].replace("--", "/")
+    return re.split(r"[/\\]", plain)[-1].lower()
 
 
 def _default_shelf() -> Path | None:

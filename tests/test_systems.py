@@ -3,19 +3,23 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from evalkit.errors import UserError
 from evalkit.systems import (
-    ADAPTER_FILES,
     BrokenSystem,
     System,
     SystemConfig,
+    adapter_notes,
     find_baseline,
     find_shelf,
     list_systems,
@@ -23,6 +27,8 @@ from evalkit.systems import (
     missing_parts,
 )
 from evalkit.training.recipe import read_recipe
+from evalkit.weights.adapters import ADAPTER_FILES
+from tiny_models import save_base
 
 ROOT = Path(__file__).parents[1]
 PLAIN = 'task = "notifications-3level"\nformat = "json"\nbase = "hf:Tiny/Model"\n'
@@ -419,3 +425,69 @@ def test_weights_in_the_systems_own_folder_may_have_been_trained(
 ):
     config = SystemConfig(task="intents", format="labels", base=base, adapter=adapter)
     assert config.trained_elsewhere is unseen
+
+
+# Adapters that were trained elsewhere
+
+
+def adapter_beside(folder: Path, base: str, trained_on: object) -> System:
+    """A system with an adapter's two files, of which the weights are empty."""
+    folder.mkdir()
+    (folder / "system.toml").write_text(f'task = "intents"\nformat = "labels"\nbase = "{base}"\n')
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": trained_on}))
+    (folder / "adapter_model.safetensors").write_bytes(b"")
+    return load_system(folder)
+
+
+@pytest.mark.parametrize(
+    ("base", "trained_on"),
+    [
+        ("hf:Qwen/Qwen3-0.6B@main", "Qwen/Qwen3-0.6B"),
+        ("hf:Qwen/Qwen3-0.6B", "hf:Qwen/Qwen3-0.6B"),
+        ("hf:Qwen/Qwen3-0.6B", "/root/models/qwen3-0.6b/"),
+        ("hf:Qwen/Qwen3-0.6B", "C:\\\\models\\\\Qwen3-0.6B"),
+        ("hf:Qwen/Qwen3-0.6B", "/hub/models--Qwen--Qwen3-0.6B/snapshots/c1899de"),
+        ("../../base", "base"),
+        ("hf:Qwen/Qwen3-0.6B", None),
+        ("hf:Qwen/Qwen3-0.6B", ""),
+    ],
+)
+def test_one_base_written_in_different_ways(base: str, trained_on: object, tmp_path: Path):
+    assert adapter_notes(adapter_beside(tmp_path / "a", base, trained_on)) == []
+
+
+def test_another_base_than_the_adapter_was_trained_on_is_noted(tmp_path: Path):
+    system = adapter_beside(tmp_path / "a", "../base", "someone/another-model")
+    assert adapter_notes(system) == [
+        "adapter_config.json says it was trained on someone/another-model, system.toml says ../base"
+    ]
+
+
+def test_what_an_adapter_brings_of_a_tokenizer_is_noted(tmp_path: Path):
+    system = adapter_beside(tmp_path / "a", "../base", "base")
+    save_base(tmp_path / "base")
+    assert adapter_notes(system) == []
+    (system.folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ x }}"}))
+    (template,) = adapter_notes(system)
+    assert template.startswith("the adapter brings another chat template than its base")
+    (system.folder / "tokenizer.json").write_text("{}")
+    assert adapter_notes(system)[1].startswith("the adapter brings another tokenizer.json")
+    for name in ("tokenizer.json", "chat_template.jinja"):
+        shutil.copy(tmp_path / "base" / name, system.folder)
+    assert adapter_notes(system) == []
+
+
+def test_an_adapter_in_a_pickle_is_named_and_converted(tmp_path: Path):
+    system = adapter_beside(tmp_path / "a", "../base", "base")
+    (system.folder / "adapter_model.safetensors").unlink()
+    save_base(tmp_path / "base")
+    weights = {"one": torch.eye(3)}
+    torch.save(weights | {"shared": weights["one"][1:]}, system.folder / "adapter_model.bin")
+    (part,) = missing_parts(system)
+    assert "holds its adapter as a pickle (adapter_model.bin)" in part
+    _, *words = shlex.split(part.partition("\n  ")[2])
+    subprocess.run([sys.executable, *words], cwd=system.folder, check=True)
+    saved = load_file(system.folder / "adapter_model.safetensors")
+    assert torch.equal(saved["one"], torch.eye(3))
+    assert torch.equal(saved["shared"], torch.eye(3)[1:])
+    assert missing_parts(system) == []

@@ -17,7 +17,7 @@ def systems(
     as_json: AsJson = False,
 ) -> None:
     """List the shelf: every system, and whether its weights and adapter are here."""
-    from evalkit.systems import BrokenSystem, list_systems
+    from evalkit.systems import BrokenSystem, adapter_notes, list_systems
 
     found = list_systems()
     if as_json:
@@ -45,6 +45,10 @@ def systems(
         )
     out = console(sys.stdout)
     out.print(table)
+    for system in found:
+        if not isinstance(system, BrokenSystem):
+            for note in adapter_notes(system):
+                out.print(Text(f"{system.name}: {note}", style="yellow"))
     for entry in broken:
         out.print(Text(f"{entry.name}: {entry.problem}", style="red"))
 

@@ -21,6 +21,7 @@ from evalkit.engines.generation import (
     CausalModel,
     Job,
     PrefixCache,
+    check_finite_logits,
     distinct,
     feed,
     shared_prefix,
@@ -148,6 +149,7 @@ def _score(
 
 def _choose(tree: Tree, logits: torch.Tensor) -> Choice:
     """Args: logits after the prompt and after each node, (1 + nodes, vocabulary)."""
+    check_finite_logits(logits.amax(-1))
     steps = [step for answer in tree.steps for step in answer]
     after, token = torch.tensor(steps, device=logits.device).T
     each = (logits[after, token] - logits.logsumexp(-1)[after]).double().cpu()

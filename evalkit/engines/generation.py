@@ -129,6 +129,10 @@ class CausalModel:
             setattr(head, name, torch.nn.Parameter(values.detach().float(), requires_grad=False))
         return head
 
+    def forget_head(self) -> None:
+        """Make the head's copy anew when it is next asked: its weights have changed."""
+        self.__dict__.pop("_head", None)
+
     @cached_property
     def packs(self) -> bool:
         """Whether rows are fed without padding: on a CPU, where it saves what it leaves out."""
@@ -257,10 +261,25 @@ def _likeliest(
     The logits (rows, vocabulary) are overwritten: memory of this size is dear to get.
     """
     top, token = logits.max(-1, keepdim=True)
+    check_finite_logits(top)
     others = logits.sub_(top).scatter_(-1, token, -math.inf)
     margin = others.amax(-1).neg_()
     logprob = others.exp_().sum(-1).log1p_().neg_()
     return token[:, 0], logprob, margin, top[:, 0]
+
+
+def check_finite_logits(top: torch.Tensor) -> None:
+    """Refuse logits whose largest (tokens, 1) is no number: no token is the likeliest then.
+
+    Raises:
+        UserError: there is one.
+    """
+    if not torch.isfinite(top).all():
+        raise UserError(
+            "The model's logits are NaN or infinite. Its weights are finite, so it overflows on "
+            "the way: try --precision fp32. An adapter that was trained with too high a learning "
+            "rate does it too."
+        )
 
 
 def _innermost(model: PreTrainedModel | PeftModel) -> Any:

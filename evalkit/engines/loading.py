@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from evalkit.errors import UserError
+from evalkit.weights.adapters import WEIGHTS, AdapterFiles, vocabulary_problem
+from evalkit.weights.tokenizer_files import VOCABULARY, brings_tokenizer, chat_template
 
 if TYPE_CHECKING:
     import torch
@@ -55,8 +58,26 @@ def choose_dtype(wanted: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer in a folder of weights."""
+def load_tokenizer(folder: Path, adapter: Path | None = None) -> PreTrainedTokenizerFast:
+    """The tokenizer in a folder of weights, or what an adapter brings in its place.
+
+    Raises:
+        UserError: the adapter's tokenizer cannot be loaded.
+    """
+    if adapter is None or not brings_tokenizer(adapter):
+        return _load_tokenizer(folder)
+    try:
+        own = _load_tokenizer(adapter if (adapter / VOCABULARY).is_file() else folder)
+    except Exception as error:  # its libraries raise what they like
+        raise UserError(
+            f"The tokenizer in {adapter} cannot be loaded: {_cause(error)}. Mend it, or remove its "
+            "files if the adapter was trained with its base's."
+        ) from error
+    own.chat_template = chat_template(adapter) or _load_tokenizer(folder).chat_template
+    return own
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(
@@ -79,7 +100,11 @@ def load_base(
     quantization: Quantization = "none",
     attention: str = "sdpa",
 ) -> PreTrainedModel:
-    """A causal language model from a local folder of safetensors, in evaluation mode."""
+    """A causal language model from a local folder of safetensors, in evaluation mode.
+
+    Raises:
+        UserError: one of its weights is NaN or infinite.
+    """
     quiet_libraries()
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging as transformers_logging
@@ -108,8 +133,26 @@ def load_base(
         model.to(device)  # type: ignore[arg-type]
     else:
         keep_nf4_trainable(model)
+    _check_finite(dict(model.named_parameters()), f"The base weights in {folder}")
     model.eval()
     return model
+
+
+def _check_finite(tensors: Mapping[str, torch.Tensor], whose: str) -> None:
+    """Refuse weights that are no numbers: what they make of a prompt is none either."""
+    import torch
+
+    floats = [name for name, t in tensors.items() if t.is_floating_point() and t.numel()]
+    if not floats:
+        return
+    ends = torch.stack([torch.stack(tensors[name].detach().aminmax()).float() for name in floats])
+    bad = (~torch.isfinite(ends).all(dim=1)).tolist()
+    if names := [name for name, is_bad in zip(floats, bad, strict=True) if is_bad]:
+        raise UserError(
+            f"{whose} are not all numbers: {names[0]} holds NaN or infinity"
+            + (f", and so do {len(names) - 1} more" if names[1:] else "")
+            + ". Nothing that they answer would mean anything; get or train them again."
+        )
 
 
 def keep_nf4_trainable(model: PreTrainedModel) -> None:
@@ -126,14 +169,21 @@ def keep_nf4_trainable(model: PreTrainedModel) -> None:
 
 
 def attach_adapter(model: PreTrainedModel, folder: Path, name: str = "default") -> PreTrainedModel:
-    """Put a LoRA adapter on a base model, or beside the adapters that are on it.
+    """Put an adapter on a base model, or beside the adapters that are on it.
 
     Raises:
-        UserError: the adapter's weights do not fit the base.
+        UserError: evalkit cannot ask such an adapter, its weights do not fit the base, or one of
+            them is NaN or infinite.
     """
     from peft import PeftModel
     from safetensors import SafetensorError
 
+    files = AdapterFiles(folder)
+    if files.refusal:
+        raise UserError(f"{folder}: {files.refusal}")
+    embeddings: Any = model.get_input_embeddings()
+    if problem := vocabulary_problem(files, embeddings.weight.shape[0]):
+        raise UserError(f"The adapter in {folder} {problem}")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Found missing adapter keys")
@@ -154,15 +204,20 @@ def attach_adapter(model: PreTrainedModel, folder: Path, name: str = "default") 
 def _misfit(adapted: PeftModel, folder: Path, name: str) -> str | None:
     """Say which weights found no place or are lacking; peft leaves them out and goes on."""
     from peft.utils import get_peft_model_state_dict
-    from safetensors import safe_open
+    from safetensors.torch import load_file
 
-    with safe_open(folder / "adapter_model.safetensors", "pt") as file:
-        there = {name for name in file.keys() if "lora_" in name}  # noqa: SIM118  not a mapping
-    wanted = get_peft_model_state_dict(adapted, adapter_name=name, save_embedding_layers=False)
-    if strange := there - set(wanted):
+    brought = load_file(folder / WEIGHTS)
+    _check_finite(brought, f"The adapter's weights in {folder}")
+    own = get_peft_model_state_dict(adapted, adapter_name=name, save_embedding_layers=False)
+    everything = adapted.state_dict()
+    if strange := {n for n in brought if n not in own and n not in everything}:
         return f"the base has no place for {len(strange)} of its weights, such as {min(strange)}"
-    if lacking := {name for name in wanted if "lora_" in name} - there:
+    if lacking := set(own) - set(brought):
         return f"it lacks {len(lacking)} weights that its config asks for, such as {min(lacking)}"
+    for foreign in sorted(brought.keys() - own.keys()):
+        held = everything[foreign]
+        if held.is_floating_point() and not brought[foreign].to(held).equal(held):
+            return f"the base ties {foreign} to another of its weights, and the adapter does not"
     return None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from evalkit.engines.base import Engine
 from evalkit.engines.building import EngineOptions, build_engine, check_complete
 from evalkit.systems import System
+from evalkit.weights.adapters import AdapterFiles
 
 if TYPE_CHECKING:
     from evalkit.engines.shared_base import SharedBase
@@ -41,7 +42,11 @@ class Engines:
         device = choose_device(options.device)
         dtype = choose_dtype(options.precision, device)
         quantization = system.config.quantization
-        key = (folder.resolve(), device, dtype, quantization)
+        # What changes more than its own tensors is alone on its base.
+        owner = system.adapter_folder
+        if owner is not None and AdapterFiles(owner).leaves_base:
+            owner = None
+        key = (folder.resolve(), device, dtype, quantization, owner)
         if self._base is None or key != self._key:
             self.drop()
             self._base = SharedBase(folder, device, dtype, quantization)
@@ -49,12 +54,16 @@ class Engines:
         base = self._base
         try:
             adapter = base.attach(system.adapter_folder) if system.adapter_folder else None
+            chat = base.chat_of(system.adapter_folder)
         except BaseException:
             # Half of the adapter may be in it.
             self.drop()
             raise
         return base.engine(
-            adapter, options.batch_size, decoding=options.decoding or system.config.decoding
+            adapter,
+            options.batch_size,
+            decoding=options.decoding or system.config.decoding,
+            chat=chat,
         )
 
     def drop(self) -> None:
