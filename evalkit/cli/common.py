@@ -12,7 +12,8 @@ from evalkit.reports.strict_json import finite
 if TYPE_CHECKING:
     from rich.console import Console
 
-Name = Annotated[str, typer.Argument(help="A system on the shelf, or a folder with system.toml.")]
+SYSTEM = "A system on the shelf, or a folder with system.toml."
+Name = Annotated[str, typer.Argument(help=SYSTEM)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

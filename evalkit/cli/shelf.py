@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.common import AsJson, Name, console, print_json
+from evalkit.cli.common import AsJson, console, print_json
+from evalkit.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from evalkit.systems import BrokenSystem, System
 
 
@@ -53,11 +57,24 @@ def systems(
         out.print(Text(f"{entry.name}: {entry.problem}", style="red"))
 
 
-def fetch(name: Name, as_json: AsJson = False) -> None:
-    """Bring a system's base weights here."""
+def fetch(
+    name: Annotated[
+        str | None, typer.Argument(help="A system on the shelf, or a folder with system.toml.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option(help="Hash all weights that were fetched before, and fetch nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a system's base weights here; or, with --verify, check all that are."""
     from evalkit.systems import load_system
     from evalkit.weights import stderr_progress
 
+    if verify:
+        _verify(name, as_json)
+        return
+    if name is None:
+        raise UserError("Whose weights? `evalkit fetch NAME`; `evalkit systems` lists the names.")
     system = load_system(name)
     folder = system.source.locate() if system.source else None
     if system.source and folder is None:
@@ -69,6 +86,36 @@ def fetch(name: Name, as_json: AsJson = False) -> None:
         typer.echo(f"{system.name} needs no weights.")
     else:
         typer.echo(f"The weights of {system.name} are here: {folder}")
+
+
+def _verify(name: str | None, as_json: bool) -> None:
+    """Hash every file that was fetched, and say which are not as they came."""
+    if name is not None:
+        raise UserError("--verify checks all that was fetched: leave the name out.")
+    found = dict(_fetched())
+    if as_json:
+        print_json({str(folder): {"damaged": names} for folder, names in found.items()})
+    for folder, names in found.items():
+        typer.echo(f"{folder}: {'CHANGED' if names else 'as it came'}", err=as_json)
+    if broken := [str(folder / name) for folder, names in found.items() for name in names]:
+        raise UserError(
+            f"Changed since they were fetched: {', '.join(broken)}. Remove their folders and "
+            "`evalkit fetch NAME` again."
+        )
+
+
+def _fetched() -> Iterator[tuple[Path, list[str]]]:
+    """Every folder of weights that was fetched, and which of its files have changed."""
+    from evalkit.systems import System, list_systems
+    from evalkit.weights.cache import cached_folders, damaged
+    from evalkit.weights.sources import Hub, damaged_in_hub
+
+    for folder in cached_folders():
+        yield folder, damaged(folder, anew=True)
+    sources = {s.source for s in list_systems() if isinstance(s, System) and s.source}
+    for source in sources:
+        if isinstance(source, Hub) and (here := source.locate()):
+            yield here, damaged_in_hub(here)
 
 
 def _describe(system: System | BrokenSystem) -> dict[str, str | bool | None]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import os
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from evalkit.atomic import only_one
 from evalkit.cli.common import AsJson, Name, console, print_json
 from evalkit.errors import UserError
 
@@ -85,7 +88,8 @@ def train(
     if engine == "tfidf" or engine == "majority":
         if dry_run:
             raise UserError("--dry-run is for adapters; a baseline takes seconds.")
-        _train_baseline(system, table, engine, read_rows, out)
+        with _alone(system):
+            _train_baseline(system, table, engine, read_rows, out)
         _say_where(system, f"baseline {system.name}", as_json)
         return
 
@@ -104,8 +108,17 @@ def train(
             typer.echo(planned.describe())
         return
     anew = restart or resume is False
-    run_training(training, training_card, device=device, restart=anew, console=out)  # type: ignore[arg-type]
+    with _alone(system):
+        run_training(training, training_card, device=device, restart=anew, console=out)  # type: ignore[arg-type]
     _say_where(system, f"adapter of {system.name}", as_json)
+
+
+def _alone(system: System) -> AbstractContextManager[None]:
+    """Keep others from training the same system; the processes of one torchrun are one."""
+    if os.environ.get("RANK", "0") != "0":
+        return nullcontext()
+    lock = system.folder / "checkpoints" / ".training.lock"
+    return only_one(lock, f"{system.name} is being trained")
 
 
 def _say_where(system: System, what: str, as_json: bool) -> None:

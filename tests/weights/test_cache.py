@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -8,21 +9,25 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from evalkit.cli.shelf import fetch
 from evalkit.errors import UserError
 from evalkit.weights import weights_fingerprint
 from evalkit.weights.cache import (
     MANIFEST,
     cache_root,
     cached,
+    damaged,
     file_sha256,
     hash_file,
     keep,
     read_manifest,
     remembered_sha256,
 )
+from evalkit.weights.sources import damaged_in_hub
 
 from .conftest import Recorder, fill_with_model
 
@@ -93,12 +98,62 @@ def test_a_damaged_folder_is_not_believed(
     assert rubbish(cache) == []
 
 
-def test_a_changed_byte_is_found_at_the_next_fetch(kept: Path, progress: Recorder) -> None:
-    good = (kept / "model.safetensors").read_bytes()
+def test_a_changed_byte_is_found_at_the_next_start(kept: Path, progress: Recorder) -> None:
+    weights = kept / "model.safetensors"
+    good, times = weights.read_bytes(), weights.stat()
     fill_with_model(kept, b"4321")
-    assert cached("tiny", ORIGIN), "a look at sizes cannot see it"
+    os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert weights.stat().st_size == times.st_size
+    assert cached("tiny", ORIGIN) is None
+    assert damaged(kept) == damaged(kept, anew=True) == ["model.safetensors"]
     keep("tiny", ORIGIN, "a test", make, progress)
-    assert (kept / "model.safetensors").read_bytes() == good
+    assert weights.read_bytes() == good
+    assert cached("tiny", ORIGIN) == kept
+
+
+def test_what_has_not_changed_is_not_hashed_again(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: Path) -> str:
+        raise AssertionError(f"{path} was read")
+
+    monkeypatch.setattr("evalkit.weights.cache.hash_file", read)
+    assert cached("tiny", ORIGIN) == kept
+    os.utime(kept / "tokenizer.json")
+    with pytest.raises(AssertionError, match=r"tokenizer\.json was read"):
+        cached("tiny", ORIGIN)
+
+
+def test_verify_hashes_all_that_was_fetched(
+    kept: Path, progress: Recorder, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("EVALKIT_SHELF", str(tmp_path))
+    other = keep("other", "1" * 64, "a test", make, progress)
+    fetch(verify=True)
+    assert capsys.readouterr().out == f"{other}: as it came\n{kept}: as it came\n"
+    fill_with_model(kept, b"4321")
+    with pytest.raises(UserError, match=r"Changed.*tiny/model\.safetensors\. Remove"):
+        fetch(verify=True)
+    fetch_one = pytest.raises(UserError, match="leave the name out")
+    with fetch_one:
+        fetch("other", verify=True)
+
+
+@pytest.mark.parametrize("how", [hashlib.sha256, hashlib.sha1])
+def test_a_file_in_the_hubs_cache_is_what_it_is_named_after(
+    tmp_path: Path, how: Callable[..., Any]
+) -> None:
+    content = b'{"a": 1}'
+    named = content if how is hashlib.sha256 else b"blob 8\0" + content
+    blob = tmp_path / how(named).hexdigest()
+    blob.write_bytes(content)
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    (snapshot / "config.json").symlink_to(blob)
+    assert damaged_in_hub(snapshot) == []
+    blob.write_bytes(b'{"a": 2}')
+    assert damaged_in_hub(snapshot) == ["config.json"]
 
 
 def test_a_file_managers_leavings_do_no_harm(kept: Path) -> None:
