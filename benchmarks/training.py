@@ -138,7 +138,7 @@ def run_peer(options: argparse.Namespace) -> dict[str, float]:
     # The order that evalkit gives them.
     sampler = ByLength(rows, BATCH, seed=0)
     sampler.set_epoch(0)
-    rows = [rows[index] for index in sampler]
+    rows = [rows[place.row] for place in sampler]
     set_seed(0)
     lora = LoraConfig(
         r=16, lora_alpha=16, target_modules=list(SEVEN_LINEARS), task_type="CAUSAL_LM"
@@ -236,7 +236,7 @@ def matrix_work(base: PreTrainedModel, rows: Sequence[Row]) -> float:
     collate = SharedPrefixCollator(0)
     tokens = learned = 0
     for start in range(0, len(order), BATCH):
-        batch = collate([rows[index] for index in order[start : start + BATCH]])
+        batch = collate([rows[place.row] for place in order[start : start + BATCH]])
         tokens += batch["prefix_ids"].numel() + batch["input_ids"].numel()
         learned += int((batch["labels"] != IGNORED).sum())
     # A product forward and one backward, two operations each; the weights are frozen.

@@ -33,6 +33,8 @@ class Example:
     """Input name -> text, in the task's order. The text is untrusted data."""
     labels: Mapping[str, Label]
     """Field name -> the right value."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """What else its row says that somebody asked for, such as its topic."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,13 +32,18 @@ def toy_rows(count: int) -> list[Any]:
 
 
 def run_processes(
-    folder: Path, processes: int = 1, kill_at: int | None = None, **recipe: Any
+    folder: Path,
+    processes: int = 1,
+    kill_at: int | None = None,
+    keep: float = 0.0,
+    **recipe: Any,
 ) -> list[int | None]:
     """Train in so many processes, as torchrun would; returns their exit codes.
 
     What came out is in `folder / "adapter.safetensors"` and `folder / "losses.json"`. With
     `kill_at`, the last process ends itself with SIGKILL before that step, and the others are
-    ended with it.
+    ended with it. With `keep`, the same general rows stand beside every micro-batch, with that
+    weight.
     """
     # Forked from a server that has imported everything and computed nothing.
     context = get_context("forkserver")
@@ -52,7 +57,7 @@ def run_processes(
         environment = {name: str(value) for name, value in places.items()}
         environment["MASTER_ADDR"] = "127.0.0.1"
         die = kill_at if rank == processes - 1 else None
-        given = (str(folder), environment if processes > 1 else {}, die, recipe)
+        given = (str(folder), environment if processes > 1 else {}, die, keep, recipe)
         process = context.Process(target=_train, args=given)
         process.start()
         started.append(process)
@@ -65,7 +70,11 @@ def run_processes(
 
 
 def _train(
-    folder: str, environment: Mapping[str, str], kill_at: int | None, options: Mapping[str, Any]
+    folder: str,
+    environment: Mapping[str, str],
+    kill_at: int | None,
+    keep: float,
+    options: Mapping[str, Any],
 ) -> None:
     os.environ.update(environment)
     import io
@@ -76,6 +85,7 @@ def _train(
     from safetensors.torch import save_file
 
     from evalkit.training import trainer
+    from evalkit.training.prefix_sharing import KEEP, SharedPrefixCollator
     from evalkit.training.progress import ShowProgress
     from evalkit.training.recipe import LoraRecipe, Recipe
     from tiny_models import model
@@ -86,6 +96,15 @@ def _train(
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step == kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
+
+    plainly = SharedPrefixCollator(END)
+    kept = plainly([{**row, "prompt_length": 3} for row in toy_rows(5)])
+    parts = int(environment.get("WORLD_SIZE", "1")) * options.get("gradient_accumulation", 1)
+    beside = {f"{KEEP}{name}": tensor for name, tensor in kept.items()}
+    beside[f"{KEEP}weight"] = torch.tensor(keep / parts)
+
+    def collate(rows: Any) -> dict[str, torch.Tensor]:
+        return plainly(rows) | beside if keep and "place" in rows[0] else plainly(rows)
 
     trainer.SAVE_STEPS, trainer.LOG_STEPS = 4, 2
     trainer.ShowProgress = Killed  # type: ignore[misc]
@@ -104,6 +123,7 @@ def _train(
         toy_rows(6),
         Recipe(**plain | dict(options)),
         Path(folder) / "checkpoints",
+        collate=collate,
         resume=True,
         console=Console(file=io.StringIO()),
     )

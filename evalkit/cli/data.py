@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from evalkit.data import Dataset
     from evalkit.records import Example
     from evalkit.tasks import Task
+    from evalkit.training.reading import RowsRead
     from evalkit.training.recipe import RowsRecipe
 
 data = typer.Typer(
@@ -86,23 +87,29 @@ def fingerprint(
     Training does so itself; this is for what was trained before, or elsewhere. A provenance.json
     says which rows it has to be; without one, all rows of --data are taken at your word.
     """
-    from evalkit.data import Fingerprints, load_dataset
+    from evalkit.data import Fingerprints
     from evalkit.data.fingerprints import FILE
     from evalkit.systems import load_system, shown_path
+    from evalkit.training.reading import read_rows
+    from evalkit.training.recipe import RowsRecipe
 
     system = load_system(name)
     path = system.folder / "provenance.json"
     known = _read_provenance(path, system.name) if path.is_file() or source is None else None
-    dataset = load_dataset(
-        source or known[1].data,  # type: ignore[index]  # known where there is no source
+    # Without a provenance there is a source.
+    recipe = known[1] if known else RowsRecipe(data=source)
+    read = read_rows(
+        recipe,
         system.task,
-        on_bad_row=on_bad_row,  # type: ignore[arg-type]  # checked there
+        system.folder,
+        data=source,
         mapping=mapping,
-        prefer_split="train",
+        on_bad_row=on_bad_row,  # type: ignore[arg-type]  # checked there
     )
+    dataset = read.dataset
     rows: Sequence[Example] = dataset.examples
     if known is not None:
-        rows = _trained_rows(system.name, dataset, *known, shown_path(path))
+        rows = _trained_rows(system.name, read, *known, shown_path(path))
     file = system.folder / FILE
     Fingerprints.of(rows, data_sha256=dataset.sha256).save(file)
     size = file.stat().st_size
@@ -115,7 +122,7 @@ def fingerprint(
 
 
 def _trained_rows(
-    system: str, dataset: Dataset, provenance: dict[str, Any], recipe: RowsRecipe, path: str
+    system: str, read: RowsRead, provenance: dict[str, Any], recipe: RowsRecipe, path: str
 ) -> Sequence[Example]:
     """The rows that a provenance.json speaks of.
 
@@ -124,13 +131,14 @@ def _trained_rows(
     """
     from evalkit.training.rows import prepare_rows
 
+    dataset = read.dataset
     if dataset.sha256 != provenance["data_sha256"]:
         raise UserError(
             f"{dataset.source} is not what {system} was trained on: the SHA-256 of its rows "
             f"is {dataset.sha256}, and {path} says {provenance['data_sha256']}. Give "
             "that data, with the --mapping and --on-bad-row of the training."
         )
-    rows = prepare_rows(dataset, recipe)
+    rows = prepare_rows(dataset, recipe, dev=read.dev)
     counts = rows.counts()
     if any(counts[key] != provenance["rows"].get(key) for key in ("trained_on", "dev_sha256")):
         raise UserError(

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -20,18 +21,19 @@ from evalkit.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evalkit.data import Dataset
     from evalkit.systems import System
+    from evalkit.training.reading import RowsRead
+    from evalkit.training.recipe import RowsRecipe
     from evalkit.training.run import Training
 
-ReadRows = Callable[[str], "Dataset"]
-"""A recipe's `data` -> the rows."""
+ReadRows = Callable[["RowsRecipe"], "RowsRead"]
+"""A recipe -> the rows that it names."""
 
 
 def train(
     name: Name,
     data: Annotated[
-        str | None, typer.Option(help="Training rows; the recipe's `data` by default.")
+        str | None, typer.Option(help="Training rows, in place of the recipe's `data`.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps; for adapters.")] = "auto",
     mapping: Annotated[str, typer.Option(help="Label scheme of the data.")] = "auto",
@@ -70,26 +72,27 @@ def train(
     table = changed(system.config.recipe, change or [])
     out = console(sys.stderr)
 
-    def read_rows(source: str) -> Dataset:
-        from evalkit.data import load_dataset
+    def read(recipe: RowsRecipe) -> RowsRead:
+        from evalkit.training.reading import read_rows
 
-        dataset = load_dataset(
-            data or source,
+        read = read_rows(
+            recipe,
             system.task,
-            on_bad_row=on_bad_row,  # type: ignore[arg-type]
+            system.folder,
+            data=data,
             mapping=mapping,
-            prefer_split="train",
+            on_bad_row=on_bad_row,  # type: ignore[arg-type]  # checked there
         )
-        for note in dataset.notes:
+        for note in read.notes:
             out.print(note, markup=False)
-        return dataset
+        return read
 
     engine = system.config.engine
     if engine == "tfidf" or engine == "majority":
         if dry_run:
             raise UserError("--dry-run is for adapters; a baseline takes seconds.")
         with _alone(system):
-            _train_baseline(system, table, engine, read_rows, out)
+            _train_baseline(system, table, engine, read, out)
         _say_where(system, f"baseline {system.name}", as_json)
         return
 
@@ -99,7 +102,7 @@ def train(
     from evalkit.reports.card.text import training_card
     from evalkit.training.run import plan, run_training
 
-    training = _describe(system, table, read_rows)
+    training = _describe(system, table, read)
     if dry_run:
         planned = plan(training, device=device, console=out)  # type: ignore[arg-type]
         if as_json:
@@ -157,9 +160,12 @@ def changed(recipe: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]
     return table
 
 
-def _describe(system: System, table: Mapping[str, Any], read_rows: ReadRows) -> Training:
+def _describe(system: System, table: Mapping[str, Any], read: ReadRows) -> Training:
+    from evalkit.training.keeping import read_general_rows
+    from evalkit.training.reading import find_source
     from evalkit.training.recipe import read_recipe
     from evalkit.training.run import Training
+    from evalkit.training.topics import load_topics
     from evalkit.weights import weights_fingerprint
 
     recipe = read_recipe(table, str(system.folder / "system.toml"))
@@ -168,6 +174,8 @@ def _describe(system: System, table: Mapping[str, Any], read_rows: ReadRows) -> 
     base = system.source.locate()
     if base is None:
         raise UserError(system.source.absence(f"evalkit fetch {system.argument}"))
+    rows = read(recipe)
+    spaces, keep = recipe.labels, recipe.keep
     return Training(
         name=system.name,
         folder=system.folder,
@@ -177,7 +185,14 @@ def _describe(system: System, table: Mapping[str, Any], read_rows: ReadRows) -> 
         base_name=system.config.base,
         base_folder=base,
         weights_sha256=weights_fingerprint(base),
-        dataset=read_rows(recipe.data),
+        dataset=rows.dataset,
+        repeats=rows.repeats,
+        dev=rows.dev,
+        sources=rows.named,
+        topics=load_topics(Path(find_source(spaces.topics, system.folder)))
+        if spaces and spaces.topics
+        else None,
+        general=tuple(read_general_rows(find_source(keep.data, system.folder))) if keep else (),
     )
 
 
@@ -185,18 +200,22 @@ def _train_baseline(
     system: System,
     table: Mapping[str, Any],
     engine: Literal["tfidf", "majority"],
-    read_rows: ReadRows,
+    read: ReadRows,
     out: Console,
 ) -> None:
     from evalkit.training.baselines import BaselineTraining, train_baseline
     from evalkit.training.recipe import read_baseline_recipe
 
     recipe = read_baseline_recipe(engine, table, str(system.folder / "system.toml"))
+    rows = read(recipe)
     training = BaselineTraining(
         name=system.name,
         file=system.trained_files[0],
         task=system.task,
         recipe=recipe,
-        dataset=read_rows(recipe.data),
+        dataset=rows.dataset,
+        repeats=rows.repeats,
+        dev=rows.dev,
+        sources=rows.named,
     )
     train_baseline(training, console=out)

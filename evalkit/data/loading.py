@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from evalkit.data.mappings import AUTO, choose_schemes
@@ -55,6 +55,7 @@ def load_dataset(
     mapping: str = AUTO,
     limit: int | None = None,
     prefer_split: str = "test",
+    tags: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Read labelled rows of a task.
 
@@ -67,6 +68,7 @@ def load_dataset(
         limit: take the first so many good rows; rows after them are not checked.
         prefer_split: the split of a hub dataset to take where `source` names none; a dataset
             with just one split gives that.
+        tags: tag -> the path of a text that a row may have beside inputs and labels.
 
     Raises:
         UserError: the source cannot be read or gives no example, a row is bad (under `stop`),
@@ -78,7 +80,7 @@ def load_dataset(
     rows, source_notes = deque(raw.rows), raw.notes
     if not rows:
         raise UserError(f"{source} holds no rows. Put at least one labelled row into it.")
-    reader = row_reader(task, is_table=raw.is_table, is_text=raw.is_text)
+    reader = row_reader(task, is_table=raw.is_table, is_text=raw.is_text, tags=tags)
     total = len(rows)
     del raw
     schemes, scheme_notes = choose_schemes(
@@ -100,6 +102,30 @@ def load_dataset(
         hash_examples(examples),
         notes=tuple(notes),
         left_out=total - len(examples) - len(skipped),
+    )
+
+
+def join_datasets(datasets: Sequence[Dataset]) -> Dataset:
+    """Put data sets of one task behind each other.
+
+    Ids are made unlike those of other data sets: `7` of the second becomes `2:7`. One data set
+    comes back as it is.
+    """
+    if len(datasets) == 1:
+        return datasets[0]
+    examples = tuple(
+        replace(example, id=f"{number}:{example.id}") if number > 1 else example
+        for number, dataset in enumerate(datasets, start=1)
+        for example in dataset.examples
+    )
+    return Dataset(
+        source=", ".join(dataset.source for dataset in datasets),
+        examples=examples,
+        skipped=tuple(row for dataset in datasets for row in dataset.skipped),
+        label_mappings={k: v for dataset in datasets for k, v in dataset.label_mappings.items()},
+        sha256=hash_examples(examples),
+        notes=tuple(note for dataset in datasets for note in dataset.notes),
+        left_out=sum(dataset.left_out for dataset in datasets),
     )
 
 

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from evalkit.data.quoting import shown, type_of
 from evalkit.data.sources import RawRow
@@ -40,6 +40,8 @@ class RowReader:
     """Cells are text: digits count as numbers, an empty cell yields to the next path."""
     short_names: frozenset[str]
     """Last parts of paths that may stand for the whole path."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Tag -> the path of a text that a row may have beside inputs and labels."""
 
     def example(self, row: RawRow, schemes: Mapping[str, str]) -> Example:
         """Read one row; `schemes` says which fields' labels are mapped, and how.
@@ -57,7 +59,8 @@ class RowReader:
             name: decode(name, field, self.raw_label(row.content, name), schemes.get(name))
             for name, field in self.task.fields.items()
         }
-        return Example(self._id(row.content) or f"row-{row.number:06d}", inputs, labels)
+        name = self._id(row.content) or f"row-{row.number:06d}"
+        return Example(name, inputs, labels, self._tags(row.content))
 
     def count_values(self, rows: Iterable[RawRow], name: str) -> Counter[str | int]:
         """Count a field's raw values over the rows in which they can be read."""
@@ -97,6 +100,17 @@ class RowReader:
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise RowFault(f"id: {shown(value)} is {type_of(value)}. Write text or a whole number.")
         return _checked_text(str(value), "id").strip()
+
+    def _tags(self, content: Mapping[str, object]) -> dict[str, str]:
+        found = {}
+        for tag, path in self.tags.items():
+            value = self._find(content, (path,))
+            if value is None or value == "":
+                continue
+            if not isinstance(value, str):
+                raise RowFault(f"'{path}': {shown(value)} is {type_of(value)}, not text.")
+            found[tag] = _checked_text(value, f"'{path}'")
+        return found
 
     def _input(self, content: Mapping[str, object], name: str) -> str:
         spec = self.task.inputs[name]
@@ -139,7 +153,9 @@ class RowReader:
         return f"nothing at {wanted}; the row has {', '.join(keys) or 'no keys'}{more}.{near}"
 
 
-def row_reader(task: Task, *, is_table: bool, is_text: bool) -> RowReader:
+def row_reader(
+    task: Task, *, is_table: bool, is_text: bool, tags: Mapping[str, str] | None = None
+) -> RowReader:
     """Return a reader of a task's rows.
 
     In a table a path's last part will do as a column's name where only one input or field
@@ -150,7 +166,7 @@ def row_reader(task: Task, *, is_table: bool, is_text: bool) -> RowReader:
         for path in paths:
             owners[_last(path)].add(owner)
     short = (name for name, meant in owners.items() if len(meant) == 1) if is_table else ()
-    return RowReader(task, is_text, frozenset(short))
+    return RowReader(task, is_text, frozenset(short), tags or {})
 
 
 def decode(name: str, field: Field, raw: RawLabel, scheme: str | None) -> Label:
@@ -244,8 +260,8 @@ def _paths(task: Task) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:
     yield ("id", ""), task.id_paths
     for name, spec in task.inputs.items():
         yield ("input", name), spec.paths
-    for name, field in task.fields.items():
-        yield ("field", name), field.paths
+    for name, its in task.fields.items():
+        yield ("field", name), its.paths
 
 
 def _all_paths(task: Task) -> set[str]:

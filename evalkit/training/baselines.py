@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from evalkit.engines.tfidf import Hashing, fit_tfidf
 from evalkit.environment import commit, machine, package_versions
 from evalkit.records import Example
 from evalkit.tasks import Task
+from evalkit.training.reading import shown_source
 from evalkit.training.recipe import RowsRecipe, TfidfRecipe
 from evalkit.training.rows import prepare_rows
 
@@ -42,6 +43,12 @@ class BaselineTraining:
     """A `TfidfRecipe`, or one of rows alone: the majority."""
     dataset: Dataset
     """The training rows, mapped to the task's labels."""
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    """Example id -> how often it counts, where that is more than once."""
+    dev: tuple[Example, ...] = ()
+    """Rows to hold out, beside those split off."""
+    sources: tuple[Mapping[str, Any], ...] = ()
+    """What the provenance says of each source, where there are several."""
 
 
 def train_baseline(training: BaselineTraining, *, console: Console) -> dict[str, Any]:
@@ -51,28 +58,30 @@ def train_baseline(training: BaselineTraining, *, console: Console) -> dict[str,
         UserError: the development split does not fit the rows.
     """
     task, recipe, dataset = training.task, training.recipe, training.dataset
-    rows = prepare_rows(dataset, recipe)
+    rows = prepare_rows(dataset, recipe, training.repeats, training.dev)
     console.print(f"{training.name}: {rows.describe()}", markup=False)
     started = time.monotonic()
     model: BaselineModel
     if isinstance(recipe, TfidfRecipe):
         hashing = Hashing(recipe.words, recipe.characters, recipe.hash_bits)
-        model = fit_tfidf(task, rows.train, hashing, c=recipe.c, class_weight=recipe.class_weight)
+        model = fit_tfidf(task, rows.seen, hashing, c=recipe.c, class_weight=recipe.class_weight)
     else:
-        model = fit_majority(task, rows.train)
+        model = fit_majority(task, rows.seen)
     seconds = time.monotonic() - started
     accuracy = _accuracy(model, task, rows.dev)
     for name, value in accuracy.items():
         console.print(f"{training.name}: dev accuracy of {name}: {100 * value:.1f}", markup=False)
     head, dirty = commit(training.file.parent)
-    provenance = {
+    made_of = {"sources": [dict(s) for s in training.sources]} if training.sources else {}
+    provenance = made_of | {
         "schema": PROVENANCE_VERSION,
         "system": training.name,
         "engine": model.describe()["engine"],
         "task": task.name,
         "task_sha256": task.fingerprint,
-        # A local path says nothing elsewhere; the hash below identifies the data.
-        "data": dataset.source if dataset.source.startswith("hf:") else Path(dataset.source).name,
+        # The hash below identifies the data.
+        "data": ", ".join(part["data"] for part in training.sources)
+        or shown_source(dataset.source),
         "data_sha256": dataset.sha256,
         "label_mappings": dict(dataset.label_mappings),
         "recipe": recipe.model_dump(mode="json"),

@@ -60,6 +60,35 @@ class _HeadLoss(torch.autograd.Function):
         return gradient * gradients[0].to(gradient.dtype), None, None, None
 
 
+class _HeadDivergence(torch.autograd.Function):
+    """Summed KL(base || tuned) of the distributions that W gives, with W frozen."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, tuned: torch.Tensor, base: torch.Tensor, weight: torch.Tensor
+    ) -> torch.Tensor:
+        total = tuned.new_zeros((), dtype=torch.float32)
+        gradient = torch.empty_like(tuned) if ctx.needs_input_grad[0] else None
+        at_once = LOGITS_AT_ONCE.get(tuned.device.type, MORE_LOGITS)
+        step = max(1, at_once // len(weight))
+        for start in range(0, len(tuned), step):
+            part = slice(start, start + step)
+            log_t = (tuned[part] @ weight.T).float().log_softmax(-1)
+            log_b = (base[part] @ weight.T).float().log_softmax(-1)
+            b = log_b.exp()
+            total += (b * log_b.sub_(log_t)).sum()
+            if gradient is not None:
+                gradient[part] = log_t.exp_().sub_(b).to(weight.dtype) @ weight
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * gradients[0].to(gradient.dtype), None, None
+
+
 def is_plain(head: nn.Module) -> bool:
     """Whether a head is a frozen matrix and nothing more."""
     return type(head) is nn.Linear and head.bias is None and not head.weight.requires_grad
@@ -78,4 +107,17 @@ def plain_head_loss(
     """
     weight = cast("nn.Linear", head).weight
     total = _HeadLoss.apply(hidden.to(weight.dtype), weight, targets, weights)  # type: ignore[no-untyped-call]
+    return cast("torch.Tensor", total)
+
+
+def plain_head_divergence(head: nn.Module, tuned: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
+    """Summed KL(base || tuned) of the distributions behind a plain head.
+
+    Args:
+        head: a frozen matrix, see `is_plain`.
+        tuned: (tokens, size); gradients go there alone.
+        base: (tokens, size).
+    """
+    weight = cast("nn.Linear", head).weight
+    total = _HeadDivergence.apply(tuned.to(weight.dtype), base.to(weight.dtype), weight)  # type: ignore[no-untyped-call]
     return cast("torch.Tensor", total)

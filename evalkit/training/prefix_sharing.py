@@ -9,10 +9,12 @@ Prefix Grouper (arXiv 2506.05433).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NotRequired, TypedDict
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
@@ -21,10 +23,13 @@ from evalkit.engines.chat import common_prefix
 from evalkit.engines.generation import soft_cap
 from evalkit.engines.prefix_attention import attending_by
 from evalkit.errors import UserError
-from evalkit.training.head_loss import is_plain, plain_head_loss
+from evalkit.training.head_loss import is_plain, plain_head_divergence, plain_head_loss
+from evalkit.training.places import Place
 from evalkit.training.shared_attention import NAME, Layout
 
 IGNORED = -100
+KEEP = "keep_"
+"""How the tensors of a batch of general prompts begin."""
 
 
 class Row(TypedDict):
@@ -35,8 +40,8 @@ class Row(TypedDict):
     prompt_length: int
     weights: NotRequired[list[float]]
     """What each token of the answer counts in the loss; 1 by default."""
-    example: NotRequired[int]
-    """Which example it is of, where that is asked for again."""
+    place: NotRequired[Place]
+    """Where in the training it stands; dev rows stand nowhere."""
 
 
 class SharedPrefixCollator:
@@ -105,6 +110,10 @@ def share_prefix(model: PreTrainedModel) -> None:
         prefix_ids: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | float | None = None,
         weights: torch.Tensor | None = None,
+        keep_weight: torch.Tensor | None = None,
+        keep_prefix_ids: torch.Tensor | None = None,
+        keep_input_ids: torch.Tensor | None = None,
+        keep_labels: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         if prefix_ids is None:
@@ -117,6 +126,12 @@ def share_prefix(model: PreTrainedModel) -> None:
         assert input_ids is not None
         assert labels is not None
         loss = shared_prefix_loss(model, prefix_ids, input_ids, labels, num_items_in_batch, weights)
+        if keep_weight is not None:
+            assert keep_prefix_ids is not None
+            assert keep_input_ids is not None
+            assert keep_labels is not None
+            kept = shared_prefix_divergence(model, keep_prefix_ids, keep_input_ids, keep_labels)
+            loss = loss + keep_weight * kept
         return CausalLMOutputWithPast(loss=loss)
 
     model.forward = forward
@@ -157,6 +172,47 @@ def shared_prefix_loss(
         return plain_head_loss(head, states, targets[learned], counts) / divisor
     losses = cross_entropy(_head(model, states).float(), targets[learned], reduction="none")
     return (losses if counts is None else losses * counts).sum() / divisor
+
+
+def shared_prefix_divergence(
+    model: PreTrainedModel,
+    prefix_ids: torch.Tensor,
+    input_ids: torch.Tensor,
+    labels: torch.Tensor,
+) -> torch.Tensor:
+    """Mean KL(base || tuned) at the labelled suffix tokens; the base is the adapter switched off.
+
+    Args:
+        model: as for `shared_prefix_loss`, with an adapter in its layers.
+        prefix_ids: (prefix,) token ids that all rows share; may be empty.
+        input_ids: (rows, suffix) token ids, right-padded.
+        labels: (rows, suffix); -100 where nothing is compared.
+    """
+    _refuse_checkpointing(model)
+    learned = labels[:, 1:] != IGNORED
+    with torch.no_grad(), adapter_off(model):
+        base = _suffix_states(model, prefix_ids, input_ids)[:, :-1][learned]
+    tuned = _suffix_states(model, prefix_ids, input_ids)[:, :-1][learned]
+    head = model.get_output_embeddings()
+    if is_plain(head) and not _caps(model):
+        return plain_head_divergence(head, tuned, base) / learned.sum()
+    with torch.no_grad(), adapter_off(model):
+        log_b = _head(model, base).float().log_softmax(-1)
+    log_t = _head(model, tuned).float().log_softmax(-1)
+    return (log_b.exp() * (log_b - log_t)).sum() / learned.sum()
+
+
+@contextmanager
+def adapter_off(model: PreTrainedModel) -> Iterator[None]:
+    """Let a model answer as its base does."""
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
 
 
 def _suffix_states(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -32,6 +33,15 @@ def _ascending(lengths: tuple[int, int]) -> tuple[int, int]:
 Lengths = Annotated[tuple[Count, Count], AfterValidator(_ascending)]
 
 
+def _check_named(data: object) -> object:
+    named = (data,) if isinstance(data, str) else data
+    if data is None:
+        return data
+    if not (isinstance(named, list | tuple) and named and all(isinstance(d, str) for d in named)):
+        raise ValueError("a file, a hub data set, or a list of them")
+    return data
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -52,7 +62,10 @@ class LoraRecipe(_Model):
     """Names of the linear layers that are adapted."""
 
 
-class Augmentation(_Model):
+Part = Annotated[float, Field(ge=0, le=1)]
+
+
+class LabelSpaces(_Model):
     """Other label spaces than the task's, a new one for each micro-batch.
 
     Against name bias: a model that always sees the same names learns the names, not to read
@@ -61,8 +74,8 @@ class Augmentation(_Model):
 
     field: str
     """The field whose values change."""
-    share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Share of micro-batches that get a changed list."""
+    share: Part = 0.5
+    """Share of the micro-batches of the task's own values whose list is changed."""
     reorder: bool = True
     """Shuffle the values; not for an ordinal field."""
     drop: Share = 0.0
@@ -76,20 +89,106 @@ class Augmentation(_Model):
     """Further values that are never right, and their descriptions."""
     most_distractors: Count = 2
     """So many distractors join the list at most."""
+    topics: str | None = None
+    """A TOML file: topic -> its description, names and descriptions."""
+    topic_path: str = "topic"
+    """Where a row keeps its topic."""
+    topic_share: Part = 0.3
+    """Share of the rows with a topic that an epoch shows in lists of nothing but topics."""
+    beside_share: Part = 0.2
+    """Share of the rows with a topic that an epoch shows in lists where one or two topics stand
+    beside the task's own values."""
+    fewest: Annotated[int, Field(ge=2)] = 2
+    """Least number of values in a list of topics."""
+    most: Annotated[int, Field(ge=2)] = 8
+    """Greatest number of values in a list of topics."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.topic_share + self.beside_share > 1:
+            raise ValueError("topic_share and beside_share come to more than 1")
+        if self.fewest > self.most:
+            raise ValueError("fewest is more than most")
+        return self
+
+
+class Noise(_Model):
+    """Edits that leave the right label as it is, drawn anew for each row in each epoch."""
+
+    share: Part = 0.3
+    """Share of rows that are changed."""
+    kinds: Annotated[
+        tuple[Literal["case", "width", "spacing", "punctuation", "emoji", "typo", "app-name"], ...],
+        Field(min_length=1),
+    ] = ("case", "width", "spacing", "punctuation", "emoji", "typo", "app-name")
+    second: Share = 0.2
+    """Chance of a changed row to be changed in a second way."""
+
+
+class Attacks(_Model):
+    """Rows with a hidden order or a forged answer; the right label stays."""
+
+    share: Part = 0.1
+    """Share of rows, drawn anew in each epoch."""
+
+
+class Keep(_Model):
+    """What the base does with general prompts, kept while the task is learned."""
+
+    data: str
+    """JSON lines: `prompt` and `answer`, put as a plain turn of a chat, or `text`."""
+    weight: Size = 1.0
+    """What KL(base || tuned), the mean over the answers' tokens, counts beside the loss."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of micro-batches that have a batch of general prompts beside them."""
+    batch_size: Count = 4
+    """General prompts in such a batch."""
+    tokens: Annotated[int, Field(ge=8)] = 160
+    """Longer rows are cut off here."""
+
+
+class Source(_Model):
+    """A file or hub data set that rows are read from."""
+
+    data: str
+    """A file, or `hf:owner/name[:split]`."""
+    repeat: Count = 1
+    """How often each of its rows is seen in an epoch."""
+    mapping: str = "auto"
+    """The scheme of its labels."""
+    rows: Count | None = None
+    """Only the first rows; all by default."""
 
 
 class RowsRecipe(_Model):
     """Which rows are trained on; the same keys for adapters and baselines."""
 
-    data: str
-    """Training rows: a file, or `hf:owner/name[:split]`."""
+    data: Annotated[str | tuple[str, ...] | None, BeforeValidator(_check_named)] = None
+    """Training rows: a file, or `hf:owner/name[:split]`; or several of them. `--data` stands in
+    for it."""
+    sources: tuple[Source, ...] = ()
+    """Further rows, each source with its own mapping and repeats; `--data` leaves them."""
     rows: Count | None = None
-    """Only the first rows of the data; all by default."""
+    """Only the first rows of each source in `data`; all by default."""
     deduplicate: bool = True
     """Drop rows whose inputs stand verbatim in an earlier row."""
     dev_rows: Annotated[int, Field(ge=0)] = 0
     """Rows held out of training, to see how it goes on rows not learned."""
+    dev_data: str | None = None
+    """A file of rows to hold out; training rows that repeat one are dropped."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @model_validator(mode="after")
+    def _check_data(self) -> Self:
+        if self.data is None and not self.sources:
+            raise ValueError('name the rows: data = "FILE" or a table [[recipe.sources]]')
+        return self
+
+    @property
+    def has_one_source(self) -> bool:
+        """Whether all rows come from `data`, and it names one source."""
+        named = 1 if isinstance(self.data, str) else len(self.data or ())
+        return named == 1 and not self.sources
 
 
 class Recipe(RowsRecipe):
@@ -124,16 +223,43 @@ class Recipe(RowsRecipe):
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
     """Where the loss is logged as well."""
     lora: LoraRecipe = LoraRecipe()
-    augment: Augmentation | None = None
+    labels: LabelSpaces | None = None
+    """Other lists of values than the task's, so that the list is read."""
+    noise: Noise | None = None
+    """Edits that do not matter, so that they do not change an answer."""
+    attacks: Attacks | None = None
+    """Orders hidden in texts, so that none is obeyed."""
+    keep: Keep | None = None
+    """General prompts, so that the base's behaviour on them stays."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename(cls, table: Any) -> Any:
+        """`labels` was called `augment`."""
+        if not isinstance(table, Mapping) or "augment" not in table:
+            return table
+        if table.get("labels") is not None and table["augment"] is not None:
+            raise ValueError("augment is the old name of labels; give one of them")
+        return {
+            **{key: value for key, value in table.items() if key != "augment"},
+            "labels": table.get("labels") or table["augment"],
+        }
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         usual = type(self).model_fields["batch_size"].default
         if self.tokens_per_batch and self.batch_size != usual:
             raise ValueError("give batch_size or tokens_per_batch, not both")
-        if self.early_stopping and not self.dev_rows:
+        if self.early_stopping and not (self.dev_rows or self.dev_data):
             raise ValueError("early_stopping watches the loss on dev rows; set dev_rows")
+        if self.tokens_per_batch and self.labels and self.labels.topics:
+            raise ValueError("lists of topics need batches of a fixed size: give batch_size")
         return self
+
+    @property
+    def varies_rows(self) -> bool:
+        """Whether micro-batches are other than their rows as they stand."""
+        return any((self.labels, self.noise, self.attacks, self.keep))
 
     @property
     def weighs_labels(self) -> bool:

@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from rich.console import Console
 from evalkit.data import Dataset
 from evalkit.data.fingerprints import FILE as FINGERPRINTS
 from evalkit.data.fingerprints import Fingerprints
+from evalkit.data.loading import hash_examples
 from evalkit.engines.chat import Chat, build_chat
 from evalkit.engines.loading import Device, choose_device, load_base, load_tokenizer
 from evalkit.engines.transformers_engine import TransformersEngine
@@ -25,17 +26,23 @@ from evalkit.environment import commit, machine, package_versions, peak_memory
 from evalkit.errors import UserError
 from evalkit.formats import Format
 from evalkit.formats.base import empty_prompt
+from evalkit.records import Example
 from evalkit.tasks import Task
-from evalkit.training.augmentation import AugmentingCollator, check_augmentation
+from evalkit.training.batches import TopicBatches
 from evalkit.training.dev_accuracy import dev_accuracy
 from evalkit.training.encoding import encode_rows, label_weights, missing_values
+from evalkit.training.keeping import KeepBatches, encode_general_rows
+from evalkit.training.label_spaces import check_label_spaces
 from evalkit.training.loss_plot import can_plot, plot_loss
 from evalkit.training.plan import Plan, plan_training
 from evalkit.training.prefix_sharing import Row, SharedPrefixCollator
+from evalkit.training.reading import shown_source
 from evalkit.training.recipe import Recipe
 from evalkit.training.rows import TrainingRows, prepare_rows
 from evalkit.training.saving import save_adapter
+from evalkit.training.topics import TAG, Topic, check_rows
 from evalkit.training.trainer import Collator, TrainedAdapter, train_adapter
+from evalkit.training.varying import VaryingCollator
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -64,6 +71,16 @@ class Training:
     """Fingerprint of the base weights."""
     dataset: Dataset
     """The training rows, mapped to the task's labels."""
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    """Example id -> how often it is seen in an epoch, where that is more than once."""
+    dev: tuple[Example, ...] = ()
+    """Rows to hold out, beside those split off."""
+    sources: tuple[Mapping[str, Any], ...] = ()
+    """What the provenance says of each source, where there are several."""
+    topics: Mapping[str, Topic] | None = None
+    """The topics that label spaces are drawn from."""
+    general: tuple[Mapping[str, str], ...] = ()
+    """General prompts on which the base's behaviour is kept."""
 
 
 def run_training(
@@ -110,6 +127,7 @@ def run_training(
         recipe,
         checkpoints,
         collate=ready.collate,
+        topics=ready.topics,
         # Not what is there: another process may be quicker to look than this one to delete.
         resume=not restart,
         console=console,
@@ -168,15 +186,19 @@ class _Ready:
     train: list[Row]
     dev: list[Row]
     collate: Collator
+    topics: TopicBatches | None
 
 
 def _prepare(training: Training, device: Device, console: Console) -> _Ready:
     import torch
 
     task, fmt, recipe = training.task, training.format, training.recipe
-    if recipe.augment:
-        check_augmentation(task, recipe.augment)
-    rows = prepare_rows(training.dataset, recipe)
+    if recipe.labels:
+        check_label_spaces(task, recipe.labels, training.topics)
+    rows = prepare_rows(training.dataset, recipe, training.repeats, training.dev)
+    seen = rows.seen
+    if training.topics is not None:
+        check_rows(seen, training.topics)
     console.print(f"{training.name}: {rows.describe()}", markup=False)
     if not rows.train:
         raise UserError(f"{training.dataset.source}: no rows are left to train on.")
@@ -191,22 +213,20 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
         where = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(where)
     chat = build_chat(load_tokenizer(training.base_folder))
-    weights = label_weights(task, recipe, rows.train)
-    train = encode_rows(task, fmt, chat, rows.train, weights)
+    weights = label_weights(task, recipe, seen)
     plain = SharedPrefixCollator(chat.end_of_answer, multiple=4 if where.type == "cpu" else 1)
     collate: Collator = plain
-    if recipe.augment:
-        for number, row in enumerate(train):
-            row["example"] = number
-        collate = AugmentingCollator(
-            rows.train,
+    if recipe.varies_rows:
+        collate = VaryingCollator(
+            seen,
             task,
             fmt,
             chat,
-            recipe.augment,
+            recipe,
+            plain,
+            topics=training.topics,
             weights=weights,
-            seed=recipe.seed,
-            collate=plain,
+            keep=_keep_batches(training, chat, plain),
         )
     base = load_base(
         training.base_folder,
@@ -214,17 +234,55 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
         dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float32,
         quantization=recipe.quantization,
     )
-    return _Ready(rows, chat, base, train, encode_rows(task, fmt, chat, rows.dev), collate)
+    return _Ready(
+        rows,
+        chat,
+        base,
+        encode_rows(task, fmt, chat, seen, weights),
+        encode_rows(task, fmt, chat, rows.dev),
+        collate,
+        _topic_batches(training, seen),
+    )
+
+
+def _keep_batches(
+    training: Training, chat: Chat, collate: SharedPrefixCollator
+) -> KeepBatches | None:
+    keep = training.recipe.keep
+    if keep is None:
+        return None
+    rows = encode_general_rows(training.general, chat, keep.tokens)
+    if not rows:
+        raise UserError(f"[recipe.keep] tokens: no prompt is shorter than {keep.tokens} tokens.")
+    # Losses are summed over the micro-batches of a step, in all processes.
+    parts = training.recipe.gradient_accumulation * int(os.environ.get("WORLD_SIZE", "1"))
+    return KeepBatches(rows, keep, collate, keep.weight / parts)
+
+
+def _topic_batches(training: Training, seen: Sequence[Example]) -> TopicBatches | None:
+    spaces = training.recipe.labels
+    if spaces is None or training.topics is None:
+        return None
+    return TopicBatches([row.tags.get(TAG) for row in seen], training.topics, spaces)
 
 
 def _identity(training: Training, prompt_sha256: str) -> str:
-    parts = {
+    parts: dict[str, Any] = {
         "recipe": training.recipe.model_dump(mode="json"),
         "base": training.weights_sha256,
         "data": training.dataset.sha256,
         "prompt": prompt_sha256,
         "format": training.format.name,
     }
+    if not training.recipe.has_one_source:
+        parts["repeats"] = dict(training.repeats)
+    if training.dev:
+        parts["dev"] = hash_examples(training.dev)
+    if training.topics is not None:
+        parts["topics"] = {name: topic.model_dump() for name, topic in training.topics.items()}
+        parts["tags"] = [dict(example.tags) for example in training.dataset.examples]
+    if training.general:
+        parts["general"] = [dict(row) for row in training.general]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -232,7 +290,8 @@ def _provenance(
     training: Training, trained: TrainedAdapter, prompt_sha256: str, device: str
 ) -> dict[str, Any]:
     source = training.dataset.source
-    return {
+    made_of = {"sources": [dict(s) for s in training.sources]} if training.sources else {}
+    return made_of | {
         "schema": PROVENANCE_VERSION,
         "system": training.name,
         "task": training.task.name,
@@ -241,8 +300,8 @@ def _provenance(
         "prompt_sha256": prompt_sha256,
         "base": training.base_name,
         "weights_sha256": training.weights_sha256,
-        # A local path says nothing elsewhere; the hash below identifies the data.
-        "data": source if source.startswith("hf:") else Path(source).name,
+        # The hash below identifies the data.
+        "data": ", ".join(part["data"] for part in training.sources) or shown_source(source),
         "data_sha256": training.dataset.sha256,
         "label_mappings": dict(training.dataset.label_mappings),
         "recipe": training.recipe.model_dump(mode="json"),

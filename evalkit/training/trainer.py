@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from evalkit.errors import UserError, did_you_mean
-from evalkit.training.batches import ByLength, TokenBatches
+from evalkit.training.batches import ByLength, PlacedRows, TokenBatches, TopicBatches
 from evalkit.training.checkpoints import explain_full_disk, last_checkpoint
 from evalkit.training.fused_lora import fuse_lora
 from evalkit.training.prefix_sharing import Row, SharedPrefixCollator, divisor_of, share_prefix
@@ -49,7 +49,7 @@ class TrainedAdapter:
     model: PeftModel
     steps: int
     train_loss: float
-    """Mean over all steps, in nats per answer token."""
+    """Mean over all steps, in nats per answer token; with what `keep` adds."""
     dev_loss: float | None
     """Of the weights that are kept; None without dev rows."""
     seconds: float
@@ -99,6 +99,7 @@ def train_adapter(
     checkpoints: Path,
     *,
     collate: Collator | None = None,
+    topics: TopicBatches | None = None,
     resume: bool = False,
     console: Console | None = None,
 ) -> TrainedAdapter:
@@ -113,6 +114,7 @@ def train_adapter(
         checkpoints: folder for Trainer's checkpoints, one every 100 steps and after the last
             (with early stopping, after every epoch).
         collate: rows -> micro-batch; a `SharedPrefixCollator` by default.
+        topics: which rows come together for the sake of their topics.
         resume: go on from the last checkpoint there, if there is one.
         console: where progress is shown.
 
@@ -173,9 +175,10 @@ def train_adapter(
         recipe,
         dev,
         collate or SharedPrefixCollator(pad_id),
+        topics,
         model=model,
         args=arguments,
-        train_dataset=list(train),
+        train_dataset=PlacedRows(train),
         callbacks=callbacks,
     )
     # Trainer prints every log line as a dict; ours are shown by ShowProgress.
@@ -215,13 +218,19 @@ class _Trainer(Trainer):
     """Trainer with our batches and our divisor."""
 
     def __init__(
-        self, recipe: Recipe, dev: Sequence[Row], collate: Collator, **arguments: Any
+        self,
+        recipe: Recipe,
+        dev: Sequence[Row],
+        collate: Collator,
+        topics: TopicBatches | None,
+        **arguments: Any,
     ) -> None:
         super().__init__(eval_dataset=list(dev) or None, data_collator=collate, **arguments)
         self.recipe = recipe
         self.collate = collate
         # By length, so that little is padding.
         self.dev = sorted(dev, key=lambda row: len(row["input_ids"]))
+        self.topics = topics
         self.order: ByLength | None = None
 
     def get_train_dataloader(self) -> DataLoader[Row]:
@@ -232,7 +241,7 @@ class _Trainer(Trainer):
         rows: Any = self.train_dataset
         loader: DataLoader[Row] = DataLoader(
             rows,
-            batch_sampler=TokenBatches(rows, tokens, self.args.seed),
+            batch_sampler=TokenBatches(rows.rows, tokens, self.args.seed),
             collate_fn=self.data_collator,
             pin_memory=self.args.dataloader_pin_memory,
         )
@@ -243,8 +252,9 @@ class _Trainer(Trainer):
         rows: Any = self.train_dataset if train_dataset is None else train_dataset
         # Rows of one step, over all processes: two processes take the rows of one with
         # batches twice as large.
-        step = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        self.order = ByLength(rows, step * self.args.world_size, self.args.seed)
+        size = self.args.train_batch_size
+        step = size * self.args.gradient_accumulation_steps * self.args.world_size
+        self.order = ByLength(rows.rows, step, self.args.seed, size, self.topics)
         return self.order
 
     def _run_epoch(self, model: Any, epoch: int, *given: Any, **named: Any) -> None:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div
 
 from evalkit.training import head_loss
-from evalkit.training.head_loss import is_plain, plain_head_loss
+from evalkit.training.head_loss import is_plain, plain_head_divergence, plain_head_loss
 
 TOKENS, SIZE, VOCABULARY = 23, 8, 50
 
@@ -41,6 +41,24 @@ def test_loss_and_gradient_are_those_of_the_ordinary_loss(weighted: bool):
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
     assert mine.grad is not None
     assert torch.allclose(mine.grad, ordinary.grad, rtol=1e-5, atol=1e-7)
+
+
+def test_the_divergence_and_its_gradient_are_the_ordinary_ones():
+    (mine, _), (ordinary, _) = tokens(), tokens()
+    base = (mine + torch.linspace(-1, 1, TOKENS)[:, None]).detach()
+    found = plain_head_divergence(head(), mine, base) / 7
+    expected = kl_div(
+        head()(ordinary).log_softmax(-1),
+        head()(base).log_softmax(-1),
+        log_target=True,
+        reduction="sum",
+    )
+    expected = expected / 7
+    found.backward()
+    expected.backward()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert mine.grad is not None
+    assert torch.allclose(mine.grad, ordinary.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_bf16_differs_by_rounding_alone():

@@ -45,6 +45,17 @@ def test_two_processes_accumulate_weighted_losses_as_one(tmp_path: Path):
     assert apart(two, one) < 1e-4
 
 
+def test_two_processes_keep_the_base_as_one(tmp_path: Path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert run_processes(one, batch_size=16, epochs=1, keep=0.5) == [0]
+    options = {"batch_size": 4, "gradient_accumulation": 2, "epochs": 1, "keep": 0.5}
+    assert run_processes(two, 2, **options) == [0, 0]  # type: ignore[arg-type]
+    assert apart(two, one) < 1e-4
+    free = tmp_path / "free"
+    assert run_processes(free, batch_size=16, epochs=1) == [0]
+    assert apart(free, one) > 1e-3
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_killed_training_ends_as_if_nothing_had_been(processes: int, tmp_path: Path):
     """Killed before a random step: in the first epoch with a checkpoint, and in the last."""

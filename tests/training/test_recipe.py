@@ -50,7 +50,10 @@ def test_only_the_data_has_to_be_named():
         label_weight=1.0,
         early_stopping=None,
         report_to=(),
-        augment=None,
+        labels=None,
+        noise=None,
+        attacks=None,
+        keep=None,
         lora=LoraRecipe(
             r=8, alpha=16, rslora=False, dora=False, dropout=0.0, targets=SEVEN_LINEARS
         ),
@@ -66,9 +69,9 @@ def test_every_recipe_on_the_shelf_is_valid(name: str):
     recipe = read_recipe(RECIPES[name], name)
     said = recipe.model_dump(mode="json")
     for key, value in RECIPES[name].items():
-        if key not in ("lora", "augment"):
+        if not isinstance(value, dict | list):
             assert said[key] == value
-    for part in ("lora", "augment"):
+    for part in ("lora", "labels", "noise", "attacks", "keep"):
         for key, value in RECIPES[name].get(part, {}).items():
             assert said[part][key] == value
 
@@ -79,10 +82,21 @@ def test_a_recipe_survives_its_own_record():
         assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
 
 
+def test_the_old_spelling_of_label_spaces_is_read():
+    table = {"field": "folder", "drop": 0.25}
+    old, new = (Recipe.model_validate({"data": "x", key: table}) for key in ("augment", "labels"))
+    assert old == new
+    assert "augment" not in old.model_dump()
+    # What committed provenances say.
+    assert Recipe.model_validate({"data": "x", "augment": None}) == Recipe(data="x")
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({"epochs": 3}, "data: Field required"),
+        ({"epochs": 3}, 'name the rows: data = "FILE" or a table [[recipe.sources]]'),
+        ({"data": []}, "data: a file, a hub data set, or a list of them"),
+        ({"data": "x", "sources": [{"data": "y", "repeat": 0}]}, "sources.0.repeat: "),
         ({"data": "x", "learning_rte": 1}, "unknown key 'learning_rte'. Did you mean 'learning_r"),
         ({"data": "x", "zzz": 1}, "unknown key 'zzz'."),
         ({"data": "x", "lora": {"rank": 8}}, "unknown key 'lora.rank'"),
@@ -116,10 +130,26 @@ def test_a_recipe_survives_its_own_record():
             {"data": "x", "batch_size": 8, "tokens_per_batch": 999},
             "give batch_size or tokens_per_batch, not both",
         ),
-        ({"data": "x", "augment": {}}, "augment.field: "),
-        ({"data": "x", "augment": {"field": "folder", "drop": 1.0}}, "augment.drop: "),
-        ({"data": "x", "augment": {"field": "folder", "names": {"Work": []}}}, "augment.names"),
-        ({"data": "x", "augment": {"field": "folder", "shre": 1}}, "unknown key 'augment.shre'"),
+        ({"data": "x", "labels": {}}, "labels.field: "),
+        ({"data": "x", "augment": {}}, "labels.field: "),
+        ({"data": "x", "augment": {"field": "f"}, "labels": {"field": "f"}}, "the old name of"),
+        ({"data": "x", "labels": {"field": "folder", "drop": 1.0}}, "labels.drop: "),
+        ({"data": "x", "labels": {"field": "folder", "names": {"Work": []}}}, "labels.names"),
+        ({"data": "x", "labels": {"field": "folder", "shre": 1}}, "unknown key 'labels.shre'"),
+        (
+            {"data": "x", "labels": {"field": "f", "topic_share": 0.7, "beside_share": 0.5}},
+            "come to more than 1",
+        ),
+        ({"data": "x", "labels": {"field": "f", "fewest": 9}}, "fewest is more than most"),
+        (
+            {"data": "x", "tokens_per_batch": 99, "labels": {"field": "f", "topics": "t.toml"}},
+            "lists of topics need batches of a fixed size",
+        ),
+        ({"data": "x", "noise": {"share": 1.5}}, "noise.share: "),
+        ({"data": "x", "noise": {"kinds": ["caps"]}}, "noise.kinds.0: "),
+        ({"data": "x", "attacks": {"share": -1}}, "attacks.share: "),
+        ({"data": "x", "keep": {}}, "keep.data: "),
+        ({"data": "x", "keep": {"data": "k.jsonl", "weight": 0}}, "keep.weight: "),
     ],
 )
 def test_faults_are_named(table: dict[str, Any], said: str):
@@ -133,7 +163,7 @@ def test_faults_are_named(table: dict[str, Any], said: str):
 
 def test_every_option_says_what_it_is_for_or_says_it_by_its_name():
     plain = {"seed", "epochs", "learning_rate", "schedule", "weight_decay", "precision"}
-    plain |= {"gradient_accumulation", "optimizer", "lora", "augment"}
+    plain |= {"gradient_accumulation", "optimizer", "lora"}
     silent = {name for name, option in Recipe.model_fields.items() if not option.description}
     assert silent <= plain
 
