@@ -16,7 +16,7 @@ from evalkit.data.loading import hash_examples
 from evalkit.errors import UserError
 from evalkit.formats import get_format
 from evalkit.records import Example
-from evalkit.reporting.card.text import training_card
+from evalkit.reports.card.text import training_card
 from evalkit.tasks import load_task
 from evalkit.training import trainer as trainer_module
 from evalkit.training.recipe import Recipe
