@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.engines.building import EngineOptions
-from evalkit.environment import machine, package_versions
+from evalkit.environment import machine, package_versions, processor
 from evalkit.formats.base import empty_prompt
 from evalkit.records import Completion, Request, Unanswered
 from evalkit.store import AnswerStore, request_sha256
@@ -20,6 +20,7 @@ from evalkit.store.rows import completion_from_json, completion_to_json
 from evalkit.systems import System
 from evalkit.weights import weights_fingerprint
 from evalkit.weights.cache import hash_file
+from evalkit.weights.tokenizer_files import brings_tokenizer, tokenizer_sha256
 
 if TYPE_CHECKING:
     from evalkit.engines.base import Engine
@@ -226,13 +227,22 @@ class Respondent:
             "answers_sha256": hash_file(self.system.folder / recorded) if recorded else None,
             "weights_sha256": self.weights_sha256,
             "trained_sha256": self.trained_sha256,
+            "tokenizer_sha256": self._tokenizer_sha256(),
             "task_sha256": self.system.task.fingerprint,
             "options": asdict(self.options),
             "packages": package_versions(),
             "machine": machine(),
+            "processor": processor(),
             "code_sha256": _code_sha256(),
             "apart": self.apart,
         }
+
+    def _tokenizer_sha256(self) -> list[str]:
+        """The base's, and that of an adapter that brings one of its own."""
+        base = self.system.source.locate() if self.system.source else None
+        adapter = self.system.adapter_folder
+        own = adapter if adapter is not None and brings_tokenizer(adapter) else None
+        return [tokenizer_sha256(folder) for folder in (base, own) if folder]
 
 
 def without_adapter(system: System) -> System:

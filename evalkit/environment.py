@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -22,6 +23,17 @@ PACKAGES = (
     "tokenizers",
     "torch",
     "transformers",
+)
+
+
+_ROUNDING_FEATURES = (
+    *("amx_bf16", "amx_int8", "amx_tile"),
+    *("avx", "avx2", "fma", "avx512f", "avx512bw", "avx512_bf16", "avx512_vnni", "avx_vnni"),
+    *("asimd", "bf16", "i8mm", "sve", "sve2", "svebf16"),
+)
+_ROUNDING_VARIABLES = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),
+    *("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),
 )
 
 
@@ -48,6 +60,39 @@ def machine() -> dict[str, str]:
         "system": platform.system(),
         "python": platform.python_version(),
     }
+
+
+def processor() -> dict[str, str]:
+    """What decides how sums are rounded on this processor, and with it near-ties.
+
+    The instructions that kernels are chosen by, the number of threads that share a sum, and the
+    variables that change either.
+    """
+    has = _processor_features()
+    return {
+        "features": " ".join(name for name in _ROUNDING_FEATURES if name in has),
+        "cores": str(_cores()),
+        **{name: os.environ[name] for name in _ROUNDING_VARIABLES if name in os.environ},
+    }
+
+
+@cache
+def _processor_features() -> frozenset[str]:
+    """The flags that Linux lists; none elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return frozenset()
+    lines = (line.partition(":") for line in text.splitlines())
+    listed = (value for key, _, value in lines if key.strip().lower() in ("flags", "features"))
+    return frozenset(next(listed, "").split())
+
+
+def _cores() -> int:
+    """Cores that this process may use, by which torch chooses its threads."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def peak_memory() -> dict[str, int]:

@@ -18,7 +18,7 @@ from evalkit.answering import Answered, Respondent
 from evalkit.data import Dataset, Match, duplicate_groups, load_fingerprints
 from evalkit.data.fingerprints import FILE as FINGERPRINTS
 from evalkit.data.loading import hash_examples
-from evalkit.environment import commit, machine, package_versions, peak_memory
+from evalkit.environment import commit, machine, package_versions, peak_memory, processor
 from evalkit.errors import UserError
 from evalkit.evaluation import EvaluatedRow, Evaluation, build_requests, evaluate
 from evalkit.metrics import quantiles
@@ -247,7 +247,13 @@ def _cost(rows: Sequence[EvaluatedRow], answered: Answered) -> dict[str, Any]:
 
 def _circumstances(system: System) -> dict[str, Any]:
     head, dirty = commit(system.folder)
-    return {"commit": head, "dirty": dirty, "packages": package_versions(), "machine": machine()}
+    return {
+        "commit": head,
+        "dirty": dirty,
+        "packages": package_versions(),
+        "machine": machine(),
+        "processor": processor(),
+    }
 
 
 def _reuse_notes(answered: Answered, asked: int) -> list[str]:

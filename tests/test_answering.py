@@ -235,3 +235,19 @@ def test_a_killed_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
     files = [Path(d.stdout.strip()) / "predictions.jsonl" for d in (done, alone)]
     assert files[0].read_bytes() == files[1].read_bytes()
     assert files[0].stat().st_size > 0
+
+
+@pytest.mark.parametrize("changed", ["OMP_NUM_THREADS", "ONEDNN_MAX_CPU_ISA"])
+def test_what_decides_a_near_tie_is_part_of_the_key(
+    changed: str, make: Make, monkeypatch: pytest.MonkeyPatch
+):
+    first = Scripted()
+    respondent = make(first)
+    respondent.answer(lambda: [request("a", "x")])
+    respondent.close()
+    monkeypatch.setenv(changed, "elsewhere")
+    elsewhere = Scripted()
+    respondent = make(elsewhere)
+    assert respondent.answer(lambda: [request("a", "x")]).reused == 0
+    respondent.close()
+    assert elsewhere.asked == ["a"]
