@@ -184,6 +184,7 @@ def _identity(respondent: Respondent) -> dict[str, Any]:
         "trained_sha256": respondent.trained_sha256,
         "quantization": system.config.quantization,
         "format": system.format.name,
+        "thoughts": system.format.thoughts.added,
         "task_sha256": system.task.fingerprint,
         "abilities": sorted(system.abilities),
         **respondent.described,

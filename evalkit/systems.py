@@ -34,6 +34,8 @@ class SystemConfig(BaseModel):
     """A built-in task's name, or the path of a task's .toml file beside this one."""
     format: str
     """How answers are written: `json`, `call` or `labels`."""
+    thoughts: tuple[tuple[str, str], ...] = ()
+    """Pairs of marks around what is no answer, besides those of docs/formats.md."""
     base: str | None = None
     """Where the base weights come from; absent for baselines."""
     adapter: bool = True
@@ -76,6 +78,10 @@ class SystemConfig(BaseModel):
             raise ValueError("engine 'replay' and `answers` go together")
         if self.recipe and not self.trained_files:
             raise ValueError("a [recipe] makes an adapter or a baseline, and this system has none")
+        if not all(mark.strip() for pair in self.thoughts for mark in pair):
+            raise ValueError(
+                'thoughts: an opening and a closing mark each, such as ["<plan>", "</plan>"]'
+            )
         if not self.summary.isprintable():
             raise ValueError("summary must be one line of printable text")
         return self
@@ -162,7 +168,9 @@ class System:
         Raises:
             UserError: its format cannot write the variant's answers.
         """
-        return replace(self, task=task, format=get_format(self.config.format, task))
+        return replace(
+            self, task=task, format=get_format(self.config.format, task, self.config.thoughts)
+        )
 
     @property
     def argument(self) -> str:
@@ -306,7 +314,7 @@ def _load(folder: Path) -> System:
         raise UserError(f"{folder / FILE} cannot be read: {error.strerror}.") from error
     try:
         task = load_task(config.task, beside=folder)
-        answer_format = get_format(config.format, task)
+        answer_format = get_format(config.format, task, config.thoughts)
         source = parse_source(config.base, beside=folder) if config.base else None
     except UserError as error:
         raise UserError(f"{folder / FILE}: {error}") from error

@@ -64,6 +64,7 @@ class Engines:
             options.batch_size,
             decoding=options.decoding or system.config.decoding,
             chat=chat,
+            thoughts=system.format.thoughts,
         )
 
     def drop(self) -> None:

@@ -55,7 +55,7 @@ def load_answers(path: Path) -> dict[str, str]:
     """
     try:
         # Not splitlines: JSON allows U+2028 and its like within a text.
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The recorded answers {path} cannot be read: {error}") from error
     answers: dict[str, str] = {}

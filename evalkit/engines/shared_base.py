@@ -21,6 +21,7 @@ from evalkit.engines.loading import (
 )
 from evalkit.engines.transformers_engine import TransformersEngine
 from evalkit.errors import UserError
+from evalkit.thoughts import ALL, Thoughts
 from evalkit.weights.adapters import ADAPTER_FILES, AdapterFiles
 from evalkit.weights.cache import hash_file
 from evalkit.weights.tokenizer_files import brings_tokenizer
@@ -151,6 +152,7 @@ class SharedBase:
         batch_size: int,
         decoding: Decoding,
         chat: Chat | None = None,
+        thoughts: Thoughts = ALL,
     ) -> TransformersEngine:
         """An engine for the base with this adapter, asked in its way or in the base's."""
         room = self._rooms.setdefault(batch_size, Room.on(self._causal.device, batch_size))
@@ -165,6 +167,7 @@ class SharedBase:
             switch=partial(self.switch, adapter),
             switch_off=partial(self.switch, None),
             adapter=self._how(adapter),
+            thoughts=thoughts,
         )
 
     def _how(self, adapter: str | None) -> str:

@@ -21,6 +21,7 @@ from evalkit.engines.generation import (
 )
 from evalkit.errors import UserError
 from evalkit.records import Completion, FinishReason, Prompt, Request
+from evalkit.thoughts import ALL, Thoughts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -50,6 +51,7 @@ class TransformersEngine:
         switch: Callable[[], None] | None = None,
         switch_off: Callable[[], None] | None = None,
         adapter: str = "attached",
+        thoughts: Thoughts = ALL,
     ) -> None:
         """Put an engine around a model.
 
@@ -63,6 +65,7 @@ class TransformersEngine:
             switch: called before each batch where several engines take turns with the model.
             switch_off: leaves the base alone, where `switch` puts the adapter on it.
             adapter: how the record calls its adapter: `none`, `merged` or `attached`.
+            thoughts: what a template may open at the end of a prompt.
         """
         self.model = model
         self.chat = chat
@@ -78,6 +81,7 @@ class TransformersEngine:
         self._switch = switch
         self._switch_off = switch_off
         self._adapter = adapter
+        self._thoughts = thoughts
 
     def complete(self, requests: Sequence[Request]) -> Iterator[tuple[str, Completion]]:
         """Yield completions batch by batch, longest prompts first.
@@ -95,6 +99,7 @@ class TransformersEngine:
             )
             for request in requests
         ]
+        opened = self._opened(requests[0].prompt) if requests else None
         batches = self._choices(jobs) if self.decoding == "constrained" else self._greedy(jobs)
         while True:
             started = time.perf_counter()
@@ -107,7 +112,7 @@ class TransformersEngine:
                 if isinstance(said, Choice):
                     yield requests[index].id, self._chosen(jobs[index], said, seconds)
                 else:
-                    yield requests[index].id, self._completion(jobs[index], said, seconds)
+                    yield requests[index].id, self._completion(jobs[index], said, seconds, opened)
 
     def _greedy(self, jobs: Sequence[Job]) -> Iterator[Answers]:
         for batch in continue_greedily(
@@ -134,10 +139,19 @@ class TransformersEngine:
             known[id(request.answers)] = Drafts(request.answers, ids) if ids else None
         return known[id(request.answers)]
 
-    def _completion(self, job: Job, said: Continuation, seconds: float) -> Completion:
+    def _opened(self, prompt: Prompt) -> str | None:
+        """The mark of a thought that the template opens at the end of the prompt."""
+        return self._thoughts.opened_by(self.chat.layout(prompt)[-1].text)
+
+    def _completion(
+        self, job: Job, said: Continuation, seconds: float, opened: str | None
+    ) -> Completion:
         number = job.drafts.number(said.ids) if job.drafts and said.stopped else None
+        text = self.chat.decode(said.ids)
+        # Adapters are taught to answer right behind the prompt, whatever it ends with.
+        is_answer = said.stopped and (number is not None or not job.drafts)
         return Completion(
-            text=self.chat.decode(said.ids),
+            text=text if opened is None or is_answer else self._thoughts.put_back(opened, text),
             finish_reason=FinishReason.STOP if said.stopped else FinishReason.LENGTH,
             token_ids=said.ids,
             prompt_tokens=len(job.prompt),

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from evalkit.records import Function, Label, Prompt, Reading, Span
 from evalkit.tasks import Task
+from evalkit.thoughts import Thoughts
 
 
 class Format(Protocol):
@@ -16,6 +17,10 @@ class Format(Protocol):
     @property
     def name(self) -> str:
         """What `format =` in a system.toml says."""
+
+    @property
+    def thoughts(self) -> Thoughts:
+        """Which parts of a text are no answer."""
 
     def check(self, task: Task) -> None:
         """Raise `UserError` where this format cannot write the task's labels."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from evalkit.errors import UserError
 from evalkit.formats.base import build_prompt
@@ -13,6 +14,7 @@ from evalkit.formats.reading import ReadError, first_answer, read_both
 from evalkit.formats.values import check_keys, check_listable, check_written, read_fields
 from evalkit.records import FailureReason, Function, Label, Prediction, Prompt, Reading
 from evalkit.tasks import FieldKind, Task
+from evalkit.thoughts import ALL, Thoughts
 
 START, END, QUOTE = "<start_function_call>", "<end_function_call>", "<escape>"
 _MARKER = re.compile(r"<(escape|start_function_call|end_function_call)(_*)>")
@@ -44,6 +46,7 @@ def unescape(text: str) -> str:
     return _ESCAPED.sub(r"<\1\2>", text)
 
 
+@dataclass(frozen=True)
 class Call:
     """`<start_function_call>call:NAME{title:<escape>...<escape>,...}<end_function_call>`.
 
@@ -51,7 +54,8 @@ class Call:
     FunctionGemma was fine-tuned on in seeds 000 and 001.
     """
 
-    name = "call"
+    thoughts: Thoughts = ALL
+    name: ClassVar[str] = "call"
 
     def check(self, task: Task) -> None:
         """Raise `UserError` where a name or a value would break the syntax of a call."""
@@ -90,7 +94,8 @@ class Call:
 
     def parse(self, task: Task, text: str) -> Reading:
         """Strictly, the text is what `render` writes; leniently, the first call counts."""
-        return read_both(text, partial(_read_strictly, task), partial(_read_leniently, task))
+        lenient = partial(_read_leniently, task, self.thoughts)
+        return read_both(text, partial(_read_strictly, task), lenient, self.thoughts)
 
 
 class _Argument(NamedTuple):
@@ -127,13 +132,13 @@ def _read_strictly(task: Task, text: str) -> Prediction:
     return prediction
 
 
-def _read_leniently(task: Task, text: str) -> Prediction:
-    def read(start: int) -> Prediction:
+def _read_leniently(task: Task, thoughts: Thoughts, text: str) -> Prediction:
+    def read(start: int) -> tuple[Prediction, int]:
         # What follows the closing brace, the end marker or not, is of no matter.
-        arguments, _ = _read_call(task, text, start)
-        return _prediction(task, arguments)
+        arguments, end = _read_call(task, text, start)
+        return _prediction(task, arguments), end
 
-    return first_answer(text, START, read)
+    return first_answer(text, START, read, thoughts)
 
 
 def _prediction(task: Task, arguments: list[_Argument]) -> Prediction:

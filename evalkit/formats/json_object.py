@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 from evalkit.formats.base import build_prompt
 from evalkit.formats.reading import ReadError, first_answer, read_both
@@ -21,6 +22,7 @@ from evalkit.formats.values import (
 )
 from evalkit.records import FailureReason, Label, Prediction, Prompt, Reading
 from evalkit.tasks import Field, FieldKind, Task
+from evalkit.thoughts import ALL, Thoughts
 
 _DEEPEST = 20
 """Nesting beyond this is malformed: json recurses, and how deep it can depends on the caller."""
@@ -44,10 +46,12 @@ _LENIENT = json.JSONDecoder(
 )
 
 
+@dataclass(frozen=True)
 class JsonObject:
     """`{"folder": "Work", "priority": 3}`."""
 
-    name = "json"
+    thoughts: Thoughts = ALL
+    name: ClassVar[str] = "json"
 
     def check(self, task: Task) -> None:
         """Every task can be written as JSON."""
@@ -68,7 +72,8 @@ class JsonObject:
 
     def parse(self, task: Task, text: str) -> Reading:
         """Strictly, the text is one object; leniently, the first with one of the fields counts."""
-        return read_both(text, partial(_read_strictly, task), partial(_read_leniently, task))
+        lenient = partial(_read_leniently, task, self.thoughts)
+        return read_both(text, partial(_read_strictly, task), lenient, self.thoughts)
 
 
 def _read_strictly(task: Task, text: str) -> Prediction:
@@ -83,15 +88,15 @@ def _read_strictly(task: Task, text: str) -> Prediction:
     return Prediction(fields)
 
 
-def _read_leniently(task: Task, text: str) -> Prediction:
-    def read(start: int) -> Prediction:
+def _read_leniently(task: Task, thoughts: Thoughts, text: str) -> Prediction:
+    def read(start: int) -> tuple[Prediction, int]:
         end = _end(text, start)
         try:
-            return Prediction(read_fields(task, _decode(_LENIENT, text[start:end]).pairs))
+            return Prediction(read_fields(task, _decode(_LENIENT, text[start:end]).pairs)), end
         except ReadError as error:
             raise ReadError(error.reason, error.seen, end) from None
 
-    return first_answer(text, "{", read)
+    return first_answer(text, "{", read, thoughts)
 
 
 def _end(text: str, start: int) -> int:

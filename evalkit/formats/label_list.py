@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from typing import ClassVar
 
 from evalkit.errors import UserError
 from evalkit.formats.base import build_prompt
-from evalkit.formats.reading import ReadError, read_both, without_thoughts
+from evalkit.formats.reading import ReadError, read_both
 from evalkit.formats.values import SEPARATORS, check_listable, check_written, read_value
 from evalkit.records import FailureReason, Label, Prediction, Prompt, Reading
 from evalkit.tasks import Field, FieldKind, Task
+from evalkit.thoughts import ALL, Thoughts
 
 _MOST_LINES = 1_000
 """More lines than a list has after any preamble; bounds the work on an endless text."""
@@ -24,10 +27,12 @@ _PREFIX = re.compile("([^,;:，；、：]{1,40})[:：]")
 _DECORATION = " \t\u3000\"'`*.[](){}“”‘’「」。"
 
 
+@dataclass(frozen=True)
 class LabelList:
     """`user_auth, payment`, in the task's order."""
 
-    name = "labels"
+    thoughts: Thoughts = ALL
+    name: ClassVar[str] = "labels"
 
     def check(self, task: Task) -> None:
         """Raise `UserError` unless the task is one multi-label field of plain names."""
@@ -58,7 +63,8 @@ class LabelList:
 
     def parse(self, task: Task, text: str) -> Reading:
         """Strictly, the text is one list; leniently, the first line of known names counts."""
-        return read_both(text, partial(_read_strictly, task), partial(_read_leniently, task))
+        lenient = partial(_read_leniently, task, self.thoughts)
+        return read_both(text, partial(_read_strictly, task), lenient, self.thoughts)
 
 
 def _read_strictly(task: Task, text: str) -> Prediction:
@@ -74,9 +80,9 @@ def _read_strictly(task: Task, text: str) -> Prediction:
     return Prediction({name: value})
 
 
-def _read_leniently(task: Task, text: str) -> Prediction:
+def _read_leniently(task: Task, thoughts: Thoughts, text: str) -> Prediction:
     ((name, field),) = task.fields.items()
-    lists = [_items(field, line) for line in _lines(field, without_thoughts(text))]
+    lists = [_items(field, line) for line in _lines(field, thoughts.removed(text))]
     known = (items for items in lists if items and all(item in field.labels for item in items))
     names = (items for items in lists if items and all(_is_name(field, item) for item in items))
     items = next(known, None) or next(names, None)

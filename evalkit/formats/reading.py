@@ -6,11 +6,9 @@ import re
 from collections.abc import Callable
 
 from evalkit.records import FailureReason, ParseFailure, Prediction, Reading
+from evalkit.thoughts import Thoughts
 
 LONGEST_SHOWN = 200
-
-_THOUGHT = r"<think>.*?(?:</think>|\Z)"
-"""A thought that never ends hides the rest of the text."""
 
 _MOST_EFFORT = 1_000_000
 _TRY_EFFORT = 100
@@ -43,7 +41,10 @@ def clip(text: str) -> str:
 
 
 def read_both(
-    text: str, strict: Callable[[str], Prediction], lenient: Callable[[str], Prediction]
+    text: str,
+    strict: Callable[[str], Prediction],
+    lenient: Callable[[str], Prediction],
+    thoughts: Thoughts,
 ) -> Reading:
     """Read a text with two readers, each of which returns an answer or raises `ReadError`.
 
@@ -59,7 +60,7 @@ def read_both(
         refused = ParseFailure(error.reason, clip(error.seen))
     else:
         return Reading(exact, exact)
-    found = _lenient(text, lenient)
+    found = _lenient(text, lenient, thoughts)
     if refused.reason in (FailureReason.EXTRA_TEXT, FailureReason.NO_ANSWER):
         # The text is not an answer from its first character to its last. If there is one
         # somewhere, the rest is extra; if there is none, nothing is extra.
@@ -70,35 +71,48 @@ def read_both(
     return Reading(refused, found)
 
 
-def _lenient(text: str, lenient: Callable[[str], Prediction]) -> Prediction | ParseFailure:
+def _lenient(
+    text: str, lenient: Callable[[str], Prediction], thoughts: Thoughts
+) -> Prediction | ParseFailure:
     try:
         return lenient(text)
     except ReadError as error:
-        if text.rfind("<think>") > text.rfind("</think>"):
-            return ParseFailure(FailureReason.TRUNCATED, "<think> never ends")
+        if opening := thoughts.unended(text):
+            return ParseFailure(FailureReason.TRUNCATED, f"{opening} never ends")
         return ParseFailure(error.reason, clip(error.seen))
 
 
-def without_thoughts(text: str) -> str:
-    """Put a line break in the place of each `<think>...</think>`."""
-    return re.sub(_THOUGHT, "\n", text, flags=re.DOTALL)
-
-
-def first_answer(text: str, opening: str, read: Callable[[int], Prediction]) -> Prediction:
+def first_answer(
+    text: str, opening: str, read: Callable[[int], tuple[Prediction, int]], thoughts: Thoughts
+) -> Prediction:
     """Return the first answer that `read` finds where `opening` stands outside of thoughts.
 
     If there is none, raise the most telling `ReadError` that `read` raised.
+
+    Args:
+        text: what a model wrote.
+        opening: how an answer begins.
+        read: reads the answer that begins at a place; returns where it ends, too.
+        thoughts: what is no answer.
     """
+    marks = re.compile(
+        f"(?P<answer>{re.escape(opening)})|{thoughts.enclosed}|(?P<close>{thoughts.closing})",
+        re.DOTALL,
+    )
     worst = ReadError(FailureReason.NO_ANSWER, text)
-    effort = 0
-    for match in re.finditer(f"{_THOUGHT}|({re.escape(opening)})", text, re.DOTALL):
-        if match[1] is None:
-            continue
-        try:
-            return read(match.start())
-        except ReadError as error:
-            worst = min(worst, error, key=lambda e: _MOST_TELLING.index(e.reason))
-            effort += error.stop - match.start() + _TRY_EFFORT
-        if effort > _MOST_EFFORT:
-            break
-    raise worst
+    found: Prediction | None = None
+    effort = position = 0
+    while match := marks.search(text, position):
+        position = match.end()
+        if match["close"]:  # all before it was a thought
+            found = None
+        elif match["answer"] and found is None and effort <= _MOST_EFFORT:
+            try:
+                # Marks within an answer are quoted.
+                found, position = read(match.start())
+            except ReadError as error:
+                worst = min(worst, error, key=lambda e: _MOST_TELLING.index(e.reason))
+                effort += error.stop - match.start() + _TRY_EFFORT
+    if found is None:
+        raise worst
+    return found

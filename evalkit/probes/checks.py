@@ -25,12 +25,12 @@ from evalkit.probes.probe import (
 )
 from evalkit.probes.sandbox import Stop, run_code
 from evalkit.probes.syllables import count_syllables
+from evalkit.thoughts import ALL
 
 _CHINESE = r"\u3400-\u9fff"
 _TOKEN = re.compile(rf"[{_CHINESE}]|[^\W_{_CHINESE}]+(?:'[^\W_{_CHINESE}]+)*")
 _NUMBER = re.compile(r"(?<![A-Za-z_\d.,])-?\d+(?:,\d{3})*(?:\.\d+)?(?![A-Za-z_\d])")
 _RESULT = re.compile(rf"(?:=|\bequals?|\bequal to|等于)\s*\**\$?({_NUMBER.pattern})")
-_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _OUTER_FENCE = re.compile(r"\A\s*```\w*\s*|```\s*\Z")
 _FIRST_CODE = re.compile(r"(?:async )?def |class |import |from \w|@\w")
@@ -59,7 +59,7 @@ class Checked:
 
 def check(probe: Probe, text: str) -> Checked:
     """Whether an answer to a probe is right, and why."""
-    said = _THOUGHT.sub("\n", text).strip()
+    said = ALL.removed(text).strip()
     if not said:
         return Checked(False, "empty")
     if is_record(said):

@@ -64,7 +64,9 @@ def read_run(folder: Path, known: Mapping[str, Example] | None = None) -> Evalua
     record = read_record(folder)
     try:
         task = Task.model_validate(record["task"])
-        reader = RowReader(task, get_format(record["format"], task), known)
+        reader = RowReader(
+            task, get_format(record["format"], task, record.get("thoughts", ())), known
+        )
     except (KeyError, TypeError, ValidationError) as error:
         raise UserError(f"{folder / RECORD} names no task or no format. {_AGAIN}") from error
     try:

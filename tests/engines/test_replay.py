@@ -71,6 +71,12 @@ def test_text_may_hold_any_line_separator(tmp_path: Path):
     assert load_answers(path) == {"a": text}
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path):
+    path = tmp_path / "answers.jsonl"
+    path.write_text('{"id": "a", "text": "x"}\n', encoding="utf-8-sig")
+    assert load_answers(path) == {"a": "x"}
+
+
 def test_the_record_names_the_answers():
     one, same, other = ({"a": "x", "b": "y"}, {"b": "y", "a": "x"}, {"a": "x", "b": "z"})
     described = [ReplayEngine(answers).describe() for answers in (one, same, other)]

@@ -26,10 +26,13 @@ from transformers import AutoModelForCausalLM
 
 from evalkit.engines import base_tensors
 from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.engines.drafts import Drafts
+from evalkit.engines.generation import Continuation, Job
 from evalkit.engines.pool import Engines
 from evalkit.engines.shared_base import SharedBase
 from evalkit.engines.transformers_engine import TransformersEngine
 from evalkit.errors import UserError
+from evalkit.records import Answer, FinishReason, ParseFailure, Request
 from evalkit.systems import System, load_system, missing_parts
 from evalkit.weights.adapters import WEIGHTS, AdapterFiles
 from tiny_models import VOCABULARY, model, save_base, tokenizer
@@ -344,3 +347,33 @@ def test_a_tokenizer_with_more_tokens_than_the_base_embeds(base: Path, tmp_path:
     file.write_text(json.dumps(grown))
     with pytest.raises(UserError, match=r"has 401 tokens and the base embeds 400\. Merge"):
         build_engine(load_system(tmp_path / "a"), FP32)
+
+
+# A thought that the template opens
+
+
+def test_a_template_that_opens_a_thought(base: Path, tmp_path: Path):
+    """What is never closed is no answer; a canonical answer is one all the same."""
+    adapter(tmp_path / "a", lora(), base)
+    opening = tokenizer().chat_template + "<think>\n"
+    (tmp_path / "a" / "chat_template.jinja").write_text(opening)
+    system = load_system(tmp_path / "a")
+    engine = built(Engines(), system)
+    task, fmt = system.task, system.format
+    given = dict.fromkeys(task.inputs, "Where is my parcel?")
+    labels = {name: (str(field.labels[0]),) for name, field in task.fields.items()}
+    answer = Answer(labels, fmt.render(task, labels, {}))
+    request = Request("r", fmt.prompt(task, given), given, answer.text, (answer,))
+    assert engine.chat.layout(request.prompt)[-1].text.endswith("<think>")
+    ((_, said),) = engine.complete([request])
+    assert said.finish_reason is FinishReason.LENGTH
+    assert said.text.startswith("<think>")
+    assert isinstance(fmt.parse(task, said.text).lenient, ParseFailure)
+
+    canonical = engine.chat.encode_answer(answer.text)
+    job = Job([1], 9, Drafts([answer], [canonical]))
+    ids = tuple(canonical[:-1])
+    for stopped, text in ((True, answer.text), (False, f"<think>{answer.text}")):
+        logprobs = (-0.1,) * len(canonical)
+        made = engine._completion(job, Continuation(ids, stopped, logprobs), 0.0, "<think>")
+        assert made.text == text
