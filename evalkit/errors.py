@@ -16,6 +16,11 @@ class UserError(EvalkitError):
     The message says what is wrong, where, and what to do next.
     """
 
+    @property
+    def message(self) -> str:
+        """As it was raised: a `Note` stays one, which `str` of an exception would not keep."""
+        return self.args[0] if self.args and isinstance(self.args[0], str) else str(self)
+
 
 class EvidenceError(UserError):
     """A stored run that is not what it says it is, or not what is asked for."""

@@ -21,6 +21,7 @@ from evalkit.data.loading import hash_examples
 from evalkit.environment import commit, machine, package_versions, peak_memory, processor
 from evalkit.errors import UserError
 from evalkit.evaluation import EvaluatedRow, Evaluation, build_requests, evaluate
+from evalkit.locale import Note, say
 from evalkit.metrics import quantiles
 from evalkit.records import Example, Request
 from evalkit.store import (
@@ -212,7 +213,7 @@ def _find_seen(
         fingerprints = load_fingerprints(path)
         trained_on = (_provenance(system) or {}).get("data_sha256")
         if trained_on != fingerprints.data_sha256 and trained_on is not None:
-            why = f"{shown_path(path)} is of other rows than provenance.json names"
+            why = say("training.other_rows", path=shown_path(path))
             return {"status": "unknown", "why": why}, ()
         seen = fingerprints.match(examples)
         kinds = Counter(match.kind.value for match in seen if match is not None)
@@ -223,10 +224,7 @@ def _find_seen(
             "seen": dict(sorted(kinds.items())),
         }, seen
     if system.trained_files or system.config.trained_elsewhere:
-        why = (
-            f"what it was trained on is not known: {shown_path(path)} is not there; "
-            f"`evalkit data fingerprint {system.argument} --data PATH` makes it"
-        )
+        why = say("training.unknown", path=shown_path(path), system=system.argument)
         return {"status": "unknown", "why": why}, ()
     return {"status": "untrained"}, ()
 
@@ -257,24 +255,25 @@ def _circumstances(system: System) -> dict[str, Any]:
     }
 
 
-def _reuse_notes(answered: Answered, asked: int) -> list[str]:
+def _reuse_notes(answered: Answered, asked: int) -> list[Note]:
     if not answered.reused:
         return []
-    whose = "all" if answered.reused == asked else f"{answered.reused:,} of {asked:,}"
-    return [f"{whose} answers were known from earlier; --fresh computes them again"]
+    if answered.reused == asked:
+        return [say("note.all_reused")]
+    return [say("note.reused", n=answered.reused, all=asked)]
 
 
-def _training_notes(system: System, identity: Mapping[str, Any]) -> list[str]:
+def _training_notes(system: System, identity: Mapping[str, Any]) -> list[Note]:
     """What a reader of the verdict has to know of the training."""
-    notes: list[str] = []
+    notes: list[Note] = []
     if not system.trained_files:
         return notes
     provenance = _provenance(system)
     if provenance is None:
-        return [*notes, "there is no provenance.json: how the system was trained is unknown"]
+        return [say("note.no_provenance")]
     for key, what in (
-        ("prompt_sha256", "the prompt is not the one the adapter was trained with"),
-        ("weights_sha256", "the base weights are not the ones the adapter was trained on"),
+        ("prompt_sha256", say("note.other_prompt")),
+        ("weights_sha256", say("note.other_weights")),
     ):
         if not system.is_baseline and provenance.get(key) != identity[key]:
             notes.append(what)
@@ -284,7 +283,7 @@ def _training_notes(system: System, identity: Mapping[str, Any]) -> list[str]:
         data["source"],
         Path(data["source"]).name,
     ):
-        notes.append(f"it was trained on {trained_on}: rows it saw are left out where it counts")
+        notes.append(say("note.trained_on_these", source=trained_on))
     return notes
 
 

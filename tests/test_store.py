@@ -161,6 +161,7 @@ def test_verdicts_on_other_predictions_or_criteria_are_not_believed(tmp_path: Pa
     found = read_verdicts(folder) or {}
     assert found == read_verdicts(folder, "1")
     assert found.pop("verdicts_sha256")
+    assert found.pop("sentences") == {}
     assert found == said | {"asked_sha256": {}, "record_sha256": record["record_sha256"]}
     with pytest.raises(EvidenceError, match="other criteria"):
         read_verdicts(folder, "2")

@@ -13,6 +13,7 @@ from evalkit.data.mappings import AUTO, choose_schemes
 from evalkit.data.rows import RowFault, RowReader, row_reader
 from evalkit.data.sources import RawRow, read_source
 from evalkit.errors import UserError, did_you_mean
+from evalkit.locale import Note, say
 from evalkit.records import Example
 from evalkit.tasks import Task
 
@@ -42,7 +43,7 @@ class Dataset:
     sha256: str
     """Of the examples' ids, inputs and labels, in order; hexadecimal."""
     notes: tuple[str, ...]
-    """Choices made for the user, each a sentence to be shown."""
+    """Choices made for the user, each a sentence to be shown: as a rule a `Note`."""
     left_out: int = 0
     """Rows of the source that a limit left unread."""
 
@@ -183,11 +184,12 @@ def _read_examples(
     return tuple(examples), tuple(skipped)
 
 
-def _row_notes(source: str, total: int, used: int, skipped: tuple[BadRow, ...]) -> list[str]:
+def _row_notes(source: str, total: int, used: int, skipped: tuple[BadRow, ...]) -> list[Note]:
     notes = []
     if skipped:
         first = f"{skipped[0].where}: {skipped[0].why}"
-        notes.append(f"{source}: {len(skipped):,} of {total:,} rows left out as bad; first {first}")
+        n = len(skipped)
+        notes.append(say("note.skipped", source=source, n=n, all=total, first=first))
     if used + len(skipped) < total:
-        notes.append(f"{source}: only the first {used:,} of {total:,} rows used, as asked")
+        notes.append(say("note.limited", source=source, n=used, all=total))
     return notes

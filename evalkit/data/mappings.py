@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from evalkit.errors import UserError, did_you_mean
-from evalkit.tasks import Field, FieldKind, Task
+from evalkit.locale import Note, say
+from evalkit.tasks import Field, Task
 
 AUTO = "auto"
 NONE = "none"
@@ -18,7 +19,7 @@ NONE = "none"
 
 def choose_schemes(
     task: Task, mapping: str, count_values: Callable[[str], Counter[str | int]]
-) -> tuple[dict[str, str], tuple[str, ...]]:
+) -> tuple[dict[str, str], tuple[Note, ...]]:
     """Return the scheme of each field whose labels are to be mapped, and notes for the user.
 
     Args:
@@ -33,13 +34,14 @@ def choose_schemes(
     """
     _check_name(task, mapping)
     schemes: dict[str, str] = {}
-    notes: list[str] = []
+    notes: list[Note] = []
     for name, field in task.fields.items():
         if mapping == NONE or not field.mappings:
             continue
         if mapping in field.mappings:
             schemes[name] = mapping
-            notes.append(f"{_mapped(name, field, mapping)}, as asked")
+            n = len(field.labels)
+            notes.append(say("note.mapped_as_asked", field=name, scheme=mapping, n=n))
             continue
         seen = count_values(name)
         outside = Counter({v: n for v, n in seen.items() if v not in field.labels})
@@ -82,26 +84,24 @@ def _best_scheme(
     return best[0]
 
 
-def _mapped(name: str, field: Field, scheme: str) -> str:
-    what = "levels" if field.kind is FieldKind.ORDINAL else "values"
-    return f"{name}: {scheme} labels mapped to {len(field.labels)} {what}"
-
-
-def _note_mapped(name: str, field: Field, scheme: str, outside: int, total: int) -> str:
-    note = f"{_mapped(name, field, scheme)} ({outside:,} of {total:,} are outside {_span(field)})"
-    if outside * 100 < total:
-        # A slip or two would otherwise put a whole file on another scale, unseen.
-        note += "; so few may be slips: if they are, pass --mapping none"
-    return note
-
-
-def _note_unmapped(name: str, field: Field, outside: int) -> str:
-    if outside:
-        return f"{name}: read as it stands; no mapping knows the {outside:,} outside {_span(field)}"
-    return (
-        f"{name}: read as it stands, no row shows a value outside {_span(field)}; pass --mapping "
-        f"{' or '.join(field.mappings)} if the labels are on that scale"
+def _note_mapped(name: str, field: Field, scheme: str, outside: int, total: int) -> Note:
+    # A slip or two would otherwise put a whole file on another scale, unseen.
+    return say(
+        "note.mapped_few" if outside * 100 < total else "note.mapped",
+        field=name,
+        scheme=scheme,
+        n=len(field.labels),
+        outside=outside,
+        all=total,
+        span=_span(field),
     )
+
+
+def _note_unmapped(name: str, field: Field, outside: int) -> Note:
+    if outside:
+        return say("note.no_mapping", field=name, outside=outside, span=_span(field))
+    schemes = "|".join(field.mappings)
+    return say("note.not_mapped", field=name, span=_span(field), schemes=schemes)
 
 
 def _span(field: Field) -> str:

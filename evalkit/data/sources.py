@@ -19,6 +19,7 @@ from pathlib import Path
 
 from evalkit.data.quoting import shown, shown_error, type_of
 from evalkit.errors import UserError, did_you_mean
+from evalkit.locale import say
 
 _HUB = re.compile(
     r"hf:(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[^:\s]+))?(?::(?P<split>.+))?"
@@ -252,7 +253,8 @@ def _read_hub(source: str, prefer_split: str) -> RawRows:
             "or download the file and give its path."
         ) from error
     where = f"hf:{name}{f'@{revision}' if revision else ''}:{taken}"
-    notes = () if split else (f"{source}: split '{taken}' taken of {', '.join(splits)}",)
+    taken_of = say("note.split", source=source, taken=taken, splits=", ".join(splits))
+    notes = () if split else (taken_of,)
     return RawRows(_numbered(rows, where), is_table=True, notes=notes)
 
 

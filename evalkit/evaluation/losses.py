@@ -8,6 +8,7 @@ from evalkit import metrics
 from evalkit.errors import InsufficientData
 from evalkit.evaluation.evaluation import Evaluation, Measurement
 from evalkit.evaluation.rows import EvaluatedRow, describe_said
+from evalkit.locale import in_a_row, say
 from evalkit.records import Estimate
 
 
@@ -68,15 +69,16 @@ def accuracy_lost(field: str, *asked: tuple[Evaluation, Evaluation]) -> Measurem
     estimate = Estimate(
         found.difference, found.n, found.low, found.high, f"newcombe, paired{clustered}"
     )
-    text = f"{found.second.value:.1%} after {found.first.value:.1%}"
+    told = [say("worst.after", after=found.second.value, before=found.first.value)]
     if lost:
         spec = asked[0][1].task.fields[field]
         moves = Counter(
-            f"{spec.display(row.example.labels[field])} read as "
-            f"{describe_said(spec, row.said(field))}"
+            (spec.display(row.example.labels[field]), describe_said(spec, row.said(field)))
             for row in lost
         )
-        move, count = moves.most_common(1)[0]
-        gained = found.only_second or 0
-        text += f"; {len(lost)} lost, {gained} won; most often {move} ({count})"
-    return Measurement(estimate, tuple(lost), text)
+        (right, said), count = moves.most_common(1)[0]
+        told += [
+            say("worst.lost", lost=len(lost), won=found.only_second or 0),
+            say("worst.read_as", right=right, said=said, n=count),
+        ]
+    return Measurement(estimate, tuple(lost), in_a_row(told))

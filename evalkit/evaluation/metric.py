@@ -9,6 +9,7 @@ from typing import Literal
 
 from evalkit import metrics
 from evalkit.evaluation.rows import EvaluatedRow, Rows, describe_said, groups_of
+from evalkit.locale import Note, in_a_row, say
 from evalkit.metrics import Said, Statistic
 from evalkit.records import Estimate, Label, Missing, OutOfEnum, ParseFailure
 from evalkit.tasks import Field, FieldKind, Task
@@ -356,7 +357,7 @@ def _columns(rows: Rows, field: str) -> tuple[list[Label], list[Said]]:
     return [row.example.labels[field] for row in rows], [row.said(field) for row in rows]
 
 
-def _weakest(spec: Field, field: str, rows: Rows) -> str:
+def _weakest(spec: Field, field: str, rows: Rows) -> Note:
     """The value with the lowest recall, and what it is most often taken for."""
     recalls = {}
     for value in spec.labels:
@@ -364,10 +365,11 @@ def _weakest(spec: Field, field: str, rows: Rows) -> str:
         if hits:
             recalls[value] = (sum(hits), len(hits))
     if not recalls:
-        return ""
+        return Note("")
     worst = min(recalls, key=lambda value: recalls[value][0] / recalls[value][1])
     right, n = recalls[worst]
-    text = f"{spec.display(worst)} {right / n:.1%} ({right}/{n})"
+    name = spec.display(worst)
+    found = [say("worst.recall", value=name, recall=right / n, right=right, n=n)]
     mistakes = Counter(
         describe_said(spec, row.said(field))
         for row in rows
@@ -375,8 +377,8 @@ def _weakest(spec: Field, field: str, rows: Rows) -> str:
     )
     if mistakes:
         taken_for, count = mistakes.most_common(1)[0]
-        text += f"; most often {spec.display(worst)} read as {taken_for} ({count})"
-    return text
+        found.append(say("worst.read_as", right=name, said=taken_for, n=count))
+    return in_a_row(found)
 
 
 def _has(row: EvaluatedRow, field: str, value: str | int) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evalkit.data import Match
+from evalkit.locale import Note, say
 from evalkit.metrics import Said
 from evalkit.records import Completion, Example, Missing, OutOfEnum, ParseFailure, Reading
 from evalkit.tasks import Field
@@ -47,12 +48,12 @@ def groups_of(rows: Rows) -> list[int] | None:
     return found if len(found) == len(rows) else None
 
 
-def describe_said(field: Field, said: Said) -> str:
+def describe_said(field: Field, said: Said) -> Note:
     """What an answer gives a field, in words."""
     if said is None:
-        return "unreadable"
+        return say("said.unreadable")
     if isinstance(said, Missing):
-        return "missing"
+        return say("said.missing")
     if isinstance(said, OutOfEnum):
-        return f"out of enum: {said.text}"
-    return field.display(said)
+        return say("said.out_of_enum_value", text=said.text)
+    return Note(field.display(said))

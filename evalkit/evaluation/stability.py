@@ -18,6 +18,7 @@ from evalkit.evaluation.comparing import Contest
 from evalkit.evaluation.evaluation import Evaluation, Measurement
 from evalkit.evaluation.metric import Metric
 from evalkit.evaluation.rows import EvaluatedRow, describe_said
+from evalkit.locale import Note, in_a_row, say
 from evalkit.metrics import Said
 from evalkit.records import Label
 from evalkit.tasks import Task
@@ -90,12 +91,16 @@ def flip_rate(original: Evaluation, *again: Evaluation, field: str | None = None
     flips = [[name for name in pair.flipped(task) if name in of] for pair in asked]
     counts = Counter(name for names in flips for name in names)
     moves = Counter(
-        f"{_said(task, name, pair.before)} became {_said(task, name, pair.after)}"
+        (_said(task, name, pair.before), _said(task, name, pair.after))
         for pair, names in zip(asked, flips, strict=True)
         for name in names
     )
-    text = ", ".join(f"{name} {count}/{len(asked)}" for name, count in counts.most_common())
-    text += "".join(f"; most often {move} ({count})" for move, count in moves.most_common(1))
+    found = [_counted(name, count, len(asked)) for name, count in counts.most_common()]
+    most = [
+        say("worst.became", before=before, after=after, n=count)
+        for (before, after), count in moves.most_common(1)
+    ]
+    text = in_a_row([in_a_row(found, "form.list"), *most]) if found else Note("")
     return _share("flip rate", asked, [bool(names) for names in flips], text)
 
 
@@ -145,8 +150,8 @@ def accuracy_change(original: Evaluation, *again: Evaluation, field: str) -> Con
     outcomes = list(zip(asked, hits, strict=True))
     return Contest(
         metric,
-        "changed",
-        "as it stands",
+        say("asked.changed"),
+        say("asked.unchanged"),
         comparison,
         lost=tuple(pair.after for pair, (after, before) in outcomes if before and not after),
         won=tuple(pair.after for pair, (after, before) in outcomes if after and not before),
@@ -182,7 +187,7 @@ def attack_success_rate(
     gained = Counter(
         name for (_, wanted), hit in zip(asked, hits, strict=True) for name in wanted if hit
     )
-    text = ", ".join(f"{name} {gained[name]}/{tried[name]}" for name in tried)
+    text = in_a_row((_counted(name, gained[name], tried[name]) for name in tried), "form.list")
     return _share("attack success", [pair for pair, _ in asked], hits, text)
 
 
@@ -197,27 +202,41 @@ def pooled(metric: Metric, original: Evaluation, *again: Evaluation) -> Measurem
     return Measurement(metric.estimate(rows), against, metric.weakest(rows))
 
 
-def _share(name: str, asked: Sequence[Pair], hits: Sequence[bool], text: str) -> Measurement:
+def _share(name: str, asked: Sequence[Pair], hits: Sequence[bool], text: Note) -> Measurement:
     estimate = metrics.share(hits, groups=[pair.group for pair in asked], asked=name)
     counted = tuple(pair.after for pair, hit in zip(asked, hits, strict=True) if hit)
     return Measurement(estimate, counted, text)
 
 
-def _named(task: Task, asked: Sequence[Pair], flips: Sequence[bool]) -> str:
+def _counted(name: str, count: int, of: int) -> Note:
+    return say("worst.count", name=name, count=count, n=of)
+
+
+def _named(task: Task, asked: Sequence[Pair], flips: Sequence[bool]) -> Note:
     """Each differing answer with its margin, the clearest first."""
     differing = [pair for pair, flip in zip(asked, flips, strict=True) if flip]
     lines = []
     for pair in sorted(differing, key=lambda pair: -pair.margin):
-        moves = ", ".join(
-            f"{name} {_said(task, name, pair.before)}/{_said(task, name, pair.after)}"
-            for name in pair.flipped(task)
+        moves = in_a_row(
+            (
+                say(
+                    "worst.move",
+                    field=name,
+                    before=_said(task, name, pair.before),
+                    after=_said(task, name, pair.after),
+                )
+                for name in pair.flipped(task)
+            ),
+            "form.list",
         )
-        lines.append(f"{pair.before.example.id}: {moves}, margin {pair.margin:.3f}")
-    more = f"; and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
-    return "; ".join(lines[:_NAMED]) + more
+        lines.append(
+            say("worst.differs", id=pair.before.example.id, moves=moves, margin=pair.margin)
+        )
+    more = [say("worst.more", n=len(lines) - _NAMED)] if len(lines) > _NAMED else []
+    return in_a_row([*lines[:_NAMED], *more])
 
 
-def _said(task: Task, name: str, row: EvaluatedRow) -> str:
+def _said(task: Task, name: str, row: EvaluatedRow) -> Note:
     return describe_said(task.fields[name], row.said(name))
 
 

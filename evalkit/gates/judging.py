@@ -11,6 +11,7 @@ from evalkit import metrics
 from evalkit.errors import UserError
 from evalkit.evaluation import Contest, EvaluatedRow, Measurement, Metric
 from evalkit.gates.policy import Policy
+from evalkit.locale import Note, say
 from evalkit.records import Estimate
 
 GateMode = Literal["point", "strict"]
@@ -78,13 +79,14 @@ class Verdict:
         return self.metric.unit if self.metric else "%"
 
     @property
-    def note(self) -> str:
+    def note(self) -> Note:
         """Why it is inconclusive, or that the interval crosses the threshold."""
         if self.reason is Reason.TOO_FEW_CASES:
-            return f"{self.estimate.n} cases, and this gate needs {self.policy.min_cases}"
+            n, needed = self.estimate.n, self.policy.min_cases
+            return say("gate.too_few_cases", n=n, needed=needed)
         if self.reason is Reason.NOT_SHOWN:
-            return "not significant: the difference could be chance"
-        return "the interval crosses the threshold" if self.crosses else ""
+            return say("gate.not_shown")
+        return say("gate.crosses") if self.crosses else Note("")
 
 
 def judge(

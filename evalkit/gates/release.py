@@ -9,6 +9,7 @@ from evalkit import metrics
 from evalkit.evaluation import Contest
 from evalkit.gates.judging import ALPHA, Outcome, Verdict
 from evalkit.gates.policy import Policy
+from evalkit.locale import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def conclude(
     missing = [name for name in due if name not in judged and name not in excused]
     if verdicts and not any(v.policy.min_value is not None for v in verdicts):
         # Answers that can be read may all be wrong.
-        missing.append(f"any quality (no criterion with min_value for '{family}' was judged)")
+        missing.append(say("gate.any_quality", family=family))
     return Release(
         system,
         tuple(verdicts),

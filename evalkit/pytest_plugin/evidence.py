@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from evalkit.errors import EvidenceError, InsufficientData
+from evalkit.locale import say
 from evalkit.pytest_plugin.respondents import Respondents
 from evalkit.pytest_plugin.rows import fault_of_rows, load_rows, same_rows
 
@@ -88,7 +89,7 @@ class Evidence:
             self.evaluations[name] = read_for_judging(folder)
             self._note_unanswered(name, self.evaluations[name].record)
         except EvidenceError as error:
-            self.faults[name] = [str(error)]
+            self.faults[name] = [error.message]
         return Subject(name, task, abilities, run=folder)
 
     @property
@@ -219,7 +220,7 @@ class Evidence:
             hash_examples(examples),
             asked.fingerprint,
         ):
-            raise EvidenceError(f"stale: '{name}' would now ask other rows than the run's")
+            raise EvidenceError(say("fault.stale_part", name=name))
         return evaluated
 
     def answers(
@@ -241,7 +242,7 @@ class Evidence:
 
         record, rows = self._part(subject, name, len(requests), read, make)
         if record["requests_sha256"] != hash_requests(requests):
-            raise EvidenceError(f"stale: '{name}' would now ask something else than the run did")
+            raise EvidenceError(say("fault.stale_requests", name=name))
         return {row["id"]: completion_from_json(row) for row in rows}
 
     def divergences(
@@ -262,7 +263,7 @@ class Evidence:
 
         record, rows = self._part(subject, name, len(texts), read, make)
         if record["texts_sha256"] != hash_texts(texts):
-            raise EvidenceError(f"stale: '{name}' would now measure other texts than the run did")
+            raise EvidenceError(say("fault.stale_texts", name=name))
         return rows
 
     def against_baseline(self, measured: Measurement | Estimate | Contest) -> Contest | None:
@@ -298,7 +299,7 @@ class Evidence:
         if not count:
             raise InsufficientData(f"'{name}': there is nothing to ask")
         if "live" not in subject.abilities:
-            raise InsufficientData(f"{subject.name} only repeats recorded answers")
+            raise InsufficientData(say("lacks.live", who=subject.name))
         key = (subject.name, name)
         if key not in self._parts:
             if subject.system is None:
@@ -331,6 +332,7 @@ class Evidence:
         """Rows without an answer leave everything open."""
         if lost := record.get("unanswered"):
             n, why = len(lost), next(iter(lost.values()))
-            fault = f"{n:,} {'row' if n == 1 else 'rows'} got no answer: {why}"
+            code = "fault.one_unanswered" if n == 1 else "fault.unanswered"
+            fault = say(code, n=n, why=why)
             if fault not in self.faults[name]:
                 self.faults[name].append(fault)

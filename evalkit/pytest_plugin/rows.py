@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from evalkit.errors import UserError
+from evalkit.locale import say
 
 if TYPE_CHECKING:
     from evalkit.data import Dataset
@@ -60,10 +61,10 @@ def fault_of_rows(config: pytest.Config, evaluation: Evaluation) -> str | None:
             limit=config.getoption("limit") or limit,
         )
     except UserError as error:
-        return f"its rows cannot be read now: {error}"
+        return say("fault.unreadable_rows", error=error.message)
     if found.sha256 == data["sha256"]:
         return None
-    return f"stale: {source} now holds other rows than the {data['rows']} it was run on"
+    return say("fault.stale_rows", source=source, n=data["rows"])
 
 
 def same_rows(evaluation: Evaluation) -> Dataset:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalkit.errors import EvidenceError, InsufficientData, UserError
+from evalkit.locale import say
 from evalkit.pytest_plugin.evidence import Evidence, Subject
 from evalkit.pytest_plugin.junit import record_release
 
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
 
 NO_MODEL = "no-model"
 MISFIT = "misfit"
-WITHOUT = {
-    "live": "only repeats recorded answers",
-    "language_model": "reads no prompt",
-    "adapter": "is no adapter on a base",
-    "free_decoding": "could only choose among the task's values",
-}
-"""What may be needed -> what is said of a system without it."""
 
 
 class GateSession:
@@ -163,7 +157,7 @@ class GateSession:
             if subject is None:
                 continue
             if lacking := [what for what in mark.args if what not in subject.abilities]:
-                pytest.skip(f"{subject.name} {WITHOUT[lacking[0]]}")
+                pytest.skip(say(f"lacks.{lacking[0]}", who=subject.name))
         with self._inconclusive(subject):
             return (yield)
 
@@ -181,7 +175,7 @@ class GateSession:
             pytest.fail(f"INCONCLUSIVE: {error}", pytrace=False)
         except EvidenceError as error:
             if subject is not None:
-                self.evidence.faults[subject.name].append(str(error))
+                self.evidence.faults[subject.name].append(error.message)
             pytest.fail(f"INCONCLUSIVE: {error}", pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
@@ -236,13 +230,13 @@ class GateSession:
 
     def _excused(self, subject: Subject) -> dict[str, str]:
         """Criteria that do not apply to a system, and why."""
-        excused = {}
+        excused: dict[str, str] = {}
         for name, policy in self.all_policies.items():
             lacking = [what for what in policy.needs if what not in subject.abilities]
             if lacking:
-                excused[name] = f"it {WITHOUT[lacking[0]]}"
+                excused[name] = say(f"lacks.{lacking[0]}", who="it")
             elif policy.min_difference is not None and subject.name in self.evidence.is_tfidf:
-                excused[name] = "it is the TF-IDF baseline itself"
+                excused[name] = say("lacks.is_tfidf")
         return excused
 
     def _partial_rows(self, name: str) -> list[str]:
@@ -252,7 +246,7 @@ class GateSession:
         if not data["left_out"]:
             return []
         n = data["rows"]
-        return [f"partial: only the first {n:,} of {n + data['left_out']:,} rows were answered"]
+        return [say("fault.partial", n=n, all=n + data["left_out"])]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:

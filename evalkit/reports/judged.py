@@ -9,6 +9,7 @@ from pathlib import Path
 from evalkit.errors import EvidenceError
 from evalkit.evaluation import Evaluation
 from evalkit.gates import Release
+from evalkit.locale import say
 from evalkit.reports.verdicts import release_from_json
 from evalkit.store import read_run, read_verdicts
 
@@ -62,7 +63,7 @@ def read_judged(folder: Path, criteria_sha256: str | None = None) -> JudgedRun:
     try:
         content = read_verdicts(folder, criteria_sha256)
         if content is None:
-            return JudgedRun(folder, evaluation, None, "it was not judged")
+            return JudgedRun(folder, evaluation, None, say("unjudged"))
         return JudgedRun(folder, evaluation, release_from_json(content, evaluation))
     except EvidenceError as error:
-        return JudgedRun(folder, evaluation, None, str(error))
+        return JudgedRun(folder, evaluation, None, error.message)

@@ -9,6 +9,7 @@ from typing import Any
 from evalkit.errors import EvidenceError
 from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, Metric
 from evalkit.gates import Outcome, Policy, Reason, Regression, Release, Verdict
+from evalkit.locale import say
 from evalkit.records import Comparison, Estimate
 
 SCHEMA = 3
@@ -114,10 +115,8 @@ def release_from_json(content: Mapping[str, Any], evaluation: Evaluation) -> Rel
         EvidenceError: it was written under another schema.
     """
     if content.get("schema") != SCHEMA:
-        raise EvidenceError(
-            f"the verdicts have schema {content.get('schema')}; evalkit reads {SCHEMA}. "
-            "`evalkit gate` judges the run again."
-        )
+        schema = content.get("schema")
+        raise EvidenceError(say("fault.verdicts_schema", schema=str(schema), ours=SCHEMA))
     rows = {row.example.id: row for row in evaluation.rows}
     return Release(
         content["system"],

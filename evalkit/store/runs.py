@@ -18,6 +18,7 @@ from evalkit.data.loading import hash_examples
 from evalkit.errors import EvidenceError, UserError, did_you_mean
 from evalkit.evaluation import Evaluation
 from evalkit.formats import get_format
+from evalkit.locale import revived, say, sentences
 from evalkit.records import Example
 from evalkit.store.rows import ChangedRowError, RowReader, row_to_json, to_line
 from evalkit.tasks import Task
@@ -254,6 +255,7 @@ def _fill(folder: Path, record: Mapping[str, Any], rows: Iterable[Mapping[str, A
         **record,
         "rows": count,
         "predictions_sha256": digest.hexdigest(),
+        "sentences": sentences(record),
     }
     content[_HASH] = hash_content(content, _HASH)
     (folder / RECORD).write_text(pretty(content), encoding="utf-8")
@@ -275,8 +277,9 @@ def read_record(folder: Path) -> dict[str, Any]:
             f"{folder} has schema {record.get('schema')}; evalkit reads {SCHEMA}. Run it again."
         )
     if record.get(_HASH) != hash_content(record, _HASH):
-        raise EvidenceError(f"{folder / RECORD} was changed after the run. Run it again.")
-    return record
+        raise EvidenceError(say("fault.changed", path=str(folder / RECORD)))
+    known: dict[str, Any] = revived(record, record.get("sentences") or {})
+    return known
 
 
 def _read_lines(folder: Path, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -291,12 +294,9 @@ def _read_lines(folder: Path, record: Mapping[str, Any]) -> Iterator[dict[str, A
     except OSError as error:
         raise UserError(f"{folder} is not a run: {error}") from error
     if digest.hexdigest() != record["predictions_sha256"]:
-        what = (
-            "was changed after the run"
-            if count == record["rows"]
-            else f"has {count} of the run's {record['rows']} rows"
-        )
-        raise EvidenceError(f"{path} {what}. Run it again.")
+        if count == record["rows"]:
+            raise EvidenceError(say("fault.changed", path=str(path)))
+        raise EvidenceError(say("fault.torn", path=str(path), there=count, rows=record["rows"]))
     with path.open("rb") as file:
         for line in file:
             yield json.loads(line)

@@ -9,11 +9,11 @@ from typing import Any
 
 from evalkit.atomic import write_text
 from evalkit.errors import EvidenceError
+from evalkit.locale import revived, say, sentences
 from evalkit.store.runs import RECORD, hash_content, pretty, read_parts_sha256
 
 VERDICTS = "verdicts.json"
 _HASH = "verdicts_sha256"
-_AGAIN = "`evalkit gate` judges the run again."
 
 
 def write_verdicts(folder: Path, verdicts: Mapping[str, Any]) -> None:
@@ -22,6 +22,7 @@ def write_verdicts(folder: Path, verdicts: Mapping[str, Any]) -> None:
         **verdicts,
         "record_sha256": _record(folder).get("record_sha256"),
         "asked_sha256": read_parts_sha256(folder),
+        "sentences": sentences(verdicts),
     }
     content[_HASH] = hash_content(content, _HASH)
     write_text(folder / VERDICTS, pretty(content))
@@ -45,20 +46,22 @@ def read_verdicts(folder: Path, criteria_sha256: str | None = None) -> dict[str,
     except FileNotFoundError:
         return None
     except (OSError, ValueError, AttributeError) as error:
-        raise EvidenceError(f"{folder / VERDICTS} cannot be read: {error}") from error
+        why = say("fault.verdicts_unreadable", path=str(folder / VERDICTS), error=str(error))
+        raise EvidenceError(why) from error
+    path = str(folder / VERDICTS)
     if written is None:
-        raise EvidenceError(f"{folder / VERDICTS} has no hash of its own. {_AGAIN}")
+        raise EvidenceError(say("fault.verdicts_without_hash", path=path))
     if written != hash_content(content, _HASH):
-        raise EvidenceError(f"{folder / VERDICTS} was changed after the run was judged. {_AGAIN}")
+        raise EvidenceError(say("fault.verdicts_changed", path=path))
     if content.get("predictions_sha256") != record.get("predictions_sha256"):
-        raise EvidenceError(f"{folder / VERDICTS} is of other predictions. {_AGAIN}")
+        raise EvidenceError(say("fault.verdicts_of_others", path=path))
     if content.get("record_sha256") != record.get("record_sha256"):
-        raise EvidenceError(f"{folder / VERDICTS} is of another {RECORD}. {_AGAIN}")
+        raise EvidenceError(say("fault.verdicts_of_other_record", path=path))
     if content.get("asked_sha256") != read_parts_sha256(folder):
-        raise EvidenceError(f"{folder / VERDICTS} is of other answers to {folder}/asked. {_AGAIN}")
+        raise EvidenceError(say("fault.verdicts_of_other_parts", path=path, folder=str(folder)))
     if criteria_sha256 not in (None, content.get("criteria_sha256")):
-        raise EvidenceError(f"{folder / VERDICTS} was judged under other criteria. {_AGAIN}")
-    verdicts: dict[str, Any] = content
+        raise EvidenceError(say("fault.verdicts_of_other_criteria", path=path))
+    verdicts: dict[str, Any] = revived(content, content.get("sentences") or {})
     return verdicts
 
 

@@ -29,19 +29,19 @@ def test_levels_outside_the_fields_own_show_the_scheme(write, row, three_levels)
     dataset = load_dataset(write(*rows_with(row, [1, 2, 3, 4, 5])), three_levels)
     assert priorities(dataset) == [1, 1, 2, 3, 3]
     assert dataset.label_mappings == {"priority": "five-level"}
-    assert dataset.notes == (
-        "priority: five-level labels mapped to 3 levels (2 of 5 are outside 1-3)",
-    )
+    (note,) = dataset.notes
+    assert note.code == "note.mapped"
+    said = ("priority", "five-level", 3, 2, 5, "1-3")
+    assert tuple(note.params[k] for k in ("field", "scheme", "n", "outside", "all", "span")) == said
 
 
 def test_levels_of_the_fields_own_stay_and_the_reading_is_said(write, row, three_levels):
     dataset = load_dataset(write(*rows_with(row, [1, 2, 3])), three_levels)
     assert priorities(dataset) == [1, 2, 3]
     assert dataset.label_mappings == {}
-    assert dataset.notes == (
-        "priority: read as it stands, no row shows a value outside 1-3; pass --mapping five-level "
-        "if the labels are on that scale",
-    )
+    (note,) = dataset.notes
+    assert note.code == "note.not_mapped"
+    assert "--mapping five-level" in note
 
 
 def test_the_whole_file_decides_before_the_limit(write, row, three_levels):
@@ -58,7 +58,9 @@ def test_a_task_without_mappings_has_nothing_to_say(write, row, five_levels):
 def test_a_scheme_can_be_forced(write, row, three_levels):
     dataset = load_dataset(write(*rows_with(row, [1, 2, 3])), three_levels, mapping="five-level")
     assert priorities(dataset) == [1, 1, 2]
-    assert dataset.notes == ("priority: five-level labels mapped to 3 levels, as asked",)
+    (note,) = dataset.notes
+    assert note.code == "note.mapped_as_asked"
+    assert note.params == {"field": "priority", "scheme": "five-level", "n": 3}
 
 
 def test_none_maps_nothing_and_says_what_would(write, row, three_levels):
@@ -80,7 +82,8 @@ def test_a_value_that_no_scheme_knows_is_a_bad_row(write, row, three_levels):
 
 def test_very_few_values_outside_may_be_slips(write, row, three_levels):
     dataset = load_dataset(write(*rows_with(row, [*[1] * 200, 5])), three_levels)
-    assert dataset.notes[0].endswith("so few may be slips: if they are, pass --mapping none")
+    assert dataset.notes[0].code == "note.mapped_few"
+    assert "--mapping none" in dataset.notes[0]
 
 
 def test_unknown_schemes_are_named(write, row, three_levels):

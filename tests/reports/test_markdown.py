@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import string
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,19 +23,19 @@ from evalkit.data import Kind, Match
 from evalkit.evaluation import Evaluation, compare, evaluate
 from evalkit.formats import get_format
 from evalkit.gates import Outcome, Policy, Release, conclude, judge
+from evalkit.locale import LANGUAGES, Lang, in_a_row, phrases, say
 from evalkit.records import Completion, Example, FinishReason, Label
 from evalkit.reports.comparison import IDENTITY, comparison_to_json
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.markdown import Lang, comparison_markdown, run_markdown
-from evalkit.reports.markdown.phrases import CHINESE, ENGLISH, Words
+from evalkit.reports.markdown import comparison_markdown, run_markdown
 from evalkit.reports.markdown.text import bullets, code, document, paragraph, safe, table
+from evalkit.reports.markdown.words import Words
 from evalkit.reports.printable import printable
 from evalkit.reports.verdicts import verdicts_to_json
 from evalkit.store.rows import row_to_json
 from evalkit.tasks import load_task
 
 GOLDEN = Path(__file__).parent / "golden"
-LANGUAGES: tuple[Lang, ...] = ("en", "zh")
 KINDS = ("run", "comparison")
 TASK = load_task("notifications-3level")
 FOLDERS = ("Work", "Personal", "Promotions", "Alerts")
@@ -121,7 +120,7 @@ def evaluation(
         "machine": {"machine": text},
         "commit": "ee55" * 10,
         "dirty": True,
-        "notes": ["all answers were known from earlier; --fresh computes them again"],
+        "notes": [say("note.all_reused")],
         "unanswered": {"z": "the server was down"},
         "reused_rows": 17,
         "started": "2026-01-02T03:04:05+00:00",
@@ -176,7 +175,7 @@ def release(mine: Evaluation, text: str = "word", **changes: Any) -> Release:
         judge(
             "out_of_enum_rate",
             POLICIES["out_of_enum_rate"],
-            replace(mine.out_of_enum_rate(), weakest=f"{text}; b; c; d"),
+            replace(mine.out_of_enum_rate(), weakest=in_a_row([text, "b", "c", "d"])),
             slice_name=text,
         ),
         judge("beats_tfidf", POLICIES["beats_tfidf"], compare(mine, tfidf, folder)),
@@ -192,7 +191,7 @@ def release(mine: Evaluation, text: str = "word", **changes: Any) -> Release:
         verdicts,
         POLICIES,
         broken=[f"test_{text}"],
-        excused={"forgetting": "it is no adapter on a base"},
+        excused={"forgetting": say("lacks.adapter", who="it")},
         faults=[f"a fault: {text}"],
     )
     return replace(made, **changes)
@@ -205,7 +204,7 @@ def judged(text: str = "word", **changes: Any) -> JudgedRun:
 
 def base(text: str = "word") -> JudgedRun:
     its = evaluation("mine-base", wrong=30, text=text, trained=False)
-    return JudgedRun(Path("20260101T030405Z-mine-base"), its, None, "it was not judged")
+    return JudgedRun(Path("20260101T030405Z-mine-base"), its, None, say("unjudged"))
 
 
 @pytest.fixture(scope="module")
@@ -264,27 +263,14 @@ def test_a_report_is_the_golden_one(run: JudgedRun, lang: Lang, kind: str) -> No
     assert made == path.read_text(encoding="utf-8")
 
 
-def test_both_languages_have_the_same_phrases_with_the_same_values() -> None:
-    assert list(ENGLISH) == list(CHINESE)
-
-    def names(template: str) -> list[str]:
-        return sorted(name for _, name, _, _ in string.Formatter().parse(template) if name)
-
-    assert {k: names(v) for k, v in ENGLISH.items()} == {k: names(v) for k, v in CHINESE.items()}
-    han = re.compile(r"[\u4e00-\u9fff]")
-    assert [key for key, said in ENGLISH.items() if han.search(said)] == []
-    same = [key for key in ENGLISH if ENGLISH[key] == CHINESE[key]]
-    assert set(same) <= {"gigabytes", "pair"}
-
-
 def test_all_that_can_be_shown_has_its_phrase() -> None:
-    assert {f"diff.{key}" for key, _ in IDENTITY} <= set(ENGLISH)
-    assert {f"outcome.{outcome.value}" for outcome in Outcome} <= set(ENGLISH)
+    assert {f"diff.{key}" for key, _ in IDENTITY} <= set(phrases("en"))
+    assert {f"outcome.{outcome.value}" for outcome in Outcome} <= set(phrases("en"))
     words = Words("zh")
     for name in ("notifications-3level", "intents"):
         its = replace(evaluation(), task=load_task(name))
         for metric in (*its.usual_metrics(), *its.slice_metrics()):
-            said = words.metric(metric.name, its.task.fields)
+            said = words.metric(metric, its.task.fields)
             assert re.search(r"[\u4e00-\u9fff]", said), metric.name
 
 
@@ -303,7 +289,7 @@ def test_the_verdict_is_the_releases(run: JudgedRun) -> None:
     assert "**May ship.**" in run_markdown(replace(run, release=good), "en")
     part = run_markdown(replace(run, release=replace(good, partial=True)), "en")
     assert "**No verdict: only some of the tests were chosen.**" in part
-    none = run_markdown(replace(run, release=None, why_none="it was not judged"), "zh")
+    none = run_markdown(replace(run, release=None, why_none=say("unjudged")), "zh")
     assert "**没有发布结论：尚未评判。**" in none
 
 
@@ -511,15 +497,6 @@ def test_a_text_reads_as_itself_wherever_it_stands(text: str) -> None:
     assert [one for one in read if one] == [one.strip() for one in wanted if one.strip()]
 
 
-def test_known_sentences_are_said_in_chinese_and_others_as_they_stand() -> None:
-    words = Words("zh")
-    assert words.recorded("it reads no prompt") == "不读取提示词"
-    assert words.recorded("it is unreadable.") == "it is unreadable"
-    said = "a 1/2; most often x|y read as out of enum: z (7)"
-    assert words.detail(said) == "a 1/2; 最常见的是 x\\|y 被判为枚举外的 z（7 次）"
-    assert Words("en").detail(said) == said.replace("|", "\\|")
-
-
 def test_the_run_before_is_called_so_and_what_is_worse_too(run: JudgedRun) -> None:
     record = {**run.evaluation.record, "started": "2025-12-24T18:00:00+00:00"}
     before = replace(run, evaluation=replace(evaluation(wrong=0), record=record))
@@ -541,7 +518,7 @@ def test_sets_of_values_are_counted_as_they_were_mistaken() -> None:
     fmt = get_format("labels", task)
     record = {"started": "2026-01-02T03:04:05+00:00"}
     its = evaluate("sets", task, fmt, examples, said, record=record)
-    made = run_markdown(JudgedRun(Path("x"), its, None, "it was not judged"), "en")
+    made = run_markdown(JudgedRun(Path("x"), its, None, say("unjudged")), "en")
     found = cells(made.split("The most frequent wrong answers:")[1].split("## Comp")[0])
     assert found[1:] == [["payment, user_auth", "payment", "3"], ["none", "out of enum", "1"]]
     lowest = "Lowest recall: user_auth, 0.0% (0 of 3 rows), most often read as payment (3 rows)."

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit import metrics
 from evalkit.errors import InsufficientData, UserError
 from evalkit.evaluation import Contest, Measurement
 from evalkit.gates import ALPHA, Outcome
+from evalkit.locale import Lang
+from evalkit.metrics import holm
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.markdown.figures import (
     NONE,
@@ -22,7 +23,6 @@ from evalkit.reports.markdown.figures import (
 )
 from evalkit.reports.markdown.gates import outcome, short_verdict
 from evalkit.reports.markdown.paired import differing, pair_blocks, shown_date
-from evalkit.reports.markdown.phrases import Lang, Words
 from evalkit.reports.markdown.run_report import pairs, shown_cost
 from evalkit.reports.markdown.text import (
     Markdown,
@@ -35,6 +35,7 @@ from evalkit.reports.markdown.text import (
     safe,
     table,
 )
+from evalkit.reports.markdown.words import Words
 from evalkit.reports.terminal import headline_contests
 
 _HASH = 12
@@ -57,14 +58,14 @@ def comparison_markdown(runs: Sequence[JudgedRun], lang: Lang) -> str:
         "headline": _headlines(runs, names, words),
         "gates": _gates(runs, names, words),
         "tests": _tested(runs, names, words),
-        "cost against accuracy": _costs(runs, names, words),
+        "cost_against_accuracy": _costs(runs, names, words),
         "differences": _differences(runs, names, words),
         "recommendation": _recommendation(runs, names, tests, words),
     }
     blocks = [heading(1, words("title.comparison"))]
     for name, section in sections.items():
         if section:
-            blocks += [heading(2, words(name)), *section]
+            blocks += [heading(2, words(f"section.{name}")), *section]
     return document(blocks)
 
 
@@ -87,7 +88,7 @@ def _tests(runs: Sequence[JudgedRun]) -> Tests:
         except UserError:
             continue
         found += [(place, contest) for contest in contests]
-    adjusted = metrics.holm([contest.comparison.p_value for _, contest in found])
+    adjusted = holm([contest.comparison.p_value for _, contest in found])
     return [(place, c, p) for (place, c), p in zip(found, adjusted, strict=True)]
 
 
@@ -103,23 +104,23 @@ def _conclusion(
             if found:
                 lines.append(words(key, names=words.listed(found)))
     for place, contest, p in tests:
-        key = "not apart"
+        key = "not_apart"
         if p < ALPHA:
-            key = "better than" if contest.advantage > 0 else "worse than"
+            key = "better_than" if contest.advantage > 0 else "worse_than"
         comparison, unit = contest.comparison, contest.metric.unit
         lines.append(
             words(
                 key,
                 first=names[0],
                 second=names[place],
-                metric=words.metric(contest.metric.name, runs[0].evaluation.task.fields),
+                metric=words.metric(contest.metric, runs[0].evaluation.task.fields),
                 difference=difference(words, comparison.difference, unit),
                 span=signed_span(words, comparison.low, comparison.high, unit),
                 p=p_in_words(p),
             )
         )
     if len({_rows_of(run) for run in runs}) > 1:
-        lines.append(words("other data"))
+        lines.append(words("other_data"))
     return bullets(lines)
 
 
@@ -146,7 +147,7 @@ def _systems(runs: Sequence[JudgedRun], names: Sequence[Markdown], words: Words)
         failed = NONE
         if run.release is not None:
             failed = words(
-                "failed of",
+                "failed_of",
                 failed=count(len(run.release.of(Outcome.FAIL))),
                 all=count(len(run.release.verdicts)),
             )
@@ -160,17 +161,21 @@ def _headlines(
 ) -> list[Markdown]:
     """Every usual number of every system."""
     overviews = [run.evaluation.overview() for run in runs]
-    fields = {name for run in runs for name in run.evaluation.task.fields}
+    metrics = {
+        metric.name: (metric, run.evaluation.task.fields)
+        for run in runs
+        for metric in run.evaluation.usual_metrics()
+    }
     rows = [
         [
-            words.metric(metric, dict.fromkeys(fields)),
-            *(_number(overview.get(metric), words) for overview in overviews),
+            words.metric(*metrics[name]),
+            *(_number(overview.get(name), words) for overview in overviews),
         ]
-        for metric in dict.fromkeys(name for overview in overviews for name in overview)
+        for name in dict.fromkeys(name for overview in overviews for name in overview)
     ]
     rows.append([words("col.rows"), *(count(len(run.evaluation.rows)) for run in runs)])
     blocks = table([words("col.metric"), *names], rows)
-    return [*blocks, paragraph(words("headline note"))]
+    return [*blocks, paragraph(words("headline_note"))]
 
 
 def _number(found: Measurement | None, words: Words) -> Markdown:
@@ -199,7 +204,7 @@ def _gates(runs: Sequence[JudgedRun], names: Sequence[Markdown], words: Words) -
         if len({_bound_of(found[label].policy) for found in judged if label in found}) > 1
     ]
     if other:
-        blocks.append(paragraph(words("other criteria", gates=words.gates(other))))
+        blocks.append(paragraph(words("other_criteria", gates=words.gates(other))))
     return blocks
 
 
@@ -209,12 +214,12 @@ def _bound_of(policy: Any) -> tuple[object, ...]:
 
 def _tested(runs: Sequence[JudgedRun], names: Sequence[Markdown], words: Words) -> list[Markdown]:
     if len(runs) == 1:
-        return [words("one run")]
-    blocks = [paragraph(words("tests of first", first=names[0]))]
+        return [words("one_run")]
+    blocks = [paragraph(words("tests_of_first", first=names[0]))]
     for other, name in zip(runs[1:], names[1:], strict=True):
         title = words("pair", first=names[0], second=name)
         blocks += [heading(3, title), *pair_blocks(runs[0], other, words)]
-    return [*blocks, paragraph(words("test note"))]
+    return [*blocks, paragraph(words("test_note"))]
 
 
 def _costs(runs: Sequence[JudgedRun], names: Sequence[Markdown], words: Words) -> list[Markdown]:
@@ -244,17 +249,17 @@ def _costs(runs: Sequence[JudgedRun], names: Sequence[Markdown], words: Words) -
         )
     columns = [
         words("col.system"),
-        words.metric(metric.name, runs[0].evaluation.task.fields),
+        words.metric(metric, runs[0].evaluation.task.fields),
         *(words(f"col.{key}") for key in ("speed", "p50", "p95", "tokens", "memory")),
     ]
     blocks = table(columns, rows)
     blocks += bullets(
-        words("other reused", name=name, reused=count(reused), n=count(len(run.evaluation.rows)))
+        words("other_reused", name=name, reused=count(reused), n=count(len(run.evaluation.rows)))
         for run, name in zip(runs, names, strict=True)
         if (reused := run.evaluation.record.get("reused_rows"))
     )
     if {"engine", "machine"} & set(differing(runs)):
-        blocks.append(words("other machines"))
+        blocks.append(words("other_machines"))
     return blocks
 
 
@@ -266,7 +271,7 @@ def _differences(
         return []
     keys = differing(runs)
     if not keys:
-        return [words("same record")]
+        return [words("same_record")]
     rows = [
         [
             words(f"diff.{key}"),
@@ -287,7 +292,7 @@ def _identity(key: str, records: Sequence[Mapping[str, Any]], place: int, words:
     if key == "data":
         return safe(f"{found.get('source', '')} ({str(found.get('sha256', ''))[:_HASH]})")
     if key == "trained_sha256":
-        return join(words("list"), [safe(f"{n} {str(h)[:_HASH]}") for n, h in found.items()])
+        return join(words("form.list"), [safe(f"{n} {str(h)[:_HASH]}") for n, h in found.items()])
     if key.endswith("_sha256") or key == "commit":
         return safe(str(found)[:_HASH])
     if isinstance(found, Mapping):

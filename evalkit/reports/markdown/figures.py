@@ -6,8 +6,8 @@ from evalkit.evaluation import Contest
 from evalkit.gates import ALPHA, Policy, Verdict
 from evalkit.records import Estimate
 from evalkit.reports import numbers
-from evalkit.reports.markdown.phrases import Words
 from evalkit.reports.markdown.text import Markdown
+from evalkit.reports.markdown.words import Words
 
 NONE = Markdown("–")
 """Of a number that there is none of."""
@@ -31,24 +31,24 @@ def points(difference: float, unit: str = "%") -> Markdown:
 def difference(words: Words, found: float, unit: str = "%") -> Markdown:
     """A difference in a sentence, with its unit."""
     shown = points(found, unit)
-    return words("points", value=shown) if unit == "%" else shown
+    return words("form.points", value=shown) if unit == "%" else shown
 
 
 def span(words: Words, low: float, high: float, unit: str = "%") -> Markdown:
     """An interval of a value, in percent or as it stands, without a unit."""
     one, other = (f"{100 * x:.1f}" if unit == "%" else f"{x:.2f}" for x in (low, high))
-    return words("range", low=Markdown(one), high=Markdown(other))
+    return words("form.range", low=Markdown(one), high=Markdown(other))
 
 
 def signed_span(words: Words, low: float, high: float, unit: str = "%") -> Markdown:
     """An interval of a difference."""
-    return words("range", low=points(low, unit), high=points(high, unit))
+    return words("form.range", low=points(low, unit), high=points(high, unit))
 
 
 def estimate_span(words: Words, estimate: Estimate, unit: str = "%") -> Markdown:
     """The 95% interval of a measured value."""
     if estimate.method == "count":
-        return words("counted")
+        return words("form.counted")
     return span(words, estimate.low, estimate.high, unit)
 
 

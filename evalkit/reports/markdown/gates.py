@@ -18,8 +18,8 @@ from evalkit.reports.markdown.figures import (
     verdict_span,
     verdict_value,
 )
-from evalkit.reports.markdown.phrases import Words
 from evalkit.reports.markdown.text import Markdown, bold, bullets, code, paragraph, safe, table
+from evalkit.reports.markdown.words import Words
 
 FEW = 5
 """Names that are listed where not all need be."""
@@ -28,17 +28,17 @@ FEW = 5
 def verdict_sentence(run: JudgedRun, words: Words) -> Markdown:
     """Whether the system may ship."""
     if run.release is None:
-        return words("no verdict", why=words.recorded(run.why_none))
+        return words("verdict.no_verdict", why=words.clause(run.why_none))
     if run.release.partial:
-        return words("partial")
-    return words("may ship" if run.release.may_ship else "may not ship")
+        return words("verdict.partial")
+    return words("verdict.may_ship" if run.release.may_ship else "verdict.may_not_ship")
 
 
 def short_verdict(run: JudgedRun, words: Words) -> Markdown:
     """The same in a table."""
     if run.release is None or run.release.partial:
-        return words("short.no verdict")
-    return words("short.may ship" if run.release.may_ship else "short.may not ship")
+        return words("short.no_verdict")
+    return words("short.may_ship" if run.release.may_ship else "short.may_not_ship")
 
 
 def outcome(verdict: Verdict, words: Words) -> Markdown:
@@ -59,9 +59,9 @@ def conclusion_section(run: JudgedRun, words: Words) -> list[Markdown]:
     figures = (len(release.verdicts), passed, len(failed), undecided)
     keys = ("all", "passed", "failed", "open")
     blocks.append(words("counts", **dict(zip(keys, map(count, figures), strict=True))))
-    lines = [words("fault", fault=words.recorded(fault)) for fault in release.faults]
+    lines = [words("evidence_fault", fault=words.clause(fault)) for fault in release.faults]
     if release.not_judged:
-        lines.append(words("not judged", names=words.gates(release.not_judged, FEW)))
+        lines.append(words("not_judged", names=words.gates(release.not_judged, FEW)))
     lines += [
         words(
             "regression",
@@ -81,20 +81,20 @@ def conclusion_section(run: JudgedRun, words: Words) -> list[Markdown]:
     ]
     blocks += bullets(lines)
     if failed:
-        blocks += [paragraph(words("failed gates")), *_failed_table(release, words)]
+        blocks += [paragraph(words("failed_gates")), *_failed_table(release, words)]
     return blocks
 
 
 def contest_sentence(contest: Contest, run: JudgedRun, words: Words) -> Markdown:
     """What a paired test shows of this system against another."""
-    key = "is not shown"
+    key = "is_not_shown"
     if is_shown(contest):
-        key = "is better" if contest.advantage > 0 else "is worse"
+        key = "is_better" if contest.advantage > 0 else "is_worse"
     found, unit = contest.comparison, contest.metric.unit
     return words(
         key,
         other=contest.second,
-        metric=words.metric(contest.metric.name, run.evaluation.task.fields),
+        metric=words.metric(contest.metric, run.evaluation.task.fields),
         difference=difference(words, found.difference, unit),
         span=contest_span(contest, words),
         p=p_in_words(found.p_value),
@@ -105,7 +105,7 @@ def gate_section(release: Release, words: Words) -> list[Markdown]:
     """Every gate with its number, interval and bound."""
     everywhere = any(v.on_all_rows is not None for v in release.verdicts)
     headings = ["gate", "value", "n", "interval", "needs"]
-    headings += ["all rows"] if everywhere else []
+    headings += ["all_rows"] if everywhere else []
     rows = []
     for verdict in release.verdicts:
         on_all = [figure(verdict.on_all_rows, verdict.unit)] if everywhere else []
@@ -150,7 +150,7 @@ def _failed_table(release: Release, words: Words) -> list[Markdown]:
             [
                 code(gate),
                 of if len(verdicts) > 1 else NONE,
-                words("part value", part=worst.slice, value=value) if worst.slice else value,
+                words("part_value", part=worst.slice, value=value) if worst.slice else value,
                 bound(worst.policy, worst.unit),
                 safe(worst.policy.why),
             ]

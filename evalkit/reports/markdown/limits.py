@@ -8,15 +8,15 @@ from evalkit.gates import Outcome, Reason, Release, Verdict
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.markdown.figures import NONE, bound, count, verdict_span, verdict_value
 from evalkit.reports.markdown.gates import outcome
-from evalkit.reports.markdown.phrases import Words
 from evalkit.reports.markdown.text import Markdown, bullets, code, paragraph, table
+from evalkit.reports.markdown.words import Words
 
 
 def limit_section(run: JudgedRun, words: Words) -> list[Markdown]:
     """What was not judged, does not apply or is open, and what is missing in the data."""
     release = run.release
     if release is None:
-        lines = [words("limit.unjudged", why=words.recorded(run.why_none))]
+        lines = [words("limit.unjudged", why=words.clause(run.why_none))]
         crossing = []
     else:
         lines = list(_of_release(release, words))
@@ -25,17 +25,17 @@ def limit_section(run: JudgedRun, words: Words) -> list[Markdown]:
     blocks = bullets(lines)
     if crossing:
         blocks += [paragraph(words("limit.crossing")), *_crossing_table(crossing, words)]
-    return blocks or [words("no limits")]
+    return blocks or [words("no_limits")]
 
 
 def _of_release(release: Release, words: Words) -> Iterable[Markdown]:
     for fault in release.faults:
-        yield words("fault", fault=words.recorded(fault))
+        yield words("evidence_fault", fault=words.clause(fault))
     if release.not_judged:
-        yield words("limit.not judged", names=words.gates(release.not_judged))
+        yield words("limit.not_judged", names=words.gates(release.not_judged))
     for why in dict.fromkeys(release.excused.values()):
         names = [name for name, said in release.excused.items() if said == why]
-        yield words("limit.excused", why=words.recorded(why), names=words.gates(names))
+        yield words("limit.excused", why=words.clause(why), names=words.gates(names))
     for verdict in release.of(Outcome.INCONCLUSIVE):
         if not verdict.crosses:
             yield _open(verdict, words)
@@ -51,13 +51,13 @@ def _of_rows(run: JudgedRun, words: Words) -> Iterable[Markdown]:
         yield words("limit.unknown")
     for key, n in (
         ("limit.unanswered", len(record.get("unanswered", ()))),
-        ("limit.left out", data.get("left_out", 0)),
+        ("limit.left_out", data.get("left_out", 0)),
         ("limit.skipped", len(data.get("skipped", ()))),
     ):
         if n:
             yield words(key, n=count(n))
     for note in (*data.get("notes", ()), *record.get("notes", ())):
-        yield words("limit.note", note=words.recorded(note))
+        yield words("limit.note", note=words.clause(note))
 
 
 def _open(verdict: Verdict, words: Words) -> Markdown:
@@ -66,14 +66,14 @@ def _open(verdict: Verdict, words: Words) -> Markdown:
         return words("limit.few", gate=gate, n=n, needed=count(verdict.policy.min_cases))
     if verdict.reason is Reason.NOT_SHOWN:
         return words(
-            "limit.not shown",
+            "limit.not_shown",
             gate=gate,
             value=verdict_value(verdict),
             span=verdict_span(words, verdict),
             n=n,
             bound=bound(verdict.policy, verdict.unit),
         )
-    return words("limit.open", gate=gate, note=words.recorded(verdict.note))
+    return words("limit.open", gate=gate, note=words.clause(verdict.note))
 
 
 def _crossing_table(verdicts: list[Verdict], words: Words) -> list[Markdown]:

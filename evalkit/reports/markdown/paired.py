@@ -18,8 +18,8 @@ from evalkit.reports.markdown.figures import (
     signed_span,
 )
 from evalkit.reports.markdown.gates import short_verdict
-from evalkit.reports.markdown.phrases import Words
 from evalkit.reports.markdown.text import Markdown, bullets, heading, paragraph, safe, table
+from evalkit.reports.markdown.words import Words
 from evalkit.reports.related import is_base_of
 from evalkit.tasks import Field
 
@@ -33,13 +33,13 @@ def comparison_section(run: JudgedRun, others: Sequence[JudgedRun], words: Words
     judged = [] if run.release is None else [v.contest for v in run.release.verdicts]
     held = [contest for contest in judged if contest is not None]
     if held:
-        blocks += [heading(3, words("tests in gates")), *_held_table(held, run, words)]
+        blocks += [heading(3, words("tests_in_gates")), *_held_table(held, run, words)]
     for other in others:
         blocks += [heading(3, _relation(run, other, words)), *pair_blocks(run, other, words)]
     if not others:
-        blocks.append(words("no others"))
+        blocks.append(words("no_others"))
     if held or others:
-        blocks.append(paragraph(words("test note")))
+        blocks.append(paragraph(words("test_note")))
     return blocks
 
 
@@ -47,7 +47,7 @@ def pair_blocks(run: JudgedRun, other: JudgedRun, words: Words) -> list[Markdown
     """What identifies the other run, and every usual number and recall of the two."""
     differ = [words(f"diff.{key}") for key in differing([run, other])]
     line = words(
-        "pair run",
+        "pair_run",
         run=other.name,
         verdict=short_verdict(other, words),
         differences=words.listed(differ) if differ else words("nothing"),
@@ -81,11 +81,11 @@ def _identity(record: object, key: str) -> object:
 
 
 def _relation(run: JudgedRun, other: JudgedRun, words: Words) -> Markdown:
-    key = "against other"
+    key = "against_other"
     if other.system == run.system and other.started < run.started:
-        key = "against earlier"
+        key = "against_earlier"
     elif is_base_of(other.evaluation.record, run.evaluation.record):
-        return words("against base", system=other.system)
+        return words("against_base", system=other.system)
     return words(key, system=other.system, date=shown_date(other))
 
 
@@ -104,7 +104,7 @@ def _held_table(held: Sequence[Contest], run: JudgedRun, words: Words) -> list[M
         "difference",
         "interval",
         "p",
-        "won lost",
+        "won_lost",
         "n",
     )
     columns = [words(f"col.{name}") for name in headings]
@@ -115,7 +115,7 @@ def _held_table(held: Sequence[Contest], run: JudgedRun, words: Words) -> list[M
         rows.append(
             [
                 *_sides(contest, run, words),
-                words.metric(contest.metric.name, fields),
+                words.metric(contest.metric, fields),
                 pair,
                 points(found.difference, unit),
                 signed_span(words, found.low, found.high, unit),
@@ -132,7 +132,7 @@ def _sides(contest: Contest, run: JudgedRun, words: Words) -> list[Markdown]:
     names = (contest.first, contest.second)
     if contest.first == run.system:
         return [safe(name) for name in names]
-    return [words.recorded(name) for name in names]
+    return [words.clause(name) for name in names]
 
 
 def _won_lost(contest: Contest) -> Markdown:
@@ -151,7 +151,7 @@ def _row(contest: Contest, fields: dict[str, Field], words: Words) -> list[Markd
     if is_shown(contest):
         reading = "better" if contest.advantage > 0 else "worse"
     return [
-        words.metric(contest.metric.name, fields),
+        words.metric(contest.metric, fields),
         figure(found.first, unit),
         figure(found.second, unit),
         points(found.difference, unit),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from evalkit.locale import Lang
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.markdown.figures import NONE, bound, count, estimate_span, figure
 from evalkit.reports.markdown.gates import (
@@ -15,7 +16,6 @@ from evalkit.reports.markdown.gates import (
 from evalkit.reports.markdown.limits import limit_section
 from evalkit.reports.markdown.measured import Measured, measure
 from evalkit.reports.markdown.paired import comparison_section, shown_date
-from evalkit.reports.markdown.phrases import Lang, Words
 from evalkit.reports.markdown.slices import error_section, slice_section
 from evalkit.reports.markdown.steps import step_section
 from evalkit.reports.markdown.text import (
@@ -28,6 +28,7 @@ from evalkit.reports.markdown.text import (
     safe,
     table,
 )
+from evalkit.reports.markdown.words import Words
 
 
 def run_markdown(run: JudgedRun, lang: Lang, *, others: Sequence[JudgedRun] = ()) -> str:
@@ -58,7 +59,7 @@ def run_markdown(run: JudgedRun, lang: Lang, *, others: Sequence[JudgedRun] = ()
     blocks = [heading(1, words("title.run", system=run.system)), *_facts(run, words)]
     for name, section in sections.items():
         if section:
-            blocks += [heading(2, words(name)), *section]
+            blocks += [heading(2, words(f"section.{name}")), *section]
     return document(blocks)
 
 
@@ -66,11 +67,11 @@ def _facts(run: JudgedRun, words: Words) -> list[Markdown]:
     record, task = run.evaluation.record, run.evaluation.task
     base = record.get("base")
     if base is None:
-        system = words("fact.no base")
+        system = words("fact.no_base")
     elif record.get("trained_sha256"):
         system = words("fact.base", base=base)
     else:
-        system = words("fact.untrained base", base=base)
+        system = words("fact.untrained_base", base=base)
     source = record.get("data", {}).get("source", "")
     return bullets(
         [
@@ -89,11 +90,13 @@ def _results(measured: Measured, run: JudgedRun, words: Words) -> list[Markdown]
     judged = measured.by_metric()
     rows = []
     for name, found in measured.overview.items():
-        unit = found.metric.unit if found.metric else "%"
+        metric = found.metric
+        assert metric is not None
+        unit = metric.unit
         on_all = [figure(found.on_all_rows, unit)] if everywhere else []
         gates = [
             words(
-                "gate verdict",
+                "gate_verdict",
                 gate=code(verdict.label),
                 bound=bound(verdict.policy, verdict.unit),
                 outcome=outcome(verdict, words),
@@ -102,15 +105,15 @@ def _results(measured: Measured, run: JudgedRun, words: Words) -> list[Markdown]
         ]
         rows.append(
             [
-                words.metric(name, run.evaluation.task.fields),
+                words.metric(metric, run.evaluation.task.fields),
                 figure(found.estimate, unit),
                 count(found.estimate.n),
                 estimate_span(words, found.estimate, unit),
                 *on_all,
-                words.clauses(gates) if gates else NONE,
+                words.listed(gates, "form.clauses") if gates else NONE,
             ]
         )
-    headings = ["metric", "value", "n", "interval", *(["all rows"] if everywhere else []), "gate"]
+    headings = ["metric", "value", "n", "interval", *(["all_rows"] if everywhere else []), "gate"]
     return table([words(f"col.{name}") for name in headings], rows, texts_last=1)
 
 
@@ -120,9 +123,9 @@ def _contamination(run: JudgedRun, words: Words) -> list[Markdown]:
     if status == "untrained":
         return [words("untrained")]
     if status == "unknown":
-        return [words("unknown", why=words.recorded(said["why"]))]
+        return [words("unknown", why=words.clause(said["why"]))]
     if status != "checked":
-        return [words("not looked for")]
+        return [words("not_looked_for")]
     kinds = words.listed([safe(f"{n} {kind}") for kind, n in said["seen"].items()])
     return [
         words(
@@ -215,4 +218,4 @@ def settings(run: JudgedRun, words: Words) -> Iterator[tuple[Markdown, Markdown]
 
 def pairs(found: Mapping[str, Any], words: Words) -> Markdown:
     """Names and what they have, on one line."""
-    return join(words("list"), [safe(f"{name} {value}") for name, value in found.items()])
+    return join(words("form.list"), [safe(f"{name} {value}") for name, value in found.items()])

@@ -12,8 +12,8 @@ from evalkit.metrics import LabelScores, Said
 from evalkit.records import Estimate, Label, Missing, OutOfEnum
 from evalkit.reports.markdown.figures import NONE, bound, count, figure, with_span
 from evalkit.reports.markdown.measured import Measured
-from evalkit.reports.markdown.phrases import Words
 from evalkit.reports.markdown.text import Markdown, code, heading, paragraph, safe, table
+from evalkit.reports.markdown.words import Words
 from evalkit.tasks import Field, FieldKind
 
 SAMPLES = 5
@@ -70,12 +70,12 @@ def slice_section(
         blocks.append(heading(3, safe(name)))
         scores = measured.scores[name]
         if not scores:
-            blocks.append(words("no rows"))
+            blocks.append(words("no_rows"))
             continue
         blocks += _score_table(name, field, measured, scores, words)
         for weakest in find_weakest(evaluation, name, scores):
             blocks.append(
-                paragraph(words("lowest recall", **describe_weakest(weakest, field, words)))
+                paragraph(words("lowest_recall", **describe_weakest(weakest, field, words)))
             )
         blocks += _confusion(evaluation, name, words)
     return blocks
@@ -100,14 +100,14 @@ def error_section(evaluation: Evaluation, words: Words) -> list[Markdown]:
     for name, field in evaluation.task.fields.items():
         wrong = [row for row in evaluation.clean_rows if not row.is_right(name)]
         title = words(
-            "errors of", field=name, wrong=count(len(wrong)), n=count(len(evaluation.clean_rows))
+            "errors_of", field=name, wrong=count(len(wrong)), n=count(len(evaluation.clean_rows))
         )
         blocks.append(heading(3, title))
         if not wrong:
             continue
         sure = any(name in row.completion.confidences for row in wrong)
         shown = sorted(wrong, key=_confidence_of(name), reverse=True)[:SAMPLES]
-        said = "most confident" if sure else "first ones"
+        said = "most_confident" if sure else "first_ones"
         blocks.append(paragraph(words(said, shown=count(len(shown)))))
         columns = [
             words("col.id"),
@@ -139,14 +139,14 @@ def shown_value(field: Field, value: Label) -> Markdown:
 def shown_said(field: Field, said: Said, words: Words) -> Markdown:
     """What an answer gives a field."""
     if said is None:
-        return words("unreadable")
+        return words("said.unreadable")
     if isinstance(said, Missing):
-        return words("missing")
+        return words("said.missing")
     if isinstance(said, OutOfEnum):
         return (
-            words("out of enum value", text=safe(said.text, _CUT_SAID))
+            words("said.out_of_enum_value", text=safe(said.text, _CUT_SAID))
             if said.text
-            else words("out of enum")
+            else words("said.out_of_enum")
         )
     return shown_value(field, said)
 
@@ -172,14 +172,14 @@ def _score_table(
 def _gates_of(verdicts: Sequence[Verdict], words: Words) -> Markdown:
     found = [
         words(
-            "gate verdict",
+            "gate_verdict",
             gate=code(verdict.gate),
             bound=bound(verdict.policy, verdict.unit),
             outcome=words(f"outcome.{verdict.outcome.value}"),
         )
         for verdict in verdicts
     ]
-    return words.clauses(found) if found else NONE
+    return words.listed(found, "form.clauses") if found else NONE
 
 
 def _confusion(evaluation: Evaluation, name: str, words: Words) -> list[Markdown]:
@@ -190,9 +190,9 @@ def _confusion(evaluation: Evaluation, name: str, words: Words) -> list[Markdown
     others = [
         (key, cells)
         for key, cells in (
-            ("out of enum", found.out_of_enum),
-            ("missing", found.missing),
-            ("unreadable", found.unreadable),
+            ("said.out_of_enum", found.out_of_enum),
+            ("said.missing", found.missing),
+            ("said.unreadable", found.unreadable),
         )
         if any(cells)
     ]
@@ -226,7 +226,7 @@ def _frequent_errors(evaluation: Evaluation, name: str, words: Words) -> list[Ma
     if not rows:
         return []
     columns = [words("col.expected"), words("col.predicted"), words("col.rows")]
-    return [paragraph(words("most frequent errors")), *table(columns, rows, 2)]
+    return [paragraph(words("most_frequent_errors")), *table(columns, rows, 2)]
 
 
 def _kind_of(said: Said) -> Said:
@@ -236,7 +236,7 @@ def _kind_of(said: Said) -> Said:
 
 def _answer(row: EvaluatedRow, name: str, field: Field, words: Words) -> Markdown:
     if row.is_unreadable:
-        return words("unreadable answer", text=safe(row.completion.text, _CUT_SAID))
+        return words("said.unreadable_answer", text=safe(row.completion.text, _CUT_SAID))
     return shown_said(field, row.said(name), words)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from evalkit.gates import Outcome, Release, Verdict
+from evalkit.locale import in_a_row, parts_of
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.markdown.figures import bound, count, shortfall, verdict_value
 from evalkit.reports.markdown.gates import FEW, failed_gates
 from evalkit.reports.markdown.measured import Measured
-from evalkit.reports.markdown.phrases import Words
 from evalkit.reports.markdown.slices import describe_weakest, find_weakest
 from evalkit.reports.markdown.text import Markdown, code, numbered
+from evalkit.reports.markdown.words import Words
 
 _CLAUSES = 3
 """Of a gate's details, how many are repeated."""
@@ -37,7 +38,7 @@ def step_section(run: JudgedRun, measured: Measured, words: Words) -> list[Markd
             steps.append(step)
     if run.release is not None:
         steps += _of_release(run.release, served, words)
-    return numbered(steps) or [words("no steps")]
+    return numbered(steps) or [words("no_steps")]
 
 
 def _of_evidence(run: JudgedRun, words: Words) -> Iterable[Markdown]:
@@ -46,12 +47,12 @@ def _of_evidence(run: JudgedRun, words: Words) -> Iterable[Markdown]:
         yield words("step.judge", command=code(f"evalkit gate {run.name}"))
     else:
         for fault in release.faults:
-            yield words("step.fault", fault=words.recorded(fault))
+            yield words("step.fault", fault=words.clause(fault))
         if release.not_judged:
-            yield words("step.not judged", names=words.gates(release.not_judged, FEW))
+            yield words("step.not_judged", names=words.gates(release.not_judged, FEW))
     said = run.evaluation.record.get("contamination", {})
     if said.get("status") == "unknown":
-        yield words("step.seen", why=words.recorded(said["why"]))
+        yield words("step.seen", why=words.clause(said["why"]))
 
 
 def _of_release(release: Release, served: set[str], words: Words) -> Iterable[Markdown]:
@@ -84,9 +85,10 @@ def _gate_step(
         )
     if not worst.weakest:
         return said
-    clauses = worst.weakest.split("; ")
-    detail = "; ".join(clauses[:_CLAUSES]) + ("; …" if len(clauses) > _CLAUSES else "")
-    return Markdown(said + words("step.detail", detail=words.detail(detail)))
+    parts = parts_of(worst.weakest)
+    more = ["…"] if len(parts) > _CLAUSES else []
+    detail = in_a_row([*parts[:_CLAUSES], *more])
+    return Markdown(said + words("step.detail", detail=detail))
 
 
 def _settling_step(verdict: Verdict, words: Words) -> Iterable[Markdown]:
