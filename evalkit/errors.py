@@ -30,6 +30,13 @@ class InsufficientData(EvalkitError):  # noqa: N818 (names what there is, not a 
     """An estimate was asked of no data."""
 
 
+class DoesNotApply(EvalkitError):  # noqa: N818 (names what is so, not a fault)
+    """A suite's question makes no sense for this system or task: nothing is held against it.
+
+    The message says why, and stands beside the verdict.
+    """
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the nearest known name, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

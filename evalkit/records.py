@@ -204,6 +204,13 @@ class Estimate:
     are not independent."""
     successes: int | None = None
     """The count behind a proportion; None for composites such as macro-F1."""
+    clusters: int | None = None
+    """How many groups of near-duplicates the rows fall into; None where every row is alone."""
+
+    @property
+    def independent(self) -> int:
+        """How many rows there are when near-duplicates of each other count as one."""
+        return self.n if self.clusters is None else self.clusters
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from evalkit.errors import UserError, did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
+ROOT = "root"
+"""What pydantic calls the content of a model that is a mapping."""
 
 
 def parse_toml(model: type[M], path: Path, **defaults: object) -> M:
@@ -44,10 +46,14 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _keys(model: type[BaseModel], table: list[str]) -> list[str]:
-    """The keys of a table inside a model; none where the table is a list or a mapping."""
-    for name in table:
-        inner = model.model_fields[name].annotation if name in model.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
+    """The keys of a table inside a model; none where the table is not described by a model."""
+    annotation: object = model
+    for name in ([ROOT] if issubclass(model, RootModel) else []) + table:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            field = annotation.model_fields.get(name)
+            annotation = field.annotation if field else None
+        elif get_origin(annotation) is dict:
+            annotation = get_args(annotation)[1]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return list(annotation.model_fields)
+    return []

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from evalkit.data.perturbing import draw_examples
+from evalkit.errors import DoesNotApply
 from evalkit.evaluation.stability import answer_instability, clear_difference_rate
 
 pytestmark = pytest.mark.needs("language_model")
@@ -63,7 +64,7 @@ def way(request):
 def again(evaluation, ask, way):
     """The system's answers when asked again."""
     if way == "device" and evaluation.record["engine"].get("device", "cpu") == "cpu":
-        pytest.skip("there is no other device here than the processor, on which it ran")
+        raise DoesNotApply("there is no other device here than the processor, on which it ran")
     return WAYS[way](ask, [row.example for row in evaluation.rows])
 
 

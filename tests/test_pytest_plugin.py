@@ -272,7 +272,10 @@ def test_an_open_verdict_says_how_many_cases_would_settle_it(project: Project) -
     project.write_system(wrong=36)
     result = project.run("suites", "--model", "mine", "--gate-mode", "strict")
     result.stdout.fnmatch_lines(
-        ["  246 cases would settle it, if the value stays", "~ the interval *246 cases (priority_*"]
+        [
+            "  474 cases would settle it four times in five, if this value is the true one",
+            "~ the interval *settled four times in five by 474 cases (priority_*",
+        ]
     )
 
 
@@ -587,8 +590,23 @@ def test_a_bad_row_stops_with_file_line_and_fix(project: Project) -> None:
     assert result.ret == 4
     result.stderr.fnmatch_lines(["*test.jsonl:7: *--on-bad-row skip*"])
     result = project.run("suites", "--model", "mine", "--on-bad-row", "skip")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "*1 of 240 rows left out as bad*",
+            "*may NOT ship: partial: 1 of 240 rows could not be read and were skipped. Mend *",
+        ]
+    )
+    with (project.suites / "gates.toml").open("a") as file:
+        file.write("\n[bad_rows]\nmax_value = '1%'\nwhy = 'x'\n")
+    result = project.run("suites", "--model", "mine", "--on-bad-row", "skip")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["*1 of 240 rows left out as bad*"])
+    result.stdout.fnmatch_lines(
+        [
+            "bad_rows *0.4% *240 *counted *<= 1% *PASS",
+            f"mine may ship: all {GATES + 1} gates passed; 1 of 240 rows could not be read and *",
+        ]
+    )
 
 
 def test_a_missing_recorded_answer_exits_4_and_judges_nothing(project: Project) -> None:

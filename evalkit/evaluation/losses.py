@@ -67,7 +67,12 @@ def accuracy_lost(field: str, *asked: tuple[Evaluation, Evaluation]) -> Measurem
     ]
     clustered = ", clustered" if found.method.endswith(", clustered") else ""
     estimate = Estimate(
-        found.difference, found.n, found.low, found.high, f"newcombe, paired{clustered}"
+        found.difference,
+        found.n,
+        found.low,
+        found.high,
+        f"newcombe, paired{clustered}",
+        clusters=found.first.clusters,
     )
     told = [say("worst.after", after=found.second.value, before=found.first.value)]
     if lost:

@@ -1,7 +1,7 @@
 """Judging: release criteria, verdicts, and what they come to."""
 
 from evalkit.gates.judging import ALPHA, GateMode, Outcome, Reason, Verdict, judge
-from evalkit.gates.policy import Policy, find_policy, load_policies, policies_sha256
+from evalkit.gates.policy import BAD_ROWS, Policy, find_policy, load_policies, policies_sha256
 from evalkit.gates.release import (
     Regression,
     Release,
@@ -12,6 +12,7 @@ from evalkit.gates.release import (
 
 __all__ = [
     "ALPHA",
+    "BAD_ROWS",
     "GateMode",
     "Outcome",
     "Policy",

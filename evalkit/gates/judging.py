@@ -10,7 +10,7 @@ from typing import Literal
 from evalkit import metrics
 from evalkit.errors import UserError
 from evalkit.evaluation import Contest, EvaluatedRow, Measurement, Metric
-from evalkit.gates.policy import Policy
+from evalkit.gates.policy import Policy, claims_better
 from evalkit.locale import Note, say
 from evalkit.records import Estimate
 
@@ -62,7 +62,8 @@ class Verdict:
     """How far beyond the threshold the truth has to lie for this many cases to show it, four
     times in five; None where that has no formula."""
     settled_by: int | None = None
-    """Cases in all that would take the interval off the threshold if the value stays."""
+    """Cases in all that would take the interval off the threshold, four times in five, if the
+    truth is the value measured."""
     contest: Contest | None = None
     """The comparison judged."""
     regression: Contest | None = None
@@ -82,8 +83,11 @@ class Verdict:
     def note(self) -> Note:
         """Why it is inconclusive, or that the interval crosses the threshold."""
         if self.reason is Reason.TOO_FEW_CASES:
-            n, needed = self.estimate.n, self.policy.min_cases
-            return say("gate.too_few_cases", n=n, needed=needed)
+            estimate, needed = self.estimate, self.policy.min_cases
+            if estimate.clusters is None:
+                return say("gate.too_few_cases", n=estimate.n, needed=needed)
+            independent = estimate.independent
+            return say("gate.too_few_alone", n=independent, all=estimate.n, needed=needed)
         if self.reason is Reason.NOT_SHOWN:
             return say("gate.not_shown")
         return say("gate.crosses") if self.crosses else Note("")
@@ -107,7 +111,8 @@ def judge(
     A zero tolerance (`max_value = 0`) cannot be shown by an interval, which always reaches
     above 0; there the count decides in both modes. A comparison (`min_difference`) has to be
     shown in both modes: that a difference is above zero by the paired test's p below 0.05, that
-    it is above another bound by its 95% interval.
+    it is above another bound by its 95% interval. A gate whose name says `beats` fails where the
+    paired test shows a loss, whatever its bound.
 
     Raises:
         UserError: the criterion is for a comparison and the number is none, or the reverse; or
@@ -135,7 +140,7 @@ def judge(
     crosses = not zero_tolerance and policy.holds(estimate.low) != policy.holds(estimate.high)
     outcome = Outcome.PASS if policy.holds(estimate.value) else Outcome.FAIL
     reason = None
-    if estimate.n < policy.min_cases:
+    if estimate.independent < policy.min_cases:
         # Too few cases to pass, but one broken enum is proof enough to fail.
         if not (zero_tolerance and estimate.value > 0):
             reason = Reason.TOO_FEW_CASES
@@ -164,14 +169,17 @@ def _judge_contest(gate: str, policy: Policy, contest: Contest, slice_name: str)
     low, high = found.low, found.high
     if contest.metric.lower_is_better:
         low, high = -high, -low
-    advantage = Estimate(contest.advantage, found.n, low, high, found.method)
+    clusters = found.first.clusters
+    advantage = Estimate(contest.advantage, found.n, low, high, found.method, clusters=clusters)
     if policy.threshold == 0:
         shown = found.p_value < ALPHA
     else:
         shown = policy.holds(low) == policy.holds(high)
-    outcome = Outcome.PASS if policy.holds(contest.advantage) else Outcome.FAIL
+    lost = found.p_value < ALPHA and contest.advantage < 0
+    holds = policy.holds(contest.advantage) and not (claims_better(gate) and lost)
+    outcome = Outcome.PASS if holds else Outcome.FAIL
     reason = None
-    if found.n < policy.min_cases:
+    if advantage.independent < policy.min_cases:
         reason = Reason.TOO_FEW_CASES
     elif outcome is Outcome.PASS and not shown:
         reason = Reason.NOT_SHOWN

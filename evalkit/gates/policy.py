@@ -5,16 +5,46 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+from pydantic import (
+    AllowInfNan,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    model_validator,
+)
 
 from evalkit.errors import UserError, did_you_mean
 from evalkit.toml_files import parse_toml
 
-Bound = Annotated[float, Field(ge=-1, le=10)]
-"""Shares are between 0 and 1, whatever tables show; a mean of levels may lie above."""
+BAD_ROWS = "bad_rows"
+"""The criterion for rows that could not be read, which no suite holds a number against."""
+
+
+def _read_bound(written: Any) -> float:
+    """A bound as a number: `0.01` and `"1%"` are; a bare `1` might mean 1% or 100%."""
+    if isinstance(written, str) and written.rstrip().endswith("%"):
+        with suppress(ValueError):
+            return float(written.rstrip().removesuffix("%")) / 100
+    if isinstance(written, bool) or not isinstance(written, int | float):
+        raise ValueError(f'{written!r} is no bound; write a number such as 0.8, or "80%"')
+    if isinstance(written, int) and written != 0:
+        percent = f'{written / 100:g} or "{written}%" for {written} percent'
+        if abs(written) == 1:
+            whole = f'{written}.0 or "{written}00%" for {written}00 percent'
+        else:
+            whole = f"{written}.0 with share = false for a number that is no share"
+        raise ValueError(f"a bare {written} can be read in two ways: write {percent}, or {whole}")
+    return float(written)
+
+
+Bound = Annotated[float, BeforeValidator(_read_bound), AllowInfNan(False)]
+"""Shares are between 0 and 1, whatever tables show; other numbers may lie above."""
 
 
 class Policy(BaseModel):
@@ -29,7 +59,10 @@ class Policy(BaseModel):
     min_difference: Bound | None = None
     """The advantage over another system must be shown to be above this, by a paired test."""
     min_cases: Annotated[int, Field(ge=1)] = 100
-    """With fewer cases the verdict is inconclusive, whatever the value."""
+    """With fewer independent cases the verdict is inconclusive, whatever the value. Rows that are
+    near-duplicates of each other are one case."""
+    share: bool = True
+    """False for a number that may lie outside 0 and 1, such as a mean of levels."""
     task: str | None = None
     """The family of tasks that the criterion applies to; all by default."""
     needs: tuple[Literal["live", "language_model", "adapter", "free_decoding"], ...] = ()
@@ -68,14 +101,42 @@ def load_policies(path: Path) -> dict[str, Policy]:
     """Read `gates.toml`.
 
     Raises:
-        UserError: there is none, or a criterion in it is not valid.
+        UserError: there is none, or a criterion in it is not valid or cannot mean what it says.
     """
     if not path.is_file():
         raise UserError(
             f"There is no {path}. It holds the release criteria, such as\n"
             '  [priority_accuracy]\n  min_value = 0.80\n  why = "..."'
         )
-    return parse_toml(_GatesFile, path).root
+    policies = parse_toml(_GatesFile, path).root
+    for name, policy in policies.items():
+        if fault := _fault(name, policy):
+            raise UserError(f"{path}: [{name}] {fault}")
+    return policies
+
+
+def _fault(name: str, policy: Policy) -> str | None:
+    """What a criterion says that it can hardly mean."""
+    bound = policy.threshold
+    lowest = 0 if policy.min_difference is None else -1
+    if policy.share and not lowest <= bound <= 1:
+        return (
+            f'{bound:g} is no share: write {bound / 100:g} or "{bound:g}%". For a number that is '
+            "none, such as a mean of levels, add share = false."
+        )
+    if claims_better(name) and policy.min_difference is not None and bound < 0:
+        return (
+            f"min_difference = {bound:g} would pass a loss, and its name says that it beats "
+            "something. Set min_difference = 0.0, or give what may be lost another name."
+        )
+    if name == BAD_ROWS and policy.max_value is None:
+        return "takes max_value: the greatest share of rows that may be unreadable."
+    return None
+
+
+def claims_better(gate: str) -> bool:
+    """Whether a gate's name says that one system beats another: a loss never passes it."""
+    return gate.startswith("beats")
 
 
 def find_policy(policies: Mapping[str, Policy], gate: str, path: Path) -> Policy:
@@ -94,5 +155,9 @@ def find_policy(policies: Mapping[str, Policy], gate: str, path: Path) -> Policy
 
 def policies_sha256(policies: Mapping[str, Policy]) -> str:
     """Hash the criteria; comments and order in the file do not count. Hexadecimal."""
-    content = {name: policy.model_dump(mode="json") for name, policy in policies.items()}
+    # A key that came later counts where it is used, so that earlier verdicts still hold.
+    content = {
+        name: policy.model_dump(mode="json", exclude={"share"} if policy.share else None)
+        for name, policy in policies.items()
+    }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evalkit import metrics
@@ -38,7 +38,12 @@ class Release:
     """What is wrong with the evidence: nothing ships on it."""
     regressions: tuple[Regression, ...] = ()
     excused: Mapping[str, str] = field(default_factory=dict)
-    """Criteria for this kind of task that do not apply to the system, and why."""
+    """Criteria for this kind of task that do not apply to the system, and why; where only some
+    slices of one do not, these."""
+    missed: Mapping[str, str] = field(default_factory=dict)
+    """Of `not_judged`, gates with their slices whose suite test did not speak, and why."""
+    caveats: tuple[str, ...] = ()
+    """What has to be known to believe the verdict."""
 
     @property
     def may_ship(self) -> bool:
@@ -71,9 +76,12 @@ def conclude(
     policies: Mapping[str, Policy],
     *,
     broken: Sequence[str] = (),
+    missed: Mapping[str, str] | None = None,
     excused: Mapping[str, str] | None = None,
+    withdrawn: Mapping[str, str] | None = None,
     partial: bool = False,
     faults: Sequence[str] = (),
+    caveats: Sequence[str] = (),
 ) -> Release:
     """Sum up the verdicts on a system whose task is of this family.
 
@@ -83,26 +91,53 @@ def conclude(
         verdicts: what the gates said.
         policies: all criteria.
         broken: suite tests that failed before their gate spoke.
-        excused: criteria that do not apply to this system, and why.
+        missed: gates with their slices, or tests, that were expected and did not speak, and why.
+        excused: criteria, or gates with their slices, that do not apply to this system, and why.
+        withdrawn: gates with their slices that a suite test, asked, found not to apply, and why;
+            a criterion is excused where that is all that there is of it.
         partial: whether only some tests were chosen to run.
         faults: what is wrong with the evidence.
+        caveats: what has to be known to believe the verdict.
     """
     judged = {v.gate for v in verdicts}
-    excused = excused or {}
+    missed = missed or {}
+    named = judged | {_gate_of(label) for label in missed}
+    excused = {**(excused or {}), **_whole_gates(withdrawn or {}, named, policies)}
     due = [name for name, policy in policies.items() if policy.task in (None, family)]
-    missing = [name for name in due if name not in judged and name not in excused]
+    missing = [name for name in due if name not in named and name not in excused]
     if verdicts and not any(v.policy.min_value is not None for v in verdicts):
         # Answers that can be read may all be wrong.
         missing.append(say("gate.any_quality", family=family))
     return Release(
         system,
         tuple(verdicts),
-        (*missing, *broken),
+        tuple(dict.fromkeys((*missing, *broken, *missed))),
         partial,
         tuple(faults),
         tuple(find_regressions(verdicts)),
-        {name: excused[name] for name in due if name in excused and name not in judged},
+        {
+            n: why
+            for n, why in excused.items()
+            if n not in judged and (n in due or n not in policies)
+        },
+        missed,
+        tuple(caveats),
     )
+
+
+def _whole_gates(
+    withdrawn: Mapping[str, str], named: Collection[str], policies: Mapping[str, Policy]
+) -> dict[str, str]:
+    """What was withdrawn, a criterion in one where nothing else is known of it."""
+    found = {}
+    for label, why in withdrawn.items():
+        gate = _gate_of(label)
+        found[gate if gate in policies and gate not in named else label] = why
+    return found
+
+
+def _gate_of(label: str) -> str:
+    return label.partition("[")[0]
 
 
 def find_regressions(verdicts: Sequence[Verdict]) -> list[Regression]:

@@ -187,7 +187,8 @@ def describe_draws(
     else:
         low, high = (float(end) for end in np.quantile(drawn, [0.025, 0.975]))
     method = "bootstrap, clustered" if members else "bootstrap"
-    return Estimate(value, n, min(low, value), max(high, value), method)
+    clusters = len(members) if members else None
+    return Estimate(value, n, min(low, value), max(high, value), method, clusters=clusters)
 
 
 def with_value(drawn: Floats, asked: str) -> Floats:

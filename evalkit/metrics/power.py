@@ -53,31 +53,38 @@ def detectable_drop(
     return value - float(betaincinv(most + 1, n - most, 1 - power))
 
 
-def cases_to_settle(estimate_value: float, threshold: float, *, n_now: int) -> int | None:
+def cases_to_settle(
+    estimate_value: float, threshold: float, *, n_now: int, power: float = 0.8
+) -> int | None:
     """Return how many cases in all would put the 95% Wilson interval on one side of a threshold.
 
-    That is if the value stays what it is, which more cases may well change; read it as an
-    order of magnitude. Cases are independent ones. A score interval leaves a threshold t out
-    where |value - t| > 1.96 √(t(1 - t)/n), and that is solved for n.
+    That often (`power`) a new sample of so many independent cases would do so if the true share
+    v is the value measured, which it hardly ever is exactly; read it as an order of magnitude. A
+    score interval leaves a threshold t out where |share - t| > 1.96 √(t(1 - t)/n). By the normal
+    approximation that takes √n |v - t| = 1.96 √(t(1 - t)) + z(power) √(v(1 - v)), solved for n.
 
     Args:
         estimate_value: the share measured.
         threshold: the share to tell it from.
         n_now: the cases there are; the answer is never less.
+        power: how often so many cases have to be enough; 0.5 is even odds.
 
     Returns:
         The number of cases, or None where value and threshold are equal (no number of cases
         would do) or more than a million would be needed.
 
     Raises:
-        ValueError: value or threshold does not lie in [0, 1], or n_now is negative.
+        ValueError: value, threshold or power is no share, or n_now is negative.
     """
+    _check_shares(power, 0.05)
     if not (0 <= estimate_value <= 1 and 0 <= threshold <= 1 and n_now >= 0):
         raise ValueError(f"no shares or no count: {estimate_value}, {threshold}, {n_now}")
     apart = abs(estimate_value - threshold)
     if math.isclose(apart, 0.0, abs_tol=1e-12):
         return None
-    needed = math.floor(Z95**2 * threshold * (1 - threshold) / apart**2) + 1
+    spread = Z95 * math.sqrt(threshold * (1 - threshold))
+    spread += NormalDist().inv_cdf(power) * math.sqrt(estimate_value * (1 - estimate_value))
+    needed = math.floor((spread / apart) ** 2) + 1
     needed = max(needed, n_now, 1)
     return needed if needed <= max(MOST_CASES, n_now) else None
 

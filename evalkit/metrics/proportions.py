@@ -46,10 +46,12 @@ def share(
         ValueError: hits and groups differ in length.
     """
     plain = proportion(sum(map(bool, hits)), len(hits), asked=asked)
-    if group_members(groups, len(hits)) is None:
+    members = group_members(groups, len(hits))
+    if members is None:
         return plain
     low, high = wilson(plain.value, effective_rows(hits, groups))
-    return Estimate(plain.value, plain.n, low, high, "wilson, clustered", plain.successes)
+    method = "wilson, clustered"
+    return Estimate(plain.value, plain.n, low, high, method, plain.successes, len(members))
 
 
 def effective_rows(values: Sequence[float], groups: Sequence[int] | None = None) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from evalkit.errors import EvidenceError, InsufficientData
+from evalkit.errors import DoesNotApply, EvidenceError, InsufficientData
 from evalkit.locale import say
 from evalkit.pytest_plugin.respondents import Respondents
 from evalkit.pytest_plugin.rows import fault_of_rows, load_rows, same_rows
@@ -50,8 +50,6 @@ class Evidence:
         self.runs: dict[str, Path] = {}
         self.faults: dict[str, list[str]] = {}
         """What is wrong with the evidence, in sentences."""
-        self.is_tfidf: set[str] = set()
-        """Subjects that are the TF-IDF baseline themselves."""
         self._baseline: Evaluation | None = None
         self._baseline_run: Path | None = None
         self._tfidf: dict[tuple[str, str], Evaluation] = {}
@@ -164,8 +162,7 @@ class Evidence:
                 'folder with engine = "tfidf" in its system.toml'
             )
         if system.name == evaluation.system:
-            self.is_tfidf.add(subject.name)
-            pytest.skip("this is the TF-IDF baseline itself")
+            raise DoesNotApply(say("lacks.is_tfidf"))
         if parts := missing_parts(system):
             raise InsufficientData("\n".join(parts))
         key = (system.name, evaluation.record["data"]["sha256"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -13,6 +15,7 @@ from evalkit.locale import say
 if TYPE_CHECKING:
     from evalkit.data import Dataset
     from evalkit.evaluation import Evaluation
+    from evalkit.gates import Policy, Verdict
     from evalkit.tasks import Task
 
 
@@ -65,6 +68,54 @@ def fault_of_rows(config: pytest.Config, evaluation: Evaluation) -> str | None:
     if found.sha256 == data["sha256"]:
         return None
     return say("fault.stale_rows", source=source, n=data["rows"])
+
+
+@dataclass(frozen=True)
+class RowsLeftOut:
+    """The rows of a system's test set that it was not asked."""
+
+    unread: int = 0
+    """Rows that could not be read, and were skipped (`--on-bad-row skip`)."""
+    limited: int = 0
+    """Rows beyond `--limit`."""
+    answered: int = 0
+
+    @classmethod
+    def of(cls, evaluation: Evaluation | None) -> Self:
+        """Those that a run's record names."""
+        if evaluation is None:
+            return cls()
+        data = evaluation.record["data"]
+        return cls(len(data["skipped"]), data["left_out"], data["rows"])
+
+    def judge(self, policies: Mapping[str, Policy], family: str) -> Verdict | None:
+        """Hold the share of unreadable rows against its criterion, where there is one."""
+        from evalkit.gates import BAD_ROWS, judge
+        from evalkit.records import Estimate
+
+        policy = policies.get(BAD_ROWS)
+        if policy is None or policy.task not in (None, family) or not self.answered:
+            return None
+        n = self.answered + self.unread
+        rate = self.unread / n
+        return judge(BAD_ROWS, policy, Estimate(rate, n, rate, rate, "count", self.unread))
+
+    def faults(self, allowed: Verdict | None) -> list[str]:
+        """Why nothing ships on the others."""
+        n, found = self.answered, list[str]()
+        if self.limited:
+            found.append(say("fault.partial", n=n, all=n + self.limited))
+        if self.unread and allowed is None:
+            found.append(say("fault.bad_rows", n=self.unread, all=self._total))
+        return found
+
+    def caveats(self) -> list[str]:
+        """What is to be known of the others."""
+        return [say("note.bad_rows", n=self.unread, all=self._total)] if self.unread else []
+
+    @property
+    def _total(self) -> int:
+        return self.answered + self.limited + self.unread
 
 
 def same_rows(evaluation: Evaluation) -> Dataset:

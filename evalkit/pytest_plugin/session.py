@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from evalkit.errors import EvidenceError, InsufficientData, UserError
+from evalkit.errors import DoesNotApply, EvidenceError, InsufficientData, UserError
 from evalkit.locale import say
 from evalkit.pytest_plugin.evidence import Evidence, Subject
+from evalkit.pytest_plugin.expected import Expected, params
 from evalkit.pytest_plugin.junit import record_release
+from evalkit.pytest_plugin.marks import check_family, check_marks, families_of, place
+from evalkit.pytest_plugin.rows import RowsLeftOut
+from evalkit.pytest_plugin.suite_files import find_suites
 
 if TYPE_CHECKING:
     from evalkit.gates import Policy, Release, Verdict
@@ -32,6 +37,8 @@ class GateSession:
         self.subjects: dict[str, Subject] = {}
         self.verdicts: dict[str, dict[str, list[Verdict]]] = {}
         self.broken: dict[str, list[str]] = {}
+        self.expected = Expected()
+        self._uncollected: dict[str, dict[str, str]] = {}
         self.criteria: dict[Path, dict[str, Policy]] = {}
         self.record_for_suite: Callable[[str, object], None] | None = None
         """Adds a property to the JUnit report, once a gate was asked for."""
@@ -58,6 +65,29 @@ class GateSession:
             raise UserError(f"{asked}: '{subject.name}' is named twice.")
         self.subjects[subject.name] = subject
 
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Take down what has to be judged, before anything may leave it out."""
+        name = params(item).get("system_under_test")
+        if name is None or not self.subjects:
+            return
+        self.expected.note(item)
+        tasks = [subject.task for subject in self.subjects.values()]
+        with as_usage_errors():
+            for family in families_of(item):
+                check_family(family, place(item), tasks, self.config.rootpath)
+            if name not in self.subjects:
+                return
+            check_marks(item, self.subjects[name].task)
+        if self._fits(item):
+            lacking = self._lacking(item, self.subjects[name])
+            unfit = say(f"lacks.{lacking[0]}", who="it") if lacking else ""
+            self.expected.add(item, name, unfit)
+
+    @staticmethod
+    def _lacking(item: pytest.Item, subject: Subject) -> list[str]:
+        needed = [what for mark in item.iter_markers("needs") for what in mark.args]
+        return [what for what in needed if what not in subject.abilities]
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out suites and values that are not for the task of a system."""
@@ -70,8 +100,8 @@ class GateSession:
             items[:] = fits
 
     def _fits(self, item: pytest.Item) -> bool:
-        params = _params(item)
-        name = params.get("system_under_test")
+        given = params(item)
+        name = given.get("system_under_test")
         if name == MISFIT:
             return False
         if name not in self.subjects:
@@ -80,13 +110,13 @@ class GateSession:
         each_value = item.get_closest_marker("each_value")
         if each_value is not None:
             spec = fields.get(each_value.args[0])
-            if spec is None or params.get("value") not in spec.labels:
+            if spec is None or given.get("value") not in spec.labels:
                 return False
-        return item.get_closest_marker("each_field") is None or params.get("field") in fields
+        return item.get_closest_marker("each_field") is None or given.get("field") in fields
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Before anything is loaded: is all that the suites need here?"""
-        names = [_params(item).get("system_under_test") for item in session.items]
+        names = [params(item).get("system_under_test") for item in session.items]
         wanted = {name for name in names if name}
         if self.config.option.collectonly or (not wanted and not self.subjects):
             return
@@ -103,14 +133,15 @@ class GateSession:
                 )
             self._check_parts()
             self.evidence.load_rows(list(self.subjects.values()))
-            for item in session.items:
-                if "gate" in getattr(item, "fixturenames", ()):
-                    self.policies(item.path)
+            for suite in sorted(self.expected.files):
+                self.policies(suite)
+            self._check_criteria()
+            self._look_for_suites()
             # Faulty evidence is not judged.
             session.items[:] = [
                 item
                 for item in session.items
-                if not self._is_spoilt(_params(item).get("system_under_test"))
+                if not self._is_spoilt(params(item).get("system_under_test"))
             ]
 
     def _is_spoilt(self, name: str | None) -> bool:
@@ -118,6 +149,26 @@ class GateSession:
         if subject is None or subject.run is None:
             return False
         return bool(self.evidence.faults[subject.name])
+
+    def _check_criteria(self) -> None:
+        tasks = [subject.task for subject in self.subjects.values()]
+        for path, policies in self.criteria.items():
+            for name, policy in policies.items():
+                if policy.task is not None:
+                    check_family(policy.task, f"{path}: [{name}]", tasks, self.config.rootpath)
+
+    def _look_for_suites(self) -> None:
+        """Which tests stand beside those that were collected, and were not."""
+        if self.is_partial:
+            return
+        beside = {path.parent for path in (*self.expected.files, *self.criteria)}
+        here = self.config.invocation_params.dir
+        suites = find_suites(beside, [here / argument for argument in self.config.args])
+        criteria = self.all_policies
+        self._uncollected = {
+            name: self.expected.uncollected(subject, suites, criteria)
+            for name, subject in self.subjects.items()
+        }
 
     def _check_parts(self) -> None:
         from evalkit.systems import missing_parts
@@ -152,25 +203,27 @@ class GateSession:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         """Skip what a system is not able to do; leave open what there is no evidence for."""
-        subject = self.subjects.get(_params(item).get("system_under_test", ""))
-        for mark in item.iter_markers("needs"):
-            if subject is None:
-                continue
-            if lacking := [what for what in mark.args if what not in subject.abilities]:
-                pytest.skip(say(f"lacks.{lacking[0]}", who=subject.name))
-        with self._inconclusive(subject):
+        subject = self.subjects.get(params(item).get("system_under_test", ""))
+        if subject is not None and (lacking := self._lacking(item, subject)):
+            pytest.skip(say(f"lacks.{lacking[0]}", who=subject.name))
+        with self._inconclusive(item, subject):
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """A number that cannot be made for want of data is inconclusive, not an error."""
-        with self._inconclusive(self.subjects.get(_params(item).get("system_under_test", ""))):
+        subject = self.subjects.get(params(item).get("system_under_test", ""))
+        with self._inconclusive(item, subject):
             return (yield)
 
     @contextmanager
-    def _inconclusive(self, subject: Subject | None) -> Iterator[None]:
+    def _inconclusive(self, item: pytest.Item, subject: Subject | None) -> Iterator[None]:
         try:
             yield
+        except DoesNotApply as why:
+            if subject is not None:
+                self.expected.withdraw(subject.name, item.nodeid, why.args[0])
+            pytest.skip(str(why))
         except InsufficientData as error:
             pytest.fail(f"INCONCLUSIVE: {error}", pytrace=False)
         except EvidenceError as error:
@@ -182,9 +235,10 @@ class GateSession:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Remember suite tests that failed in another way than by a gate's verdict."""
+        """Remember how suite tests went, and those that broke before their gate spoke."""
         report = yield
-        name = _params(item).get("system_under_test")
+        name = params(item).get("system_under_test")
+        self.expected.report(name or "", report)
         if report.failed and name:
             from evalkit.gates import Outcome
 
@@ -204,24 +258,35 @@ class GateSession:
 
     def releases(self) -> Iterator[Release]:
         """What the verdicts on each system come to."""
-        from evalkit.gates import conclude
-
-        policies = self.all_policies
         evidence = self.evidence
         for name, subject in self.subjects.items():
-            if name not in evidence.evaluations and not evidence.faults[name]:
-                continue  # it never came to answer
-            verdicts = [v for said in self.verdicts.get(name, {}).values() for v in said]
-            yield conclude(
-                name,
-                subject.task.family,
-                verdicts,
-                {} if self._is_spoilt(name) else policies,
-                broken=self.broken.get(name, ()),
-                excused=self._excused(subject),
-                partial=self.is_partial,
-                faults=[*evidence.faults[name], *self._partial_rows(name)],
-            )
+            if name in evidence.evaluations or evidence.faults[name]:
+                yield self._release(name, subject)
+            # Otherwise it never came to answer.
+
+    def _release(self, name: str, subject: Subject) -> Release:
+        from evalkit.gates import conclude
+
+        spoilt = self._is_spoilt(name)
+        policies = {} if spoilt else self.all_policies
+        said = self.verdicts.get(name, {})
+        verdicts = [v for spoken in said.values() for v in spoken]
+        missed = {} if spoilt else self.expected.missed(name, set(said), policies)
+        rows = RowsLeftOut.of(self.evidence.evaluations.get(name))
+        allowed = rows.judge(policies, subject.task.family)
+        return conclude(
+            name,
+            subject.task.family,
+            [*verdicts, *([allowed] if allowed else [])],
+            policies,
+            broken=self.broken.get(name, ()),
+            missed=missed | self._uncollected.get(name, {}),
+            excused=self._excused(subject),
+            withdrawn=self.expected.withdrawn(name, policies),
+            partial=self.is_partial,
+            faults=[*self.evidence.faults[name], *rows.faults(allowed)],
+            caveats=[*rows.caveats(), *self._caveats()],
+        )
 
     @property
     def all_policies(self) -> dict[str, Policy]:
@@ -229,24 +294,21 @@ class GateSession:
         return {name: p for found in self.criteria.values() for name, p in found.items()}
 
     def _excused(self, subject: Subject) -> dict[str, str]:
-        """Criteria that do not apply to a system, and why."""
+        """What does not apply to a system, and why: criteria, gates with slices, tests."""
         excused: dict[str, str] = {}
         for name, policy in self.all_policies.items():
-            lacking = [what for what in policy.needs if what not in subject.abilities]
-            if lacking:
+            if lacking := [what for what in policy.needs if what not in subject.abilities]:
                 excused[name] = say(f"lacks.{lacking[0]}", who="it")
-            elif policy.min_difference is not None and subject.name in self.evidence.is_tfidf:
-                excused[name] = say("lacks.is_tfidf")
-        return excused
+        slices = self.expected.unfit(subject.name, self.all_policies)
+        return excused | {n: w for n, w in slices.items() if n.partition("[")[0] not in excused}
 
-    def _partial_rows(self, name: str) -> list[str]:
-        if name not in self.evidence.evaluations:
+    def _caveats(self) -> list[str]:
+        """What is to be known of the criteria."""
+        named_by = where_gates_are_named(self.config)
+        if not named_by:
             return []
-        data = self.evidence.evaluations[name].record["data"]
-        if not data["left_out"]:
-            return []
-        n = data["rows"]
-        return [say("fault.partial", n=n, all=n + data["left_out"])]
+        file = self.config.getoption("gates")
+        return [say("note.criteria_named", file=file, by=named_by)]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -261,6 +323,7 @@ class GateSession:
         from evalkit.reports.judged import JudgedRun
         from evalkit.reports.verdicts import release_from_json, verdicts_to_json
         from evalkit.store import write_verdicts
+        from evalkit.systems import shown_path
 
         releases = list(self.releases())
         judged = []
@@ -269,7 +332,12 @@ class GateSession:
             if release.system in evidence.evaluations:
                 evaluation = evidence.evaluations[release.system]
                 folder = evidence.runs[release.system]
-                content = verdicts_to_json(release, evaluation, policies_sha256(self.all_policies))
+                content = verdicts_to_json(
+                    release,
+                    evaluation,
+                    policies_sha256(self.all_policies),
+                    [shown_path(path) for path in self.criteria],
+                )
                 write_verdicts(folder, content)
                 # As it is read back, so that a report is the same whoever writes it.
                 read_back = release_from_json(content, evaluation)
@@ -330,6 +398,15 @@ class GateSession:
             terminal.write(to_text(shown, width, colour=colour))
 
 
+def where_gates_are_named(config: pytest.Config) -> str:
+    """What names the criteria's file besides the command line; empty where nothing does."""
+    typed = [str(argument) for argument in config.invocation_params.args]
+    if not config.getoption("gates") or any(a.partition("=")[0] == "--gates" for a in typed):
+        return ""
+    in_environment = "--gates" in os.environ.get("PYTEST_ADDOPTS", "")
+    return "PYTEST_ADDOPTS in the environment" if in_environment else "pytest's addopts"
+
+
 class as_usage_errors:  # noqa: N801 (reads as a verb at its call)
     """Turn `UserError` into pytest's usage error: one message, exit code 4."""
 
@@ -339,8 +416,3 @@ class as_usage_errors:  # noqa: N801 (reads as a verb at its call)
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
         if isinstance(error, UserError):
             raise pytest.UsageError(str(error)) from error
-
-
-def _params(item: pytest.Item) -> dict[str, Any]:
-    callspec = getattr(item, "callspec", None)
-    return callspec.params if callspec is not None else {}

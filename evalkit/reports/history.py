@@ -147,7 +147,9 @@ def _judged(folder: Path) -> dict[str, Any]:
 
 
 def _estimate(found: Mapping[str, Any]) -> Estimate:
-    return Estimate(**{name: found[name] for name in Estimate.__dataclass_fields__})
+    return Estimate(
+        **{name: found[name] for name in Estimate.__dataclass_fields__ if name in found}
+    )
 
 
 def _gate(found: Mapping[str, Any]) -> GateSummary:

@@ -58,7 +58,10 @@ def explain(verdict: Verdict, task: Task) -> str:
         shown = number(verdict.on_all_rows.value, verdict.unit)
         lines.append(f"  {shown} with the rows that it was trained on")
     if verdict.settled_by is not None and verdict.settled_by > verdict.estimate.n:
-        lines.append(f"  {verdict.settled_by:,} cases would settle it, if the value stays")
+        lines.append(
+            f"  {verdict.settled_by:,} cases would settle it four times in five, if this value is "
+            "the true one"
+        )
     if verdict.regression is not None:
         lines.append(f"  {contest_line(verdict.regression)}")
     if verdict.weakest:
@@ -138,9 +141,8 @@ def closing_line(release: Release) -> Text:
     """The one line a release is about."""
     name = printable(release.system)
     if release.may_ship:
-        return Text(
-            f"{name} may ship: all {len(release.verdicts)} gates passed.", style="bold green"
-        )
+        said = [f"all {len(release.verdicts)} gates passed", *map(printable, release.caveats)]
+        return Text(f"{name} may ship: {'; '.join(said)}.", style="bold green")
     if release.partial:
         passed = len(release.of(Outcome.PASS))
         return Text(
@@ -153,7 +155,7 @@ def closing_line(release: Release) -> Text:
         if found := release.of(outcome):
             reasons.append(f"{len(found)} {word} ({_shorten(_brief(v) for v in found)})")
     if release.not_judged:
-        reasons.append(f"not judged: {', '.join(release.not_judged)}")
+        reasons.append(f"not judged: {_not_judged(release)}")
     if release.regressions:
         worse = _shorten(
             f"{printable(r.label)} {points(r.contest.comparison.difference, r.contest.metric.unit)}"
@@ -163,6 +165,17 @@ def closing_line(release: Release) -> Text:
     if not release.verdicts and not release.faults:
         reasons = ["no gate was judged"]
     return Text(f"{name} may NOT ship: {'; '.join(reasons)}.", style="bold red")
+
+
+def _not_judged(release: Release) -> str:
+    """What was not judged, that of one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for name in release.not_judged:
+        by_reason.setdefault(release.missed.get(name, ""), []).append(printable(name))
+    return "; ".join(
+        ", ".join(names) + (f" ({printable(why, 200)})" if why else "")
+        for why, names in by_reason.items()
+    )
 
 
 def _brief(verdict: Verdict) -> str:
@@ -182,7 +195,12 @@ def release_report(release: Release, evaluation: Evaluation, run: str) -> list[R
     seconds = record["seconds"]
     shown: list[RenderableType] = [release_table(release)]
     if crossing := [v for v in release.verdicts if v.settled_by is not None]:
-        shown.append(Text(f"~ the interval crosses the threshold; settled by {_settled(crossing)}"))
+        shown.append(
+            Text(
+                "~ the interval crosses the threshold; if the value is the true one, it is settled "
+                f"four times in five by {_settled(crossing)}"
+            )
+        )
     if any(v.detects is not None for v in release.verdicts):
         shown.append(
             Text("drop: how many points beyond its bound the truth must lie for this to show it")
@@ -205,10 +223,11 @@ def release_report(release: Release, evaluation: Evaluation, run: str) -> list[R
         )
         for regression in release.regressions
     ]
-    shown += [Text(f"note: {printable(note, 200)}") for note in (*data["notes"], *record["notes"])]
     for why in dict.fromkeys(release.excused.values()):
         names = [name for name, said in release.excused.items() if said == why]
         shown.append(Text(f"does not apply, as {why}: {', '.join(names)}"))
+    notes = (*data["notes"], *record["notes"], *release.caveats)
+    shown += [Text(f"note: {printable(note, 300)}") for note in notes]
     shown.append(closing_line(release))
     return shown
 

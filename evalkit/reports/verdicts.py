@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,20 +16,33 @@ SCHEMA = 3
 
 
 def verdicts_to_json(
-    release: Release, evaluation: Evaluation, criteria_sha256: str
+    release: Release,
+    evaluation: Evaluation,
+    criteria_sha256: str,
+    criteria: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Every gate with its number, bound and reason, and the usual numbers; rows by their ids."""
+    """Every gate with its number, bound and reason, and the usual numbers; rows by their ids.
+
+    Args:
+        release: what the gates said.
+        evaluation: of what.
+        criteria_sha256: `policies_sha256` of the criteria.
+        criteria: the files they stand in.
+    """
     rows = {row.example.id: row for row in evaluation.rows}
     return {
         "schema": SCHEMA,
         "system": release.system,
         "predictions_sha256": evaluation.record["predictions_sha256"],
         "criteria_sha256": criteria_sha256,
+        "criteria": list(criteria),
         "may_ship": release.may_ship,
         "partial": release.partial,
         "faults": list(release.faults),
         "not_judged": list(release.not_judged),
+        "missed": dict(release.missed),
         "does_not_apply": dict(release.excused),
+        "caveats": list(release.caveats),
         "regressions": [
             {"gate": r.label, "p_value_holm": r.p_value, "baseline": contest_to_json(r.contest)}
             for r in release.regressions
@@ -129,6 +142,8 @@ def release_from_json(content: Mapping[str, Any], evaluation: Evaluation) -> Rel
             for r in content["regressions"]
         ),
         content["does_not_apply"],
+        content.get("missed", {}),
+        tuple(content.get("caveats", ())),
     )
 
 

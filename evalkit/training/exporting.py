@@ -13,6 +13,9 @@ from evalkit.engines.loading import attach_adapter, load_base, load_tokenizer
 from evalkit.errors import UserError
 from evalkit.systems import FILE, System, missing_parts
 
+_MERGED = {"summary", "task", "base", "adapter", "engine", "ray", "quantization", "recipe"}
+"""What a merged model's system.toml does not take over from its adapter's."""
+
 
 def export_merged(system: System, folder: Path, precision: Literal["bf16", "fp32"]) -> None:
     """Merge a system's adapter into its base and write it as safetensors.
@@ -62,13 +65,14 @@ def _describe(system: System, folder: Path) -> None:
     if task.endswith(".toml"):
         shutil.copyfile(system.folder / task, folder / Path(task).name)
         task = Path(task).name
+    # How it is asked and read stays; what made the adapter, and from what, is in the weights now.
+    kept = system.config.model_dump(exclude_defaults=True, exclude=_MERGED)
     summary = f"{system.config.summary or system.name}, merged"
-    settings = {"summary": summary, "task": task, "format": system.config.format, "base": "."}
+    settings = {"summary": summary, "task": task, **kept, "base": ".", "adapter": False}
     lines = [
         f"# {system.name}, its adapter merged into {system.config.base}.",
-        # A JSON string is a TOML string.
+        # A JSON string, truth value or list of strings is one of TOML.
         *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in settings.items()),
-        "adapter = false",
     ]
     (folder / FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
     if (system.folder / FINGERPRINTS).is_file():

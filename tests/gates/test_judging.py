@@ -114,7 +114,39 @@ def test_a_criterion_and_its_number_have_to_be_of_one_kind() -> None:
 
 def test_a_percentage_is_no_share() -> None:
     with pytest.raises(UserError, match=r"8 is no share"):
-        judge("g", Policy(min_value=8, why="x"), proportion(100, 100))
+        judge("g", Policy(min_value=8.0, why="x"), proportion(100, 100))
+
+
+def test_near_duplicates_are_one_case() -> None:
+    """One row 500 times is one case, and 60 rows twice are 60."""
+    policy = Policy(min_value=0.8, min_cases=100, why="x")
+    one = judge("g", policy, share([True] * 500, groups=[0] * 500))
+    assert one.outcome is Outcome.INCONCLUSIVE
+    assert one.note == "1 independent cases (500 with near-duplicates), and this gate needs 100"
+    twice = [i // 2 for i in range(200)]
+    assert judge("g", policy, share([True] * 200, groups=twice)).outcome is Outcome.PASS
+    assert (
+        judge("g", policy, share([True] * 198, groups=twice[:198])).outcome is Outcome.INCONCLUSIVE
+    )
+
+
+def test_near_duplicates_are_one_case_of_a_comparison() -> None:
+    groups = [i // 2 for i in range(98)] + list(range(49, 51))
+    found = compare_hits([True] * 100, [False] * 100, groups=groups)
+    policy = Policy(min_difference=0.0, min_cases=51, why="x")
+    contested = Contest(accuracy(load_task("notifications-3level"), "priority"), "a", "b", found)
+    assert judge("g", policy, contested).outcome is Outcome.PASS
+    more = Policy(min_difference=0.0, min_cases=52, why="x")
+    assert judge("g", more, contested).outcome is Outcome.INCONCLUSIVE
+
+
+def test_what_is_called_better_never_passes_a_loss() -> None:
+    lenient = Policy(min_difference=-0.25, min_cases=50, why="x")
+    loss = accuracy_contest(10, 42, 200)  # -16 points, p < 0.001
+    assert judge("beats_tfidf", lenient, loss).outcome is Outcome.FAIL
+    assert judge("not_far_below_tfidf", lenient, loss).outcome is Outcome.PASS
+    # What chance could have brought about is no loss that was shown.
+    assert judge("beats_tfidf", lenient, accuracy_contest(10, 12, 200)).outcome is Outcome.PASS
 
 
 def test_a_verdict_says_what_it_could_have_noticed() -> None:
@@ -221,8 +253,18 @@ def test_criteria_for_other_tasks_are_not_due() -> None:
         ("[g]\nwhy = 'x'\n", "one of min_value"),
         ("[g]\nmin_value = 0.5\nmax_value = 0.5\nwhy = 'x'\n", "one of min_value"),
         ("[g]\nmin_value = 0.5\n", "why"),
-        ("[g]\nmin_value = 80\nwhy = 'x'\n", "min_value"),
-        ("[g]\nmin_valeu = 0.5\nwhy = 'x'\n", "min_valeu"),
+        ("[g]\nmin_value = 80\nwhy = 'x'\n", r'min_value: a bare 80 .*write 0.8 or "80%"'),
+        ("[g]\nmax_value = 1\nwhy = 'x'\n", r'0.01 or "1%" .*, or 1.0 or "100%"'),
+        ("[g]\nmin_difference = -5\nwhy = 'x'\n", r'-0.05 or "-5%"'),
+        ("[g]\nmin_value = 80.0\nwhy = 'x'\n", r'80 is no share: write 0.8 or "80%"'),
+        ("[g]\nmax_value = -0.1\nwhy = 'x'\n", r"-0.1 is no share"),
+        ("[g]\nmin_value = '0.8'\nwhy = 'x'\n", r"'0.8' is no bound"),
+        ("[g]\nmin_value = 'x%'\nwhy = 'x'\n", r"'x%' is no bound"),
+        ("[g]\nmin_value = true\nwhy = 'x'\n", r"True is no bound"),
+        ("[g]\nmin_value = nan\nwhy = 'x'\n", r"finite"),
+        ("[beats_x]\nmin_difference = -0.25\nwhy = 'x'\n", r"would pass a loss"),
+        ("[bad_rows]\nmin_value = 0.5\nwhy = 'x'\n", r"takes max_value"),
+        ("[g]\nmin_valeu = 0.5\nwhy = 'x'\n", r"'g.min_valeu'. Did you mean 'min_value'"),
         ("[g\n", "not valid TOML"),
     ],
 )
@@ -231,6 +273,16 @@ def test_a_bad_criterion_is_refused(tmp_path: Path, text: str, message: str) -> 
     path.write_text(text)
     with pytest.raises(UserError, match=message):
         load_policies(path)
+
+
+def test_bounds_are_shares_or_percentages(tmp_path: Path) -> None:
+    path = tmp_path / "gates.toml"
+    bounds = {"'1%'": 0.01, "'100 %'": 1.0, "1.0": 1.0, "0": 0.0, "'12.5%'": 0.125, "0.8": 0.8}
+    for written, meant in bounds.items():
+        path.write_text(f"[g]\nmax_value = {written}\nwhy = 'x'\n")
+        assert load_policies(path)["g"].max_value == pytest.approx(meant)
+    path.write_text("[g]\nmax_value = 1.5\nshare = false\nwhy = 'x'\n")
+    assert load_policies(path)["g"].max_value == 1.5
 
 
 def test_the_projects_own_criteria_are_valid() -> None:

@@ -60,7 +60,7 @@ def test_too_few_cases_notice_no_drop_at_all(n, value):
 
 @pytest.mark.parametrize(("value", "threshold"), [(0.83, 0.8), (0.76, 0.8), (1, 0.99), (0, 0.01)])
 def test_the_interval_settles_at_that_number_of_cases(value, threshold):
-    n = cases_to_settle(value, threshold, n_now=10)
+    n = cases_to_settle(value, threshold, n_now=10, power=0.5)
     low, high = wilson(value, n)
     assert not low <= threshold <= high
     low, high = wilson(value, n - 1)
@@ -71,9 +71,19 @@ def test_the_interval_settles_at_that_number_of_cases(value, threshold):
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), shares)
 def test_what_is_settled_stays_so(counts, threshold):
     estimate = proportion(*counts)
-    needed = cases_to_settle(estimate.value, threshold, n_now=estimate.n)
+    needed = cases_to_settle(estimate.value, threshold, n_now=estimate.n, power=0.5)
     settled = not estimate.low <= threshold <= estimate.high
     assert (needed == estimate.n) == settled or needed is None
+
+
+@pytest.mark.parametrize(("value", "threshold"), [(0.83, 0.8), (0.76, 0.8), (0.45, 0.5)])
+@pytest.mark.parametrize("power", [0.5, 0.8])
+def test_a_new_sample_of_that_many_settles_it_that_often(value, threshold, power):
+    n = cases_to_settle(value, threshold, n_now=10, power=power)
+    hits = np.arange(n + 1)
+    ends = [wilson(hit / n, n) for hit in hits]
+    settles = [not low <= threshold <= high for low, high in ends]
+    assert binom.pmf(hits, n, value)[settles].sum() == pytest.approx(power, abs=0.03)
 
 
 def test_no_number_of_cases_settles_a_value_on_its_threshold():

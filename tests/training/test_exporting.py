@@ -86,3 +86,14 @@ def test_what_cannot_be_exported_is_refused(folder: Path, tmp_path: Path):
     with pytest.raises(UserError, match="no adapter to merge"):
         export_merged(load_system(folder), tmp_path / "merged", "bf16")
     assert not (tmp_path / "merged").exists()
+
+
+def test_how_it_is_asked_and_read_stays(folder: Path, tmp_path: Path):
+    path = folder / "system.toml"
+    settings = 'decoding = "constrained"\nquantization = "nf4"\n[recipe]\ndata = "rows.jsonl"\n'
+    path.write_text(path.read_text() + settings)
+    export_merged(load_system(folder), tmp_path / "merged", "fp32")
+    merged, before = (load_system(where).config for where in (tmp_path / "merged", folder))
+    assert (merged.decoding, merged.format) == ("constrained", before.format)
+    # The sum is in full precision, and nothing is left to train.
+    assert (merged.quantization, merged.recipe, merged.adapter) == ("none", {}, False)

@@ -208,7 +208,9 @@ def _gate_row(verdict: Verdict, everywhere: bool) -> list[str]:
 
 def _measured_row(name: str, found: Mapping[str, Any], unit: str, everywhere: bool) -> list[str]:
     whole = found["on_all_rows"]
-    estimate = Estimate(**{key: found[key] for key in Estimate.__dataclass_fields__})
+    estimate = Estimate(
+        **{key: found[key] for key in Estimate.__dataclass_fields__ if key in found}
+    )
     return [
         _plain(name),
         number(estimate.value, unit),

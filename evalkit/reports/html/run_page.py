@@ -240,7 +240,10 @@ def _lines(verdict: Verdict) -> Iterator[str]:
         shown = number(verdict.on_all_rows.value, verdict.unit)
         yield f"{shown} with the rows that it was trained on"
     if verdict.settled_by is not None:
-        yield f"{verdict.settled_by:,} cases would settle it, if the value stays"
+        yield (
+            f"{verdict.settled_by:,} cases would settle it four times in five, if this value is "
+            "the true one"
+        )
     if verdict.detects is not None:
         yield f"this many cases show a miss of {100 * verdict.detects:.1f} points"
     if verdict.regression is not None:

@@ -63,6 +63,7 @@ def _of_rows(run: JudgedRun, words: Words) -> Iterable[Markdown]:
 def _open(verdict: Verdict, words: Words) -> Markdown:
     n, gate = count(verdict.estimate.n), code(verdict.label)
     if verdict.reason is Reason.TOO_FEW_CASES:
+        n = count(verdict.estimate.independent)
         return words("limit.few", gate=gate, n=n, needed=count(verdict.policy.min_cases))
     if verdict.reason is Reason.NOT_SHOWN:
         return words(

@@ -93,7 +93,8 @@ def _gate_step(
 
 def _settling_step(verdict: Verdict, words: Words) -> Iterable[Markdown]:
     n, gate = verdict.estimate.n, code(verdict.label)
-    if n < verdict.policy.min_cases:
+    if verdict.estimate.independent < verdict.policy.min_cases:
+        n = verdict.estimate.independent
         yield words("step.few", gate=gate, needed=count(verdict.policy.min_cases), n=count(n))
     elif verdict.settled_by is not None and verdict.settled_by > n:
         yield words("step.more", gate=gate, settled=count(verdict.settled_by), n=count(n))

@@ -1,0 +1,154 @@
+"""Which suite tests have to speak of each system, and which of them did not.
+
+The list is made as pytest collects, before anything may leave a test out. docs/architecture.md,
+decision 7: nothing passes by being left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from evalkit.pytest_plugin.suite_files import SuiteTest, read_suite
+
+if TYPE_CHECKING:
+    from evalkit.pytest_plugin.evidence import Subject
+
+
+@dataclass
+class _Due:
+    """A test that has to speak of a system, and what became of it."""
+
+    item: pytest.Item
+    unfit: str = ""
+    """Why the system's abilities rule it out, as its marks say."""
+    withdrawn: str = ""
+    """Why it found that it does not apply."""
+    skipped: str = ""
+    """Why it was skipped otherwise."""
+    passed: bool = False
+    failed: bool = False
+
+    def missed(self, spoke: bool) -> str:
+        """Why there is no verdict of it that another place does not name; empty for none."""
+        if self.unfit or self.withdrawn or self.failed:
+            return ""
+        if self.skipped:
+            return f"skipped: {self.skipped}"
+        if not self.passed:
+            return "not run"
+        silent = "gate" in getattr(self.item, "fixturenames", ()) and not spoke
+        return "its gate said nothing" if silent else ""
+
+
+class Expected:
+    """Which suite tests have to speak of each system, and what became of them."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, dict[str, _Due]] = {}
+        """By system and node id."""
+        self._files: dict[Path, tuple[SuiteTest, ...]] = {}
+        self._collected: set[tuple[Path, str]] = set()
+
+    def note(self, item: pytest.Item) -> None:
+        """Take down that pytest has found a test, whatever it is for."""
+        self._collected.add(_place(item))
+
+    def add(self, item: pytest.Item, system: str, unfit: str) -> None:
+        """Take down that a test is for a system, or why the system's abilities rule it out."""
+        self._due.setdefault(system, {})[item.nodeid] = _Due(item, unfit)
+
+    def withdraw(self, system: str, nodeid: str, why: str) -> None:
+        """Take down that a test found that it does not apply to a system."""
+        if nodeid in self._due.get(system, {}):
+            self._due[system][nodeid].withdrawn = why
+
+    def report(self, system: str, report: pytest.TestReport) -> None:
+        """Take down how a test went."""
+        due = self._due.get(system, {}).get(report.nodeid)
+        if due is None:
+            return
+        due.failed |= report.failed
+        due.passed |= report.passed and report.when == "call"
+        if report.skipped:
+            said = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+            xfailed = getattr(report, "wasxfail", None)
+            due.skipped = said.removeprefix("Skipped: ") if xfailed is None else f"xfail {xfailed}"
+
+    def missed(
+        self, system: str, spoke: Collection[str], criteria: Collection[str]
+    ) -> dict[str, str]:
+        """What was not judged, and why: `folder_recall[Work]`, or a test's own name.
+
+        Args:
+            system: its name.
+            spoke: node ids of the tests in which a gate spoke.
+            criteria: names of all criteria.
+        """
+        return self._named(system, criteria, lambda due: due.missed(due.item.nodeid in spoke))
+
+    def unfit(self, system: str, criteria: Collection[str]) -> dict[str, str]:
+        """What a system's abilities rule out, by gates with their slices or tests' own names."""
+        return self._named(system, criteria, lambda due: due.unfit)
+
+    def withdrawn(self, system: str, criteria: Collection[str]) -> dict[str, str]:
+        """What was found not to apply to a system, named in the same way."""
+        return self._named(system, criteria, lambda due: due.withdrawn)
+
+    def uncollected(
+        self, subject: Subject, suites: Iterable[Path], criteria: Collection[str]
+    ) -> dict[str, str]:
+        """Tests that stand in suite files, are for a system, and were never found by pytest."""
+        found = {}
+        for test in (test for path in suites for test in self._read(path)):
+            if not test.is_hidden and (test.path, test.name) in self._collected:
+                continue
+            families = test.marked("task")
+            needed = {what for mark in test.marked("needs") for what in mark}
+            other_task = families and subject.task.family not in families[-1]
+            if other_task or needed - subject.abilities:
+                continue
+            names = test.labels(criteria, {}) or [f"{test.path.name}::{test.name}"]
+            why = "a later test of the same name hides it" if test.is_hidden else "not collected"
+            found |= dict.fromkeys(names, why)
+        return found
+
+    @property
+    def files(self) -> set[Path]:
+        """The files of the tests that were added."""
+        return {due.item.path for dues in self._due.values() for due in dues.values()}
+
+    def _named(
+        self, system: str, criteria: Collection[str], why: Callable[[_Due], str]
+    ) -> dict[str, str]:
+        """The tests of which there is something to say, by what they would have judged."""
+        found = {}
+        for due in self._due.get(system, {}).values():
+            if said := why(due):
+                found |= dict.fromkeys(self._labels(due.item, criteria) or [due.item.name], said)
+        return found
+
+    def _labels(self, item: pytest.Item, criteria: Collection[str]) -> list[str]:
+        path, name = _place(item)
+        tests = [test for test in self._read(path) if test.name == name]
+        return tests[-1].labels(criteria, params(item)) if tests else []
+
+    def _read(self, path: Path) -> tuple[SuiteTest, ...]:
+        if path not in self._files:
+            self._files[path] = read_suite(path)
+        return self._files[path]
+
+
+def params(item: pytest.Item) -> dict[str, Any]:
+    """What a test is parametrised with."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params if callspec is not None else {}
+
+
+def _place(item: pytest.Item) -> tuple[Path, str]:
+    classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
+    return item.path.resolve(), ".".join([*classes, getattr(item, "originalname", item.name)])
