@@ -59,6 +59,7 @@ def run_system(
             *_reuse_notes(answered, len(dataset.examples)),
             *adapter_notes(system),
             *_training_notes(system, evaluation.record),
+            *_trust_notes(system, evaluation.record["contamination"]),
         ],
         **_circumstances(system),
         "seconds": seconds,
@@ -221,6 +222,7 @@ def _find_seen(
             "status": "checked",
             "trained_rows": fingerprints.rows,
             "fingerprints_sha256": hash_file(path),
+            "declared": trained_on is None,
             "seen": dict(sorted(kinds.items())),
         }, seen
     if system.trained_files or system.config.trained_elsewhere:
@@ -285,6 +287,22 @@ def _training_notes(system: System, identity: Mapping[str, Any]) -> list[Note]:
     ):
         notes.append(say("note.trained_on_these", source=trained_on))
     return notes
+
+
+def _trust_notes(system: System, contamination: Mapping[str, Any]) -> Iterator[str]:
+    """What the verdict rests on that nothing here can prove."""
+    config = system.config
+    if config.engine == "replay":
+        yield f"its answers were recorded in {config.answers}: who gave them is taken on trust"
+    if contamination.get("declared"):
+        yield (
+            "its training rows are those that somebody declared; that it saw no others is taken "
+            "on trust"
+        )
+    if contamination["status"] == "untrained" and not config.adapter:
+        yield "adapter = false: that its weights were not trained on such rows is taken on trust"
+    elif not config.adapter and config.trained_elsewhere:
+        yield "adapter = false, and weights of its own: what was merged into them is taken on trust"
 
 
 def _provenance(system: System) -> dict[str, Any] | None:

@@ -249,13 +249,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ]
     names = fitting or [MISFIT if session.subjects else NO_MODEL]
     metafunc.parametrize("system_under_test", names, indirect=True, scope="session")
-    each_value = metafunc.definition.get_closest_marker("each_value")
-    if each_value is not None:
-        values: dict[str | int, None] = {}
-        for name in fitting:
-            spec = session.subjects[name].task.fields.get(each_value.args[0])
-            values |= dict.fromkeys(spec.labels if spec else ())
+    tasks = [session.subjects[name].task for name in fitting]
+    if (mark := metafunc.definition.get_closest_marker("each_value")) is not None:
+        # A field that there is none of is refused once the test is collected.
+        specs = [spec for task in tasks for spec in map(task.fields.get, mark.args) if spec]
+        values = dict.fromkeys(label for spec in specs for label in spec.labels)
         metafunc.parametrize("value", list(values) or [MISFIT])
     if metafunc.definition.get_closest_marker("each_field") is not None:
-        fields = [field for name in fitting for field in session.subjects[name].task.fields]
-        metafunc.parametrize("field", list(dict.fromkeys(fields)) or [MISFIT])
+        fields = dict.fromkeys(field for task in tasks for field in task.fields)
+        metafunc.parametrize("field", list(fields) or [MISFIT])

@@ -163,7 +163,7 @@ def closing_line(release: Release) -> Text:
         )
         reasons.append(f"{len(release.regressions)} worse than the baseline ({worse})")
     if not release.verdicts and not release.faults:
-        reasons = ["no gate was judged"]
+        reasons = ["no gate was judged", *(reasons if release.missed else [])]
     return Text(f"{name} may NOT ship: {'; '.join(reasons)}.", style="bold red")
 
 
