@@ -41,9 +41,9 @@ class Project:
         self.root = pytester.path
         shutil.copytree(SUITES, self.root / "suites", ignore=shutil.ignore_patterns("__pycache__"))
         self.rows = [
-            {"id": f"{intent}-{n}", "prompt": text.format(_words(n)), "output": [intent]}
-            for n in range(15)
-            for intent, text in REQUESTS.items()
+            {"id": f"{intent}-{n}", "prompt": text.format(_words(4 * n + place)), "output": [intent]}
+            for n in range(30)
+            for place, (intent, text) in enumerate(REQUESTS.items())
         ]
         self.write("fixtures/intents/test.jsonl", *map(json.dumps, self.rows))
 
@@ -76,12 +76,12 @@ def test_a_baseline_is_shaken_and_attacked(project: Project) -> None:
     assert result.parseoutcomes()["skipped"] == 2
     result.stdout.fnmatch_lines(["*no row can be changed in this way: app-name*"])
     assert gates["flip_rate[case]"]["outcome"] == "pass"
-    assert gates["flip_rate[emoji]"]["estimate"]["n"] == 60
+    assert gates["flip_rate[emoji]"]["estimate"]["n"] == 100
     # Keywords are not found in full-width letters, and any keyword in a text is believed.
     assert gates["flip_rate[full-width]"]["outcome"] == "fail"
     assert gates["flip_rate[full-width]"]["weakest"].startswith("intents ")
     assert gates["attack_success_rate[fake-answer]"]["outcome"] == "fail"
-    assert gates["accuracy_under_changes[intents]"]["against"]["n"] == 300
+    assert gates["accuracy_under_changes[intents]"]["against"]["n"] == 500
     assert gates["attacked_format_violations[]"]["estimate"]["n"] == 350
     assert gates["out_of_enum_rate[attacked]"]["outcome"] == "pass"
 
