@@ -41,9 +41,9 @@ class Project:
         self.root = pytester.path
         shutil.copytree(SUITES, self.root / "suites", ignore=shutil.ignore_patterns("__pycache__"))
         self.rows = [
-            {"id": f"{intent}-{n}", "prompt": text.format(_words(4 * n + place)), "output": [intent]}
-            for n in range(30)
-            for place, (intent, text) in enumerate(REQUESTS.items())
+            {"id": f"{intent}-{n}", "prompt": text.format(_words(n)), "output": [intent]}
+            for start, (intent, text) in enumerate(REQUESTS.items())
+            for n in range(start, 120, len(REQUESTS))
         ]
         self.write("fixtures/intents/test.jsonl", *map(json.dumps, self.rows))
 

@@ -103,7 +103,7 @@ class Expected:
         self, subject: Subject, suites: Iterable[Path], criteria: Collection[str]
     ) -> dict[str, str]:
         """Tests that stand in suite files, are for a system, and were never found by pytest."""
-        found = {}
+        found: dict[str, str] = {}
         for test in (test for path in suites for test in self._read(path)):
             if not test.is_hidden and (test.path, test.name) in self._collected:
                 continue
@@ -126,7 +126,7 @@ class Expected:
         self, system: str, criteria: Collection[str], why: Callable[[_Due], str]
     ) -> dict[str, str]:
         """The tests of which there is something to say, by what they would have judged."""
-        found = {}
+        found: dict[str, str] = {}
         for due in self._due.get(system, {}).values():
             if said := why(due):
                 found |= dict.fromkeys(self._labels(due.item, criteria) or [due.item.name], said)

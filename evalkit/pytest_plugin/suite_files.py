@@ -111,13 +111,10 @@ def _takes_gate(node: ast.FunctionDef) -> bool:
 def _calls(node: ast.AST) -> Iterator[Call]:
     for call in ast.walk(node):
         if isinstance(call, ast.Call):
-            texts = tuple(arg.value for arg in call.args if _is_text(arg))
+            constants = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
+            texts = tuple(value for value in constants if isinstance(value, str))
             of = next((k.value for k in call.keywords if k.arg == "slice"), None)
             yield Call(texts, of)
-
-
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _own_marks(body: list[ast.stmt]) -> Marks:
