@@ -289,20 +289,17 @@ def _training_notes(system: System, identity: Mapping[str, Any]) -> list[Note]:
     return notes
 
 
-def _trust_notes(system: System, contamination: Mapping[str, Any]) -> Iterator[str]:
+def _trust_notes(system: System, contamination: Mapping[str, Any]) -> Iterator[Note]:
     """What the verdict rests on that nothing here can prove."""
     config = system.config
     if config.engine == "replay":
-        yield f"its answers were recorded in {config.answers}: who gave them is taken on trust"
+        yield say("note.answers_recorded", file=config.answers)
     if contamination.get("declared"):
-        yield (
-            "its training rows are those that somebody declared; that it saw no others is taken "
-            "on trust"
-        )
+        yield say("note.rows_declared")
     if contamination["status"] == "untrained" and not config.adapter:
-        yield "adapter = false: that its weights were not trained on such rows is taken on trust"
+        yield say("note.untrained")
     elif not config.adapter and config.trained_elsewhere:
-        yield "adapter = false, and weights of its own: what was merged into them is taken on trust"
+        yield say("note.merged")
 
 
 def _provenance(system: System) -> dict[str, Any] | None:
