@@ -187,6 +187,7 @@ def _identity(respondent: Respondent) -> dict[str, Any]:
         "quantization": system.config.quantization,
         "format": system.format.name,
         "thoughts": system.format.thoughts.added,
+        "normalize": system.config.normalize,
         "task_sha256": system.task.fingerprint,
         "abilities": sorted(system.abilities),
         **respondent.described,
@@ -273,11 +274,14 @@ def _training_notes(system: System, identity: Mapping[str, Any]) -> list[Note]:
     provenance = _provenance(system)
     if provenance is None:
         return [say("note.no_provenance")]
+    # What was trained before inputs could be normalised says nothing of it.
+    said = {"normalize": "none", **provenance}
     for key, what in (
+        ("normalize", say("note.other_normalisation")),
         ("prompt_sha256", say("note.other_prompt")),
         ("weights_sha256", say("note.other_weights")),
     ):
-        if not system.is_baseline and provenance.get(key) != identity[key]:
+        if not system.is_baseline and said.get(key) != identity[key]:
             notes.append(what)
     data = identity["data"]
     trained_on = provenance.get("data")

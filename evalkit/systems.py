@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from evalkit.engines.places import Cluster, Endpoint
 from evalkit.errors import UserError, did_you_mean
-from evalkit.formats import Format, get_format
+from evalkit.formats import Format, Normalisation, get_format
 from evalkit.tasks import Task, load_task, task_names
 from evalkit.toml_files import parse_toml
 from evalkit.weights import WeightsSource, parse_source
@@ -54,6 +54,8 @@ class SystemConfig(BaseModel):
     """For engine `ray`: which cluster, and how many workers."""
     quantization: Literal["none", "nf4"] = "none"
     """How the base weights are held while answering."""
+    normalize: Normalisation = "none"
+    """What is done to a task's inputs before the model reads them, in training and in use."""
     decoding: Literal["free", "constrained"] = "free"
     """`free`: the model's own choice at every token. `constrained`: the likeliest of the task's
     canonical answers."""
@@ -69,6 +71,8 @@ class SystemConfig(BaseModel):
             raise ValueError(f"engine '{self.engine}' needs base = \"hf:OWNER/NAME\" or another")
         if self.base and not loads:
             raise ValueError(f"engine '{self.engine}' reads no weights; leave out `base`")
+        if self.normalize != "none" and not loads and self.engine != "endpoint":
+            raise ValueError("normalize is for language models; leave it out")
         if self.engine == "endpoint" and self.endpoint is None:
             raise ValueError("engine 'endpoint' needs a table [endpoint] with `url` and `model`")
         for name, table in (("endpoint", self.endpoint), ("ray", self.ray)):
@@ -169,7 +173,11 @@ class System:
             UserError: its format cannot write the variant's answers.
         """
         return replace(
-            self, task=task, format=get_format(self.config.format, task, self.config.thoughts)
+            self,
+            task=task,
+            format=get_format(
+                self.config.format, task, self.config.thoughts, self.config.normalize
+            ),
         )
 
     @property
@@ -314,7 +322,7 @@ def _load(folder: Path) -> System:
         raise UserError(f"{folder / FILE} cannot be read: {error.strerror}.") from error
     try:
         task = load_task(config.task, beside=folder)
-        answer_format = get_format(config.format, task, config.thoughts)
+        answer_format = get_format(config.format, task, config.thoughts, config.normalize)
         source = parse_source(config.base, beside=folder) if config.base else None
     except UserError as error:
         raise UserError(f"{folder / FILE}: {error}") from error

@@ -26,7 +26,10 @@ from evalkit.systems import (
     load_system,
     missing_parts,
 )
-from evalkit.training.recipe import read_recipe
+from evalkit.tasks import load_task
+from evalkit.training.reading import find_source
+from evalkit.training.recipe import Recipe, read_recipe
+from evalkit.training.topics import load_topics, names_of
 from evalkit.weights.adapters import ADAPTER_FILES
 from tiny_models import save_base
 
@@ -112,15 +115,29 @@ def test_no_name_that_a_suite_asks_for_was_trained_on(shelf: dict[str, System]) 
     folders = runpy.run_path(str(ROOT / "suites" / "test_unseen_folders.py"))
     spaces = tomllib.loads((ROOT / "fixtures/unseen_folders/spaces.toml").read_text())
     unseen = {name for space in spaces.values() for name in space}
+    described = {says.casefold() for space in spaces.values() for says in space.values()}
     asked = {name.casefold() for name in {*labels["NAMES"], *folders["FRESH"].values(), *unseen}}
     augmented = 0
     for name, system in shelf.items():
-        if system.is_baseline or not (augment := (system.config.recipe or {}).get("augment")):
+        recipe = (
+            None
+            if system.is_baseline
+            else Recipe.model_validate(system.config.recipe or {"data": "x"})
+        )
+        if recipe is None or (spaces_of := recipe.labels) is None:
             continue
         augmented += 1
-        names = [other for others in augment["names"].values() for other in others]
-        trained = {*names, *augment["blank_names"], *augment["distractors"]}
+        names = [other for others in spaces_of.names.values() for other in others]
+        trained = {*names, *spaces_of.blank_names, *spaces_of.distractors}
+        says = set(spaces_of.distractors.values())
+        if spaces_of.topics:
+            topics = load_topics(Path(find_source(spaces_of.topics, system.folder)))
+            trained |= {name for key, topic in topics.items() for name in names_of(key, topic)}
+            says |= {
+                d for topic in topics.values() for d in (topic.description, *topic.descriptions)
+            }
         assert not asked & {other.casefold() for other in trained}, name
+        assert not described & {text.casefold() for text in says}, name
     assert augmented
 
 
@@ -234,6 +251,14 @@ def test_an_adapter_without_a_file_is_shown_what_to_write(tmp_path: Path) -> Non
 # What a file may say
 
 
+def test_a_normalisation_holds_for_variants_of_the_task(tmp_path: Path) -> None:
+    system = load_system(put(tmp_path / "mine", PLAIN + 'normalize = "nfkc"\n'))
+    wide = dict.fromkeys(system.task.inputs, "ＡＢＣ")
+    plain = dict.fromkeys(system.task.inputs, "ABC")
+    for one in (system, system.with_task(load_task("notifications-5level"))):
+        assert one.format.prompt(one.task, wide) == one.format.prompt(one.task, plain)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -245,6 +270,8 @@ def test_an_adapter_without_a_file_is_shown_what_to_write(tmp_path: Path) -> Non
         (PLAIN.replace("hf:", "ftp:"), "of no known kind"),
         (PLAIN + 'quantization = "int3"\n', "quantization: Input should be"),
         (PLAIN + 'decoding = "forced"\n', "decoding: Input should be"),
+        (PLAIN + 'normalize = "nfd"\n', "normalize: Input should be"),
+        (WISHES + 'engine = "keyword"\nnormalize = "nfkc"\n', "normalize is for language models"),
         (PLAIN + 'engine = "keyword"\n', "reads no weights; leave out `base`"),
         (PLAIN + "adapter = false\n[recipe]\nseed = 1\n", "this system has none"),
         (PLAIN + 'summary = "a\\u001b[2J"\n', "one line of printable text"),

@@ -181,6 +181,7 @@ def _describe(system: System, table: Mapping[str, Any], read: ReadRows) -> Train
         folder=system.folder,
         task=system.task,
         format=system.format,
+        normalize=system.config.normalize,
         recipe=recipe,
         base_name=system.config.base,
         base_folder=base,

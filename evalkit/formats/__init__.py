@@ -8,6 +8,7 @@ from evalkit.formats.base import Format
 from evalkit.formats.call import Call
 from evalkit.formats.json_object import JsonObject
 from evalkit.formats.label_list import LabelList
+from evalkit.formats.normalised import NfkcInputs, Normalisation
 from evalkit.tasks import Task
 from evalkit.thoughts import Thoughts
 
@@ -15,16 +16,22 @@ FORMATS: dict[str, JsonObject | Call | LabelList] = {
     f.name: f for f in (JsonObject(), Call(), LabelList())
 }
 
-__all__ = ["FORMATS", "Format", "get_format"]
+__all__ = ["FORMATS", "Format", "Normalisation", "get_format"]
 
 
-def get_format(name: str, task: Task, thoughts: Iterable[Iterable[str]] = ()) -> Format:
+def get_format(
+    name: str,
+    task: Task,
+    thoughts: Iterable[Iterable[str]] = (),
+    normalize: Normalisation = "none",
+) -> Format:
     """Return the format of that name; raise `UserError` if it does not fit the task.
 
     Args:
         name: what `format =` in a system.toml says.
         task: what is asked.
         thoughts: pairs of marks that enclose no answer, besides those of `evalkit.thoughts`.
+        normalize: what is done to a task's inputs before they are written into a prompt.
     """
     if name not in FORMATS:
         raise UserError(
@@ -33,4 +40,5 @@ def get_format(name: str, task: Task, thoughts: Iterable[Iterable[str]] = ()) ->
         )
     FORMATS[name].check(task)
     added = tuple((opening, closing) for opening, closing in thoughts)
-    return replace(FORMATS[name], thoughts=Thoughts(added)) if added else FORMATS[name]
+    found = replace(FORMATS[name], thoughts=Thoughts(added)) if added else FORMATS[name]
+    return NfkcInputs(found) if normalize == "nfkc" else found

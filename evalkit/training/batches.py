@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -161,6 +162,7 @@ class ByLength(Sampler[Place]):
         seed: decides the order, with the epoch.
         batch_size: rows of a micro-batch on one device; `step` by default.
         topics: which rows come together for the sake of their topics.
+        pairs: for each row a name that it shares with those it comes together with.
     """
 
     def __init__(
@@ -170,12 +172,14 @@ class ByLength(Sampler[Place]):
         seed: int,
         batch_size: int | None = None,
         topics: TopicBatches | None = None,
+        pairs: Sequence[str | None] | None = None,
     ) -> None:
         self.lengths = [len(row["input_ids"]) for row in rows]
         self.step = step
         self.seed = seed
         self.batch_size = batch_size or step
         self.topics = topics
+        self.pairs = pairs
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -209,8 +213,31 @@ class ByLength(Sampler[Place]):
             return []
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
         lengths = [self.lengths[row] for row in rows]
-        order = get_length_grouped_indices(lengths, size, generator=generator)
-        return [rows[index] for index in order]
+        order = [rows[i] for i in get_length_grouped_indices(lengths, size, generator=generator)]
+        return order if self.pairs is None else _together(order, self.pairs, self.batch_size)
+
+
+def _together(order: Sequence[int], pairs: Sequence[str | None], size: int) -> list[int]:
+    """Move rows of a pair into one batch of this size, and as few others as that takes.
+
+    A group that is larger than a batch is spread over several.
+    """
+    groups: dict[str, list[int]] = {}
+    for row in order:
+        groups.setdefault(pairs[row] or f"\0{row}", []).append(row)
+    waiting = deque(
+        group[at : at + size] for group in groups.values() for at in range(0, len(group), size)
+    )
+    moved: list[int] = []
+    while waiting:
+        room = size - len(moved) % size
+        fits = next((at for at, group in enumerate(waiting) if len(group) <= room), None)
+        if fits is None:
+            # Nothing small enough is left: the last batches may break a group.
+            return [*moved, *chain.from_iterable(waiting)]
+        moved += waiting[fits]
+        del waiting[fits]
+    return moved
 
 
 class TokenBatches(Sampler[list[Place]]):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+PAIR = "pair"
+"""The tag of an example that names the minimal pair it is of."""
+
 
 class Kind(StrEnum):
     """What the list of values of a micro-batch is made of."""

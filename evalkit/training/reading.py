@@ -12,6 +12,7 @@ from evalkit.data.loading import OnBadRow, join_datasets
 from evalkit.errors import UserError
 from evalkit.records import Example
 from evalkit.tasks import Task
+from evalkit.training.places import PAIR
 from evalkit.training.recipe import Recipe, RowsRecipe, Source
 from evalkit.training.topics import TAG
 
@@ -100,10 +101,12 @@ def shown_source(source: str) -> str:
 
 
 def _tags(recipe: RowsRecipe) -> dict[str, str]:
-    tags = {}
-    if isinstance(recipe, Recipe) and recipe.labels and recipe.labels.topics:
+    tags: dict[str, str] = {}
+    if not isinstance(recipe, Recipe):
+        return tags
+    if recipe.labels and recipe.labels.topics:
         tags[TAG] = recipe.labels.topic_path
-    return tags
+    return tags | {PAIR: PAIR} if recipe.pairs else tags
 
 
 def _with_data(recipe: RowsRecipe, data: str | None, mapping: str) -> tuple[Source, ...]:

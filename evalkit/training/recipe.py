@@ -215,6 +215,9 @@ class Recipe(RowsRecipe):
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` lets the tokens of rare values count more in the loss, those of frequent ones
     less."""
+    pairs: bool = False
+    """Rows that say the same `pair` come into one micro-batch: minimal pairs, whose contrast the
+    model must tell."""
     label_weight: Size = 1.0
     """What a token that says a label counts in the loss; punctuation and copied text count 1."""
     early_stopping: Count | None = None
@@ -254,6 +257,8 @@ class Recipe(RowsRecipe):
             raise ValueError("early_stopping watches the loss on dev rows; set dev_rows")
         if self.tokens_per_batch and self.labels and self.labels.topics:
             raise ValueError("lists of topics need batches of a fixed size: give batch_size")
+        if self.tokens_per_batch and self.pairs:
+            raise ValueError("pairs need batches of a fixed size: give batch_size")
         return self
 
     @property

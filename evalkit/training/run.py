@@ -24,7 +24,7 @@ from evalkit.engines.loading import Device, choose_device, load_base, load_token
 from evalkit.engines.transformers_engine import TransformersEngine
 from evalkit.environment import commit, machine, package_versions, peak_memory
 from evalkit.errors import UserError
-from evalkit.formats import Format
+from evalkit.formats import Format, Normalisation
 from evalkit.formats.base import empty_prompt
 from evalkit.records import Example
 from evalkit.tasks import Task
@@ -34,6 +34,7 @@ from evalkit.training.encoding import encode_rows, label_weights, missing_values
 from evalkit.training.keeping import KeepBatches, encode_general_rows
 from evalkit.training.label_spaces import check_label_spaces
 from evalkit.training.loss_plot import can_plot, plot_loss
+from evalkit.training.places import PAIR
 from evalkit.training.plan import Plan, plan_training
 from evalkit.training.prefix_sharing import Row, SharedPrefixCollator
 from evalkit.training.reading import shown_source
@@ -42,7 +43,7 @@ from evalkit.training.rows import TrainingRows, prepare_rows
 from evalkit.training.saving import save_adapter
 from evalkit.training.topics import TAG, Topic, check_rows
 from evalkit.training.trainer import Collator, TrainedAdapter, train_adapter
-from evalkit.training.varying import VaryingCollator
+from evalkit.training.varying import VaryingCollator, row_names
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -79,6 +80,8 @@ class Training:
     """What the provenance says of each source, where there are several."""
     topics: Mapping[str, Topic] | None = None
     """The topics that label spaces are drawn from."""
+    normalize: Normalisation = "none"
+    """What `format` does to inputs."""
     general: tuple[Mapping[str, str], ...] = ()
     """General prompts on which the base's behaviour is kept."""
 
@@ -128,6 +131,7 @@ def run_training(
         checkpoints,
         collate=ready.collate,
         topics=ready.topics,
+        pairs=ready.pairs,
         # Not what is there: another process may be quicker to look than this one to delete.
         resume=not restart,
         console=console,
@@ -187,6 +191,7 @@ class _Ready:
     dev: list[Row]
     collate: Collator
     topics: TopicBatches | None
+    pairs: list[str | None] | None
 
 
 def _prepare(training: Training, device: Device, console: Console) -> _Ready:
@@ -234,6 +239,7 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
         dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float32,
         quantization=recipe.quantization,
     )
+    pairs = _pairs(recipe, seen)
     return _Ready(
         rows,
         chat,
@@ -241,7 +247,8 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
         encode_rows(task, fmt, chat, seen, weights),
         encode_rows(task, fmt, chat, rows.dev),
         collate,
-        _topic_batches(training, seen),
+        _topic_batches(training, seen, pairs),
+        pairs,
     )
 
 
@@ -259,11 +266,28 @@ def _keep_batches(
     return KeepBatches(rows, keep, collate, keep.weight / parts)
 
 
-def _topic_batches(training: Training, seen: Sequence[Example]) -> TopicBatches | None:
+def _pairs(recipe: Recipe, seen: Sequence[Example]) -> list[str | None] | None:
+    """For each row its pair, each repeat of it apart; None where pairs are not asked for."""
+    if not recipe.pairs:
+        return None
+    copies = [name.rpartition(" ")[2] for name in row_names(seen)]
+    return [
+        f"{row.tags[PAIR]} {copy}" if PAIR in row.tags else None
+        for row, copy in zip(seen, copies, strict=True)
+    ]
+
+
+def _topic_batches(
+    training: Training, seen: Sequence[Example], pairs: Sequence[str | None] | None
+) -> TopicBatches | None:
+    """Rows of a pair are left out: they stay together, under the task's own values."""
     spaces = training.recipe.labels
     if spaces is None or training.topics is None:
         return None
-    return TopicBatches([row.tags.get(TAG) for row in seen], training.topics, spaces)
+    of_row = [row.tags.get(TAG) for row in seen]
+    if pairs is not None:
+        of_row = [None if pair else topic for topic, pair in zip(of_row, pairs, strict=True)]
+    return TopicBatches(of_row, training.topics, spaces)
 
 
 def _identity(training: Training, prompt_sha256: str) -> str:
@@ -274,12 +298,15 @@ def _identity(training: Training, prompt_sha256: str) -> str:
         "prompt": prompt_sha256,
         "format": training.format.name,
     }
+    if training.normalize != "none":
+        parts["normalize"] = training.normalize
     if not training.recipe.has_one_source:
         parts["repeats"] = dict(training.repeats)
     if training.dev:
         parts["dev"] = hash_examples(training.dev)
     if training.topics is not None:
         parts["topics"] = {name: topic.model_dump() for name, topic in training.topics.items()}
+    if any(example.tags for example in training.dataset.examples):
         parts["tags"] = [dict(example.tags) for example in training.dataset.examples]
     if training.general:
         parts["general"] = [dict(row) for row in training.general]
@@ -297,6 +324,7 @@ def _provenance(
         "task": training.task.name,
         "task_sha256": training.task.fingerprint,
         "format": training.format.name,
+        "normalize": training.normalize,
         "prompt_sha256": prompt_sha256,
         "base": training.base_name,
         "weights_sha256": training.weights_sha256,

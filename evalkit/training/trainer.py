@@ -100,6 +100,7 @@ def train_adapter(
     *,
     collate: Collator | None = None,
     topics: TopicBatches | None = None,
+    pairs: Sequence[str | None] | None = None,
     resume: bool = False,
     console: Console | None = None,
 ) -> TrainedAdapter:
@@ -115,6 +116,7 @@ def train_adapter(
             (with early stopping, after every epoch).
         collate: rows -> micro-batch; a `SharedPrefixCollator` by default.
         topics: which rows come together for the sake of their topics.
+        pairs: for each row a name that it shares with those it comes together with.
         resume: go on from the last checkpoint there, if there is one.
         console: where progress is shown.
 
@@ -176,6 +178,7 @@ def train_adapter(
         dev,
         collate or SharedPrefixCollator(pad_id),
         topics,
+        pairs,
         model=model,
         args=arguments,
         train_dataset=PlacedRows(train),
@@ -223,6 +226,7 @@ class _Trainer(Trainer):
         dev: Sequence[Row],
         collate: Collator,
         topics: TopicBatches | None,
+        pairs: Sequence[str | None] | None,
         **arguments: Any,
     ) -> None:
         super().__init__(eval_dataset=list(dev) or None, data_collator=collate, **arguments)
@@ -231,6 +235,7 @@ class _Trainer(Trainer):
         # By length, so that little is padding.
         self.dev = sorted(dev, key=lambda row: len(row["input_ids"]))
         self.topics = topics
+        self.pairs = pairs
         self.order: ByLength | None = None
 
     def get_train_dataloader(self) -> DataLoader[Row]:
@@ -254,7 +259,7 @@ class _Trainer(Trainer):
         # batches twice as large.
         size = self.args.train_batch_size
         step = size * self.args.gradient_accumulation_steps * self.args.world_size
-        self.order = ByLength(rows.rows, step, self.args.seed, size, self.topics)
+        self.order = ByLength(rows.rows, step, self.args.seed, size, self.topics, self.pairs)
         return self.order
 
     def _run_epoch(self, model: Any, epoch: int, *given: Any, **named: Any) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 
 from evalkit.engines.chat import Chat
-from evalkit.formats import Format, get_format
+from evalkit.formats import Format
 from evalkit.records import Example
 from evalkit.tasks import Task
 from evalkit.training.attacks import attack
@@ -78,8 +78,8 @@ class VaryingCollator:
             for example, place in zip(examples, places, strict=True)
         ]
         if task is not self.task:
-            fmt = get_format(self.format.name, task)
-            return encode_rows(task, fmt, self.chat, changed, weights)
+            self.format.check(task)
+            return encode_rows(task, self.format, self.chat, changed, weights)
         return [
             row if new is old else encode_rows(task, self.format, self.chat, [new], weights)[0]
             for row, old, new in zip(rows, plain, changed, strict=True)

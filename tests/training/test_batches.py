@@ -179,6 +179,30 @@ def test_batches_of_topics_are_of_like_length():
         assert sum(spreads) / len(spreads) < 6
 
 
+def test_pairs_come_into_one_batch():
+    rows = ragged(203)
+    # Pairs of rows of all lengths, a trio, a group larger than a batch, and rows of their own.
+    pairs: list[str | None] = [f"p{n % 60}" if n < 120 else None for n in range(203)]
+    pairs[120:123] = ["trio"] * 3
+    pairs[123:134] = ["many"] * 11
+    order = ByLength(rows, 16, seed=2, batch_size=8, pairs=pairs)
+    batches = cut(order)
+    assert sorted(place.row for batch in batches for place in batch) == list(range(203))
+    where: dict[str, set[int]] = {}
+    for number, batch in enumerate(batches):
+        for place in batch:
+            where.setdefault(pairs[place.row] or "", set()).add(number)
+    assert len(where.pop("many")) == 2
+    where.pop("")
+    assert {len(found) for found in where.values()} == {1}
+    # What has no partner is where it would be, by length.
+    lengths = [[len(rows[p.row]["input_ids"]) for p in b if pairs[p.row] is None] for b in batches]
+    spreads = [max(some) - min(some) for some in lengths if some]
+    assert sum(spreads) / len(spreads) < 12
+    plain = ByLength(rows, 16, seed=2, batch_size=8, pairs=[None] * 203)
+    assert list(plain) == list(ByLength(rows, 16, seed=2))
+
+
 def test_a_placed_row_is_the_row_and_its_place():
     rows = ragged(3)
     place = Place(2, 1)

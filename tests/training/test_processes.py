@@ -47,12 +47,12 @@ def test_two_processes_accumulate_weighted_losses_as_one(tmp_path: Path):
 
 def test_two_processes_keep_the_base_as_one(tmp_path: Path):
     one, two = tmp_path / "one", tmp_path / "two"
-    assert run_processes(one, batch_size=16, epochs=1, keep=0.5) == [0]
-    options = {"batch_size": 4, "gradient_accumulation": 2, "epochs": 1, "keep": 0.5}
+    assert run_processes(one, batch_size=16, keep=0.5) == [0]
+    options = {"batch_size": 4, "gradient_accumulation": 2, "keep": 0.5}
     assert run_processes(two, 2, **options) == [0, 0]  # type: ignore[arg-type]
     assert apart(two, one) < 1e-4
     free = tmp_path / "free"
-    assert run_processes(free, batch_size=16, epochs=1) == [0]
+    assert run_processes(free, batch_size=16) == [0]
     assert apart(free, one) > 1e-3
 
 

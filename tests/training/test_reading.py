@@ -149,6 +149,13 @@ def test_topics_are_read_where_the_recipe_asks_for_them(project: Path):
     assert examples[1].tags == {"topic": "b"}
 
 
+def test_pairs_are_read_where_the_recipe_asks_for_them(project: Path):
+    path = project / "pairs.jsonl"
+    path.write_text(json.dumps(row("x", 1, pair="p-1", topic="Tea")) + "\n", encoding="utf-8")
+    recipe = Recipe(data="pairs.jsonl", pairs=True)
+    assert read_rows(recipe, TASK, project).dataset.examples[0].tags == {"pair": "p-1"}
+
+
 def test_a_topic_that_is_no_text_is_a_bad_row(project: Path):
     path = project / "bad.jsonl"
     path.write_text(json.dumps(row("x", 1, topic=3)) + "\n", encoding="utf-8")

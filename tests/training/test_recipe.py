@@ -48,6 +48,7 @@ def test_only_the_data_has_to_be_named():
         tokens_per_batch=None,
         class_weights="none",
         label_weight=1.0,
+        pairs=False,
         early_stopping=None,
         report_to=(),
         labels=None,
@@ -145,6 +146,7 @@ def test_the_old_spelling_of_label_spaces_is_read():
             {"data": "x", "tokens_per_batch": 99, "labels": {"field": "f", "topics": "t.toml"}},
             "lists of topics need batches of a fixed size",
         ),
+        ({"data": "x", "tokens_per_batch": 99, "pairs": True}, "pairs need batches of a fixed"),
         ({"data": "x", "noise": {"share": 1.5}}, "noise.share: "),
         ({"data": "x", "noise": {"kinds": ["caps"]}}, "noise.kinds.0: "),
         ({"data": "x", "attacks": {"share": -1}}, "attacks.share: "),
@@ -216,7 +218,7 @@ def test_baselines_learn_from_the_rows_of_the_adapter_they_stand_against(name: s
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({}, "data: Field required"),
+        ({}, "name the rows: data ="),
         ({"data": "x", "epochs": 3}, "unknown key 'epochs'."),
         ({"data": "x", "charakters": [2, 4]}, "Did you mean 'characters'"),
         ({"data": "x", "words": [2, 1]}, "words: the shortest length comes first"),

@@ -18,6 +18,7 @@ from evalkit.formats import get_format
 from evalkit.records import Example
 from evalkit.reports.card.text import training_card
 from evalkit.tasks import load_task
+from evalkit.training import run as run_module
 from evalkit.training import trainer as trainer_module
 from evalkit.training.recipe import Recipe
 from evalkit.training.run import Training, plan, run_training
@@ -154,6 +155,40 @@ def test_what_decides_the_outcome_decides_where_checkpoints_lie(
     start = dataclasses.replace(training, recipe=several)
     found = {_identity(dataclasses.replace(start, **change), "x") for change in changes}
     assert len(found) == len(changes)
+
+
+def test_pairs_train_together_and_not_as_topics(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+):
+    rows = tuple(
+        dataclasses.replace(row, tags={**row.tags, "pair": f"p{n % 4}"}) if n < 8 else row
+        for n, row in enumerate(ROWS)
+    )
+    seen: list[list[tuple[str, str]]] = []
+    plain = run_module.VaryingCollator.__call__
+
+    def watch(collator: Any, batch: Any) -> Any:
+        places = [row["place"] for row in batch]
+        seen.append([(collator.examples[p.row].id, p.space.kind) for p in places])
+        return plain(collator, batch)
+
+    monkeypatch.setattr(run_module.VaryingCollator, "__call__", watch)
+    paired = recipe_of(**REMEDIES, pairs=True, epochs=1)
+    train(
+        training,
+        recipe=paired,
+        repeats={"r0": 2, "r4": 2},
+        dataset=dataclasses.replace(training.dataset, examples=rows),
+    )
+    where = {
+        name: [n for n, batch in enumerate(seen) if name in dict(batch)]
+        for name in (f"r{n}" for n in range(8))
+    }
+    for n in range(4):
+        assert where[f"r{n}"] == where[f"r{n + 4}"]
+    assert sum(batch.count(("r0", "own")) for batch in seen) == 2
+    kinds = {kind for batch in seen for name, kind in batch if name in where}
+    assert kinds == {"own"}
 
 
 def test_rows_of_a_topic_that_is_not_described_are_refused(training: Training):

@@ -192,6 +192,10 @@ CHANGES: dict[str, tuple[Callable[[Training], dict[str, Any]], set[str]]] = {
         {"task", "task_sha256"},
     ),
     "format": (lambda _: {"format": get_format("json", TASK)}, {"format", "prompt_sha256"}),
+    "normalize": (
+        lambda _: {"normalize": "nfkc", "format": get_format("labels", TASK, "nfkc")},
+        {"normalize"},
+    ),
     "recipe": (lambda t: {"recipe": recipe(t, learning_rate=1e-3)}, {"recipe"}),
     "epochs": (lambda t: {"recipe": recipe(t, epochs=2)}, {"recipe", "steps"}),
     "rows": (
@@ -293,7 +297,17 @@ def test_a_training_resumes_only_what_is_the_same(
     first = checkpoints_of(training, monkeypatch)
     assert first == checkpoints_of(training, monkeypatch)
     assert first.parent == training.folder / "checkpoints"
-    decisive = {"task", "format", "recipe", "epochs", "rows", "seed", "weights", "data"}
+    decisive = {
+        "task",
+        "format",
+        "normalize",
+        "recipe",
+        "epochs",
+        "rows",
+        "seed",
+        "weights",
+        "data",
+    }
     for name, (make, _) in CHANGES.items():
         changed = dataclasses.replace(training, **make(training))
         same = checkpoints_of(changed, monkeypatch) == first

@@ -86,6 +86,7 @@ def _differing(system: System, record: dict[str, object]) -> list[str]:
         "format": system.format.name,
         "task_sha256": system.task.fingerprint,
         "quantization": config.quantization,
+        "normalize": config.normalize,
         "trained_sha256": {path.name: hash_file(path) for path in system.trained_files},
     }
     base = system.source.locate() if system.source else None
@@ -96,9 +97,12 @@ def _differing(system: System, record: dict[str, object]) -> list[str]:
         "format": "the format",
         "task_sha256": "the task",
         "quantization": "the quantization",
+        "normalize": "the normalisation",
         "weights_sha256": "the base weights",
     }
-    found = [names[key] for key in here if key in names and record.get(key) != here[key]]
+    # What was run before inputs could be normalised says nothing of it.
+    said = {"normalize": "none", **record}
+    found = [names[key] for key in here if key in names and said.get(key) != here[key]]
     then, now = record.get("trained_sha256") or {}, here["trained_sha256"]
     assert isinstance(then, dict)
     assert isinstance(now, dict)

@@ -1,0 +1,54 @@
+"""A format whose inputs are normalised before a model sees them, in training and in use alike."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from evalkit.formats.base import Format
+from evalkit.records import Label, Prompt, Reading
+from evalkit.tasks import Task
+from evalkit.thoughts import Thoughts
+
+Normalisation = Literal["none", "nfkc"]
+"""`nfkc`: full-width letters, ligatures and other compatibility forms become plain ones (Unicode
+Standard Annex 15)."""
+
+
+@dataclass(frozen=True)
+class NfkcInputs:
+    """Another format, on inputs in Unicode's normalisation form KC."""
+
+    inner: Format
+
+    @property
+    def name(self) -> str:
+        """That of the other format."""
+        return self.inner.name
+
+    @property
+    def thoughts(self) -> Thoughts:
+        """Those of the other format."""
+        return self.inner.thoughts
+
+    def check(self, task: Task) -> None:
+        """As the other format does."""
+        self.inner.check(task)
+
+    def prompt(self, task: Task, inputs: Mapping[str, str]) -> Prompt:
+        """Ask about the normalised input."""
+        return self.inner.prompt(task, _nfkc(inputs))
+
+    def render(self, task: Task, labels: Mapping[str, Label], inputs: Mapping[str, str]) -> str:
+        """Write the canonical answer; what it copies of an input is normalised."""
+        return self.inner.render(task, labels, _nfkc(inputs))
+
+    def parse(self, task: Task, text: str) -> Reading:
+        """As the other format does."""
+        return self.inner.parse(task, text)
+
+
+def _nfkc(inputs: Mapping[str, str]) -> dict[str, str]:
+    return {name: unicodedata.normalize("NFKC", text) for name, text in inputs.items()}
