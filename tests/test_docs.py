@@ -48,6 +48,7 @@ from evalkit.training.recipe import (
     read_baseline_recipe,
     read_recipe,
 )
+from evalkit.training.topics import read_topics
 
 ROOT = Path(__file__).parents[1]
 SKELETON = ROOT / "evalkit" / "skeleton"
@@ -98,7 +99,7 @@ def test_every_block_is_of_a_known_kind(page: Path) -> None:
 def check_toml(block: Block) -> None:
     """Is it what a system.toml, a task or a gates.toml may hold?"""
     found = tomllib.loads(block.text)
-    if not found.keys().isdisjoint(("task", "format", "endpoint", "ray")):
+    if not found.keys().isdisjoint(("task", "format", "endpoint", "ray", "thoughts")):
         config = SystemConfig.model_validate({"task": "t", "format": "json", **found})
         if config.engine in ("tfidf", "majority"):
             read_baseline_recipe(config.engine, config.recipe, block.where)  # type: ignore[arg-type]
@@ -106,6 +107,8 @@ def check_toml(block: Block) -> None:
             read_recipe(config.recipe, block.where)
     elif "recipe" in found:
         read_recipe({"data": "train.jsonl", **found["recipe"]}, block.where)
+    elif block.text.startswith("# topics.toml"):
+        read_topics(found, block.where)
     elif "fields" in found:
         Task.model_validate({"name": "t", **found})
     else:

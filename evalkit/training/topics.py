@@ -51,13 +51,22 @@ def load_topics(path: Path) -> dict[str, Topic]:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML: {error}") from error
+    return read_topics(content, str(path))
+
+
+def read_topics(content: Mapping[str, Any], source: str) -> dict[str, Topic]:
+    """Read what a file of topics holds.
+
+    Raises:
+        UserError: naming `source`, the topic and the fault.
+    """
     try:
         topics = _FILE.validate_python({name: _table(said) for name, said in content.items()})
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
-        raise UserError(f"{path}: {where}: {fault['msg']}") from error
-    _check_names(topics, path)
+        raise UserError(f"{source}: {where}: {fault['msg']}") from error
+    _check_names(topics, source)
     return _both_ways(topics)
 
 
@@ -85,18 +94,18 @@ def _table(said: Any) -> Any:
     return {"description": said} if isinstance(said, str) else said
 
 
-def _check_names(topics: Topics, path: Path) -> None:
+def _check_names(topics: Topics, source: str) -> None:
     owner: dict[str, str] = {}
     for name, topic in topics.items():
         for called in names_of(name, topic):
             if owner.setdefault(called.casefold(), name) != name:
                 raise UserError(
-                    f"{path}: '{called}' stands for {owner[called.casefold()]} and {name}."
+                    f"{source}: '{called}' stands for {owner[called.casefold()]} and {name}."
                 )
         for other in topic.near:
             if other not in topics:
                 raise UserError(
-                    f"{path}: {name}.near: there is no topic '{other}'."
+                    f"{source}: {name}.near: there is no topic '{other}'."
                     f"{did_you_mean(other, topics)}"
                 )
 
