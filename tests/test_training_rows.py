@@ -1,4 +1,4 @@
-"""The training rows written for the project: the form their READMEs promise, and that no test row is among them."""
+"""The training rows written for the project: their form, and that no held-out row is among them."""
 
 from __future__ import annotations
 

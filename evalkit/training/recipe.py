@@ -208,7 +208,8 @@ class Recipe(RowsRecipe):
     warmup: Share = 0.1
     """Share of the steps over which the learning rate rises."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """`auto` is bf16 where the device computes it fast, and fp32 elsewhere."""
     quantization: Literal["none", "nf4"] = "none"
     """`nf4` trains over 4-bit base weights with double quantisation."""
     optimizer: Literal["adamw", "adamw-8bit"] = "adamw"

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from evalkit.data.fingerprints import FILE as FINGERPRINTS
 from evalkit.data.fingerprints import Fingerprints
 from evalkit.data.loading import hash_examples
 from evalkit.engines.chat import Chat, build_chat
-from evalkit.engines.loading import Device, choose_device, load_base, load_tokenizer
+from evalkit.engines.loading import Device, choose_device, choose_dtype, load_base, load_tokenizer
 from evalkit.engines.transformers_engine import TransformersEngine
 from evalkit.environment import commit, machine, package_versions, peak_memory
 from evalkit.errors import UserError
@@ -113,6 +113,7 @@ def run_training(
     """
     first = os.environ.get("RANK", "0") == "0"
     console = console if first else Console(quiet=True)
+    training = _on_device(training, device)
     ready = _prepare(training, device, console)
     recipe, rows = training.recipe, ready.rows
     prompt_sha256 = ready.chat.prompt_sha256(empty_prompt(training.task, training.format))
@@ -175,9 +176,19 @@ def plan(training: Training, *, device: Device = "auto", console: Console) -> Pl
     Raises:
         UserError: as `run_training`.
     """
+    training = _on_device(training, device)
     ready = _prepare(training, device, console)
     pad_id = ready.chat.end_of_answer
     return plan_training(ready.base, pad_id, ready.train, ready.dev, training.recipe)
+
+
+def _on_device(training: Training, device: Device) -> Training:
+    """The training with the precision that it is computed in."""
+    import torch
+
+    dtype = choose_dtype(training.recipe.precision, choose_device(device))
+    precision = "bf16" if dtype == torch.bfloat16 else "fp32"
+    return replace(training, recipe=training.recipe.model_copy(update={"precision": precision}))
 
 
 @dataclass(frozen=True)

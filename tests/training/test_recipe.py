@@ -41,7 +41,7 @@ def test_only_the_data_has_to_be_named():
         schedule="cosine",
         warmup=0.1,
         weight_decay=0.0,
-        precision="bf16",
+        precision="auto",
         quantization="none",
         optimizer="adamw",
         max_steps=None,

@@ -246,6 +246,15 @@ def test_every_field_of_the_provenance_changes_with_what_it_names(
     assert set(first) - seen - changed - NOISE - {"shown"} == {"schema", "device"}
 
 
+@pytest.mark.parametrize(("fast", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_it_is_computed_in_what_the_machine_is_fast_at(
+    training: Training, fast: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: fast)
+    written = train(change(training, recipe=recipe(training, precision="auto")))
+    assert written["recipe"]["precision"] == precision
+
+
 def test_contradicting_labels_are_reported(training: Training):
     one, two, three = examples(3)
     others = ({"intents": ("payment",)}, {"intents": ("none",)})
