@@ -52,7 +52,7 @@ def test_every_code_that_is_said_exists_with_all_that_fills_it() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                 continue
-            if node.func.id not in ("say", "words") or not isinstance(node.args[0], ast.Constant):
+            if node.func.id not in ("say", "phrase") or not isinstance(node.args[0], ast.Constant):
                 continue
             code = str(node.args[0].value)
             said.add(code)

@@ -13,8 +13,8 @@ from evalkit.cli.runs import RUNS
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
+    from evalkit.locale import Lang
     from evalkit.reports.judged import JudgedRun
-    from evalkit.reports.markdown import Lang
 
     Written = tuple[str, Path]
     """What it is (`run`, `comparison`, `index`) and where it lies."""

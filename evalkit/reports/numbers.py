@@ -87,3 +87,13 @@ def cost_line(cost: Mapping[str, Any]) -> str:
         *(f"{bytes_ / 1e9:.1f} GB of {where} memory" for where, bytes_ in memory.items()),
     ]
     return ", ".join(parts)
+
+
+def bare(x: float, unit: str = "%") -> str:
+    """A number without its unit."""
+    return f"{100 * x:.1f}" if unit == "%" else f"{x:.2f}"
+
+
+def bare_p(p: float) -> str:
+    """A p-value under a heading that says what it is."""
+    return p_value(p).removeprefix("p ").removeprefix("= ")

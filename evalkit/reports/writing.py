@@ -17,7 +17,7 @@ from evalkit.errors import UserError
 from evalkit.reports.judged import JudgedRun
 
 if TYPE_CHECKING:
-    from evalkit.reports.markdown import Lang
+    from evalkit.locale import Lang
 
 REPORT, INDEX = "report.html", "index.html"
 COMPARISON_PREFIX = "comparison-"
@@ -72,8 +72,8 @@ def write_run_markdown(run: JudgedRun, lang: Lang, runs: Path, to: Path | None =
     Raises:
         UserError: the file cannot be written.
     """
-    from evalkit.reports.markdown import run_markdown
     from evalkit.reports.related import find_related
+    from evalkit.reports.sections.run import run_markdown
 
     text = run_markdown(run, lang, others=find_related(run, runs))
     return write_text(to or run.folder / MARKDOWN[lang], text)
@@ -87,7 +87,7 @@ def write_comparison_markdown(
     Raises:
         UserError: the runs cannot be compared, or the file cannot be written.
     """
-    from evalkit.reports.markdown import comparison_markdown
+    from evalkit.reports.sections.several import comparison_markdown
 
     path = to or folder / MARKDOWN_COMPARISON[lang]
     return write_text(path, comparison_markdown(runs, lang))

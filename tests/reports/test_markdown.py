@@ -27,11 +27,12 @@ from evalkit.locale import LANGUAGES, Lang, in_a_row, phrases, say
 from evalkit.records import Completion, Example, FinishReason, Label
 from evalkit.reports.comparison import IDENTITY, comparison_to_json
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.markdown import comparison_markdown, run_markdown
-from evalkit.reports.markdown.text import bullets, code, document, paragraph, safe, table
-from evalkit.reports.markdown.words import Words
 from evalkit.reports.printable import printable
+from evalkit.reports.render.markdown import MarkdownWords, to_markdown
+from evalkit.reports.sections.run import run_markdown
+from evalkit.reports.sections.several import comparison_markdown
 from evalkit.reports.verdicts import verdicts_to_json
+from evalkit.reports.view import Code, Data, Paragraph, bullets, metric_name, table
 from evalkit.store.rows import row_to_json
 from evalkit.tasks import load_task
 
@@ -266,11 +267,11 @@ def test_a_report_is_the_golden_one(run: JudgedRun, lang: Lang, kind: str) -> No
 def test_all_that_can_be_shown_has_its_phrase() -> None:
     assert {f"diff.{key}" for key, _ in IDENTITY} <= set(phrases("en"))
     assert {f"outcome.{outcome.value}" for outcome in Outcome} <= set(phrases("en"))
-    words = Words("zh")
+    words = MarkdownWords("zh")
     for name in ("notifications-3level", "intents"):
         its = replace(evaluation(), task=load_task(name))
         for metric in (*its.usual_metrics(), *its.slice_metrics()):
-            said = words.metric(metric, its.task.fields)
+            said = words.cell(metric_name(metric, its.task.fields))
             assert re.search(r"[\u4e00-\u9fff]", said), metric.name
 
 
@@ -484,11 +485,11 @@ def test_wrong_answers_are_found_by_the_test_above() -> None:
 @example("  1. x")
 def test_a_text_reads_as_itself_wherever_it_stands(text: str) -> None:
     said = printable(text, 300)
-    made = document(
+    made = to_markdown(
         [
-            paragraph(safe(text)),
-            *bullets([safe(text)]),
-            *table([safe("x"), safe("y")], [[safe(text), code(text)]]),
+            Paragraph(text),
+            *bullets([Data(text, 300)]),
+            *table(["x", "y"], [[text, Code(text)]]),
         ]
     )
     found = [token for token in parsed(made) if token.type == "inline"]

@@ -11,32 +11,32 @@ from evalkit.gates import ALPHA, Outcome
 from evalkit.locale import Lang
 from evalkit.metrics import holm
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.markdown.figures import (
-    NONE,
-    count,
-    difference,
+from evalkit.reports.render.markdown import to_markdown
+from evalkit.reports.sections.gates import short_verdict
+from evalkit.reports.sections.paired import differing, pair_blocks, shown_date
+from evalkit.reports.sections.run import gigabytes, pairs, shown_cost
+from evalkit.reports.terminal import headline_contests
+from evalkit.reports.view import (
+    Blocks,
+    Cell,
+    Code,
+    Heading,
+    Paragraph,
+    PValue,
+    badge,
+    bullets,
+    columns,
+    contest_span,
+    difference_in_words,
     figure,
-    p_in_words,
-    signed_span,
+    gate_names,
+    listed,
+    metric_name,
+    phrase,
+    table,
     verdict_value,
     with_span,
 )
-from evalkit.reports.markdown.gates import outcome, short_verdict
-from evalkit.reports.markdown.paired import differing, pair_blocks, shown_date
-from evalkit.reports.markdown.run_report import pairs, shown_cost
-from evalkit.reports.markdown.text import (
-    Markdown,
-    bullets,
-    code,
-    document,
-    heading,
-    join,
-    paragraph,
-    safe,
-    table,
-)
-from evalkit.reports.markdown.words import Words
-from evalkit.reports.terminal import headline_contests
 
 _HASH = 12
 """Characters of a hash that tell runs apart."""
@@ -49,30 +49,29 @@ def comparison_markdown(runs: Sequence[JudgedRun], lang: Lang) -> str:
         runs: at least one.
         lang: the report's language.
     """
-    words = Words(lang)
     names = _names(runs)
     tests = _tests(runs)
     sections = {
-        "conclusion": _conclusion(runs, names, tests, words),
-        "systems": _systems(runs, names, words),
-        "headline": _headlines(runs, names, words),
-        "gates": _gates(runs, names, words),
-        "tests": _tested(runs, names, words),
-        "cost_against_accuracy": _costs(runs, names, words),
-        "differences": _differences(runs, names, words),
-        "recommendation": _recommendation(runs, names, tests, words),
+        "conclusion": _conclusion(runs, names, tests),
+        "systems": _systems(runs, names),
+        "headline": _headlines(runs, names),
+        "gates": _gates(runs, names),
+        "tests": _tested(runs, names),
+        "cost_against_accuracy": _costs(runs, names),
+        "differences": _differences(runs, names),
+        "recommendation": _recommendation(runs, names, tests),
     }
-    blocks = [heading(1, words("title.comparison"))]
+    blocks: Blocks = [Heading(1, phrase("title.comparison"))]
     for name, section in sections.items():
         if section:
-            blocks += [heading(2, words(f"section.{name}")), *section]
-    return document(blocks)
+            blocks += [Heading(2, phrase(f"section.{name}")), *section]
+    return to_markdown(blocks, lang)
 
 
-def _names(runs: Sequence[JudgedRun]) -> list[Markdown]:
+def _names(runs: Sequence[JudgedRun]) -> list[str]:
     """The systems' names, or the runs' where a system is there twice."""
     systems = [run.system for run in runs]
-    return [safe(run.name if systems.count(run.system) > 1 else run.system) for run in runs]
+    return [run.name if systems.count(run.system) > 1 else run.system for run in runs]
 
 
 Tests = list[tuple[int, Contest, float]]
@@ -92,43 +91,40 @@ def _tests(runs: Sequence[JudgedRun]) -> Tests:
     return [(place, c, p) for (place, c), p in zip(found, adjusted, strict=True)]
 
 
-def _conclusion(
-    runs: Sequence[JudgedRun], names: Sequence[Markdown], tests: Tests, words: Words
-) -> list[Markdown]:
+def _conclusion(runs: Sequence[JudgedRun], names: Sequence[Cell], tests: Tests) -> Blocks:
     lines = []
     may, may_not, undecided = _by_verdict(runs, names)
     if len(may_not) == len(runs):
-        lines.append(words("ship.none", n=count(len(runs))))
+        lines.append(phrase("ship.none", n=len(runs)))
     else:
         for key, found in (("ship.some", may), ("ship.not", may_not), ("ship.open", undecided)):
             if found:
-                lines.append(words(key, names=words.listed(found)))
+                lines.append(phrase(key, names=listed(found)))
     for place, contest, p in tests:
         key = "not_apart"
         if p < ALPHA:
             key = "better_than" if contest.advantage > 0 else "worse_than"
-        comparison, unit = contest.comparison, contest.metric.unit
         lines.append(
-            words(
+            phrase(
                 key,
                 first=names[0],
                 second=names[place],
-                metric=words.metric(contest.metric, runs[0].evaluation.task.fields),
-                difference=difference(words, comparison.difference, unit),
-                span=signed_span(words, comparison.low, comparison.high, unit),
-                p=p_in_words(p),
+                metric=metric_name(contest.metric, runs[0].evaluation.task.fields),
+                difference=difference_in_words(contest),
+                span=contest_span(contest),
+                p=PValue(p, in_words=True),
             )
         )
     if len({_rows_of(run) for run in runs}) > 1:
-        lines.append(words("other_data"))
+        lines.append(phrase("other_data"))
     return bullets(lines)
 
 
 def _by_verdict(
-    runs: Sequence[JudgedRun], names: Sequence[Markdown]
-) -> tuple[list[Markdown], list[Markdown], list[Markdown]]:
+    runs: Sequence[JudgedRun], names: Sequence[Cell]
+) -> tuple[list[Cell], list[Cell], list[Cell]]:
     """Who may ship, who may not, and of whom that is not known."""
-    found: tuple[list[Markdown], list[Markdown], list[Markdown]] = ([], [], [])
+    found: tuple[list[Cell], list[Cell], list[Cell]] = ([], [], [])
     for run, name in zip(runs, names, strict=True):
         if run.release is None or run.release.partial:
             found[2].append(name)
@@ -141,24 +137,21 @@ def _rows_of(run: JudgedRun) -> str:
     return str(run.evaluation.record.get("data", {}).get("sha256"))
 
 
-def _systems(runs: Sequence[JudgedRun], names: Sequence[Markdown], words: Words) -> list[Markdown]:
+def _systems(runs: Sequence[JudgedRun], names: Sequence[Cell]) -> Blocks:
     rows = []
     for run, name in zip(runs, names, strict=True):
-        failed = NONE
+        failed = None
         if run.release is not None:
-            failed = words(
+            failed = phrase(
                 "failed_of",
-                failed=count(len(run.release.of(Outcome.FAIL))),
-                all=count(len(run.release.verdicts)),
+                failed=len(run.release.of(Outcome.FAIL)),
+                all=len(run.release.verdicts),
             )
-        rows.append([name, safe(run.name), shown_date(run), short_verdict(run, words), failed])
-    columns = [words(f"col.{key}") for key in ("system", "run", "date", "outcome", "gates")]
-    return table(columns, rows, 5)
+        rows.append([name, run.name, shown_date(run), short_verdict(run), failed])
+    return table(columns("system", "run", "date", "outcome", "gates"), rows, 5)
 
 
-def _headlines(
-    runs: Sequence[JudgedRun], names: Sequence[Markdown], words: Words
-) -> list[Markdown]:
+def _headlines(runs: Sequence[JudgedRun], names: Sequence[Cell]) -> Blocks:
     """Every usual number of every system."""
     overviews = [run.evaluation.overview() for run in runs]
     metrics = {
@@ -168,43 +161,43 @@ def _headlines(
     }
     rows = [
         [
-            words.metric(*metrics[name]),
-            *(_number(overview.get(name), words) for overview in overviews),
+            metric_name(*metrics[name]),
+            *(_number(overview.get(name)) for overview in overviews),
         ]
         for name in dict.fromkeys(name for overview in overviews for name in overview)
     ]
-    rows.append([words("col.rows"), *(count(len(run.evaluation.rows)) for run in runs)])
-    blocks = table([words("col.metric"), *names], rows)
-    return [*blocks, paragraph(words("headline_note"))]
+    rows.append([phrase("col.rows"), *((len(run.evaluation.rows)) for run in runs)])
+    blocks = table([phrase("col.metric"), *names], rows)
+    return [*blocks, Paragraph(phrase("headline_note"))]
 
 
-def _number(found: Measurement | None, words: Words) -> Markdown:
+def _number(found: Measurement | None) -> Cell:
     if found is None:
-        return NONE
-    return with_span(words, found.estimate, found.metric.unit if found.metric else "%")
+        return None
+    return with_span(found.estimate, found.metric.unit if found.metric else "%")
 
 
-def _gates(runs: Sequence[JudgedRun], names: Sequence[Markdown], words: Words) -> list[Markdown]:
+def _gates(runs: Sequence[JudgedRun], names: Sequence[Cell]) -> Blocks:
     """What each gate said of each system."""
     judged = [{v.label: v for v in run.release.verdicts} if run.release else {} for run in runs]
     labels = dict.fromkeys(label for found in judged for label in found)
     rows = []
     for label in labels:
         cells = [
-            Markdown(f"{verdict_value(found[label])} {outcome(found[label], words)}")
+            listed([verdict_value(found[label]), " ", badge(found[label])], "")
             if label in found
-            else NONE
+            else None
             for found in judged
         ]
-        rows.append([code(label), *cells])
-    blocks = table([words("col.gate"), *names], rows)
+        rows.append([Code(label), *cells])
+    blocks = table([phrase("col.gate"), *names], rows)
     other = [
         label
         for label in labels
         if len({_bound_of(found[label].policy) for found in judged if label in found}) > 1
     ]
     if other:
-        blocks.append(paragraph(words("other_criteria", gates=words.gates(other))))
+        blocks.append(Paragraph(phrase("other_criteria", gates=gate_names(other))))
     return blocks
 
 
@@ -212,30 +205,27 @@ def _bound_of(policy: Any) -> tuple[object, ...]:
     return policy.min_value, policy.max_value, policy.min_difference, policy.min_cases
 
 
-def _tested(runs: Sequence[JudgedRun], names: Sequence[Markdown], words: Words) -> list[Markdown]:
+def _tested(runs: Sequence[JudgedRun], names: Sequence[Cell]) -> Blocks:
     if len(runs) == 1:
-        return [words("one_run")]
-    blocks = [paragraph(words("tests_of_first", first=names[0]))]
+        return [Paragraph(phrase("one_run"))]
+    blocks: Blocks = [Paragraph(phrase("tests_of_first", first=names[0]))]
     for other, name in zip(runs[1:], names[1:], strict=True):
-        title = words("pair", first=names[0], second=name)
-        blocks += [heading(3, title), *pair_blocks(runs[0], other, words)]
-    return [*blocks, paragraph(words("test_note"))]
+        title = phrase("pair", first=names[0], second=name)
+        blocks += [Heading(3, title), *pair_blocks(runs[0], other)]
+    return [*blocks, Paragraph(phrase("test_note"))]
 
 
-def _costs(runs: Sequence[JudgedRun], names: Sequence[Markdown], words: Words) -> list[Markdown]:
+def _costs(runs: Sequence[JudgedRun], names: Sequence[Cell]) -> Blocks:
     rows = []
     metric = runs[0].evaluation.headline_metrics()[0]
     for run, name in zip(runs, names, strict=True):
         cost = run.evaluation.record.get("cost", {})
         memory = cost.get("peak_memory_bytes", {})
-        used = [
-            Markdown(f"{safe(where)} {words('gigabytes', gigabytes=Markdown(f'{n / 1e9:.1f}'))}")
-            for where, n in memory.items()
-        ]
+        used = [listed([f"{where} ", gigabytes(n)], "") for where, n in memory.items()]
         try:
             right = figure(run.evaluation.measure(run.evaluation.headline_metrics()[0]).estimate)
         except InsufficientData:
-            right = NONE
+            right = None
         rows.append(
             [
                 name,
@@ -244,79 +234,73 @@ def _costs(runs: Sequence[JudgedRun], names: Sequence[Markdown], words: Words) -
                 shown_cost(cost, "seconds_per_row_p50"),
                 shown_cost(cost, "seconds_per_row_p95"),
                 shown_cost(cost, "generated_tokens"),
-                words.listed(used) if used else NONE,
+                listed(used) if used else None,
             ]
         )
-    columns = [
-        words("col.system"),
-        words.metric(metric, runs[0].evaluation.task.fields),
-        *(words(f"col.{key}") for key in ("speed", "p50", "p95", "tokens", "memory")),
+    heads = [
+        phrase("col.system"),
+        metric_name(metric, runs[0].evaluation.task.fields),
+        *columns("speed", "p50", "p95", "tokens", "memory"),
     ]
-    blocks = table(columns, rows)
+    blocks = table(heads, rows)
     blocks += bullets(
-        words("other_reused", name=name, reused=count(reused), n=count(len(run.evaluation.rows)))
+        phrase("other_reused", name=name, reused=reused, n=len(run.evaluation.rows))
         for run, name in zip(runs, names, strict=True)
         if (reused := run.evaluation.record.get("reused_rows"))
     )
     if {"engine", "machine"} & set(differing(runs)):
-        blocks.append(words("other_machines"))
+        blocks.append(Paragraph(phrase("other_machines")))
     return blocks
 
 
-def _differences(
-    runs: Sequence[JudgedRun], names: Sequence[Markdown], words: Words
-) -> list[Markdown]:
+def _differences(runs: Sequence[JudgedRun], names: Sequence[Cell]) -> Blocks:
     """What identifies the runs and is not the same in all of them."""
     if len(runs) == 1:
         return []
     keys = differing(runs)
     if not keys:
-        return [words("same_record")]
+        return [Paragraph(phrase("same_record"))]
     rows = [
         [
-            words(f"diff.{key}"),
-            *(
-                _identity(key, [r.evaluation.record for r in runs], n, words)
-                for n in range(len(runs))
-            ),
+            phrase(f"diff.{key}"),
+            *(_identity(key, [r.evaluation.record for r in runs], n) for n in range(len(runs))),
         ]
         for key in keys
     ]
-    return table([words("col.what"), *names], rows, len(runs) + 1)
+    return table([phrase("col.what"), *names], rows, len(runs) + 1)
 
 
-def _identity(key: str, records: Sequence[Mapping[str, Any]], place: int, words: Words) -> Markdown:
+def _identity(key: str, records: Sequence[Mapping[str, Any]], place: int) -> Cell:
     found = records[place].get(key)
     if not found:
-        return NONE
+        return None
     if key == "data":
-        return safe(f"{found.get('source', '')} ({str(found.get('sha256', ''))[:_HASH]})")
+        return f"{found.get('source', '')} ({str(found.get('sha256', ''))[:_HASH]})"
     if key == "trained_sha256":
-        return join(words("form.list"), [safe(f"{n} {str(h)[:_HASH]}") for n, h in found.items()])
+        return listed(f"{n} {str(h)[:_HASH]}" for n, h in found.items())
     if key.endswith("_sha256") or key == "commit":
-        return safe(str(found)[:_HASH])
+        return str(found)[:_HASH]
     if isinstance(found, Mapping):
         # Only what is not the same everywhere.
         shared = [record.get(key) or {} for record in records]
         differ = {n: v for n, v in found.items() if any(r.get(n) != v for r in shared)}
-        return pairs(differ, words) if differ else NONE
-    return safe(found)
+        return pairs(differ) if differ else None
+    return str(found)
 
 
-def _recommendation(
-    runs: Sequence[JudgedRun], names: Sequence[Markdown], tests: Tests, words: Words
-) -> list[Markdown]:
+def _recommendation(runs: Sequence[JudgedRun], names: Sequence[Cell], tests: Tests) -> Blocks:
     """From the verdicts; where several may ship, from the tests of the first against them too."""
     may, _, _ = _by_verdict(runs, names)
     if not may:
-        return [paragraph(words("recommend.none"))]
+        return [Paragraph(phrase("recommend.none"))]
     if len(may) == 1:
-        return [paragraph(words("recommend.one", name=may[0]))]
-    blocks = [paragraph(words("recommend.several", names=words.listed(may)))]
+        return [Paragraph(phrase("recommend.one", name=may[0]))]
+    blocks: Blocks = [Paragraph(phrase("recommend.several", names=listed(may)))]
     if names[0] in may and (beaten := _beaten(tests)):
-        listed = words.listed([names[place] for place in beaten if names[place] in may])
-        if listed:
-            blocks.append(paragraph(words("recommend.first", first=names[0], names=listed)))
+        others = [names[place] for place in beaten if names[place] in may]
+        if others:
+            said = phrase("recommend.first", first=names[0], names=listed(others))
+            blocks.append(Paragraph(said))
     return blocks
 
 

@@ -10,10 +10,23 @@ from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.gates import Verdict
 from evalkit.metrics import LabelScores, Said
 from evalkit.records import Estimate, Label, Missing, OutOfEnum
-from evalkit.reports.markdown.figures import NONE, bound, count, figure, with_span
-from evalkit.reports.markdown.measured import Measured
-from evalkit.reports.markdown.text import Markdown, code, heading, paragraph, safe, table
-from evalkit.reports.markdown.words import Words
+from evalkit.reports.sections.measured import Measured
+from evalkit.reports.view import (
+    Blocks,
+    Cell,
+    Code,
+    Data,
+    Heading,
+    Paragraph,
+    Plain,
+    bound,
+    columns,
+    figure,
+    listed,
+    phrase,
+    table,
+    with_span,
+)
 from evalkit.tasks import Field, FieldKind
 
 SAMPLES = 5
@@ -62,130 +75,125 @@ def find_weakest(
 def slice_section(
     evaluation: Evaluation,
     measured: Measured,
-    words: Words,
-) -> list[Markdown]:
+) -> Blocks:
     """Scores of every value, the least recall, and what was taken for what."""
-    blocks = []
+    blocks: Blocks = []
     for name, field in evaluation.task.fields.items():
-        blocks.append(heading(3, safe(name)))
+        blocks.append(Heading(3, name))
         scores = measured.scores[name]
         if not scores:
-            blocks.append(words("no_rows"))
+            blocks.append(Paragraph(phrase("no_rows")))
             continue
-        blocks += _score_table(name, field, measured, scores, words)
+        blocks += _score_table(name, field, measured, scores)
         for weakest in find_weakest(evaluation, name, scores):
-            blocks.append(
-                paragraph(words("lowest_recall", **describe_weakest(weakest, field, words)))
-            )
-        blocks += _confusion(evaluation, name, words)
+            blocks.append(Paragraph(phrase("lowest_recall", **describe_weakest(weakest, field))))
+        blocks += _confusion(evaluation, name)
     return blocks
 
 
-def describe_weakest(weakest: Weakest, field: Field, words: Words) -> dict[str, object]:
+def describe_weakest(weakest: Weakest, field: Field) -> dict[str, object]:
     """The words of a phrase on the weakest value."""
     return {
         "value": shown_value(field, weakest.value),
         "recall": figure(weakest.recall),
-        "right": count(weakest.recall.successes or 0),
-        "n": count(weakest.recall.n),
-        "other": shown_said(field, weakest.read_as, words),
-        "times": count(weakest.times),
+        "right": (weakest.recall.successes or 0),
+        "n": (weakest.recall.n),
+        "other": shown_said(field, weakest.read_as),
+        "times": (weakest.times),
     }
 
 
-def error_section(evaluation: Evaluation, words: Words) -> list[Markdown]:
+def error_section(evaluation: Evaluation) -> Blocks:
     """A few wrong answers of each field, the most confident first."""
-    blocks = []
+    blocks: Blocks = []
     inputs = evaluation.task.inputs
     for name, field in evaluation.task.fields.items():
         wrong = [row for row in evaluation.clean_rows if not row.is_right(name)]
-        title = words(
-            "errors_of", field=name, wrong=count(len(wrong)), n=count(len(evaluation.clean_rows))
-        )
-        blocks.append(heading(3, title))
+        title = phrase("errors_of", field=name, wrong=len(wrong), n=len(evaluation.clean_rows))
+        blocks.append(Heading(3, title))
         if not wrong:
             continue
         sure = any(name in row.completion.confidences for row in wrong)
         shown = sorted(wrong, key=_confidence_of(name), reverse=True)[:SAMPLES]
         said = "most_confident" if sure else "first_ones"
-        blocks.append(paragraph(words(said, shown=count(len(shown)))))
-        columns = [
-            words("col.id"),
-            *(safe(spec.title) for spec in inputs.values()),
-            words("col.expected"),
-            words("col.predicted"),
-            *([words("col.confidence")] if sure else []),
+        blocks.append(Paragraph(phrase(said, shown=len(shown))))
+        heads = [
+            phrase("col.id"),
+            *(spec.title for spec in inputs.values()),
+            phrase("col.expected"),
+            phrase("col.predicted"),
+            *([phrase("col.confidence")] if sure else []),
         ]
         rows = [
             [
-                safe(row.example.id, _CUT_ID),
-                *(safe(row.example.inputs.get(key, ""), _CUT_INPUT) for key in inputs),
-                shown_said(field, row.example.labels[name], words),
-                _answer(row, name, field, words),
+                Data(row.example.id, _CUT_ID),
+                *(Data(row.example.inputs.get(key, ""), _CUT_INPUT) for key in inputs),
+                shown_said(field, row.example.labels[name]),
+                _answer(row, name, field),
                 *([_confidence(row, name)] if sure else []),
             ]
             for row in shown
         ]
-        blocks += table(columns, rows, len(inputs) + 3)
+        blocks += table(heads, rows, len(inputs) + 3)
     return blocks
 
 
-def shown_value(field: Field, value: Label) -> Markdown:
+def shown_value(field: Field, value: Label) -> str:
     """A value with its word: `1 (low)`."""
     word = field.display(value)
-    return safe(word if isinstance(value, tuple) or word == str(value) else f"{value} ({word})")
+    return word if isinstance(value, tuple) or word == str(value) else f"{value} ({word})"
 
 
-def shown_said(field: Field, said: Said, words: Words) -> Markdown:
+def shown_said(field: Field, said: Said) -> Cell:
     """What an answer gives a field."""
     if said is None:
-        return words("said.unreadable")
+        return phrase("said.unreadable")
     if isinstance(said, Missing):
-        return words("said.missing")
+        return phrase("said.missing")
     if isinstance(said, OutOfEnum):
         return (
-            words("said.out_of_enum_value", text=safe(said.text, _CUT_SAID))
+            phrase("said.out_of_enum_value", text=Data(said.text, _CUT_SAID))
             if said.text
-            else words("said.out_of_enum")
+            else phrase("said.out_of_enum")
         )
     return shown_value(field, said)
 
 
 def _score_table(
-    name: str, field: Field, measured: Measured, scores: Sequence[LabelScores], words: Words
-) -> list[Markdown]:
+    name: str, field: Field, measured: Measured, scores: Sequence[LabelScores]
+) -> Blocks:
     headings = ("label", "precision", "recall", "f1", "n", "gate")
     rows = [
         [
             shown_value(field, s.value),
-            with_span(words, s.precision),
-            with_span(words, s.recall),
-            with_span(words, s.f1),
-            count(s.support),
-            _gates_of(measured.of_recall(name, s), words),
+            with_span(s.precision),
+            with_span(s.recall),
+            with_span(s.f1),
+            s.support,
+            _gates_of(measured.of_recall(name, s)),
         ]
         for s in scores
     ]
-    return table([words(f"col.{name}") for name in headings], rows, texts_last=1)
+    return table(columns(*headings), rows, last=1)
 
 
-def _gates_of(verdicts: Sequence[Verdict], words: Words) -> Markdown:
+def _gates_of(verdicts: Sequence[Verdict]) -> Cell:
     found = [
-        words(
+        phrase(
             "gate_verdict",
-            gate=code(verdict.gate),
-            bound=bound(verdict.policy, verdict.unit),
-            outcome=words(f"outcome.{verdict.outcome.value}"),
+            gate=Code(verdict.gate),
+            bound=bound(verdict),
+            outcome=phrase(f"outcome.{verdict.outcome.value}"),
         )
         for verdict in verdicts
     ]
-    return words.listed(found, "form.clauses") if found else NONE
+    return listed(found, "form.clauses") if found else None
 
 
-def _confusion(evaluation: Evaluation, name: str, words: Words) -> list[Markdown]:
+def _confusion(evaluation: Evaluation, name: str) -> Blocks:
     field = evaluation.task.fields[name]
     if field.kind is FieldKind.MULTI_LABEL or len(field.labels) > WIDEST_MATRIX:
-        return _frequent_errors(evaluation, name, words)
+        return _frequent_errors(evaluation, name)
     found = evaluation.confusion(name)
     others = [
         (key, cells)
@@ -196,23 +204,23 @@ def _confusion(evaluation: Evaluation, name: str, words: Words) -> list[Markdown
         )
         if any(cells)
     ]
-    columns = [
-        words("col.truth"),
+    heads = [
+        phrase("col.truth"),
         *(shown_value(field, value) for value in found.values),
-        *(words(key) for key, _ in others),
+        *(phrase(key) for key, _ in others),
     ]
     rows = [
         [
             shown_value(field, value),
-            *(count(cell) for cell in found.counts[place]),
-            *(count(cells[place]) for _, cells in others),
+            *found.counts[place],
+            *(cells[place] for _, cells in others),
         ]
         for place, value in enumerate(found.values)
     ]
-    return table(columns, rows)
+    return table(heads, rows)
 
 
-def _frequent_errors(evaluation: Evaluation, name: str, words: Words) -> list[Markdown]:
+def _frequent_errors(evaluation: Evaluation, name: str) -> Blocks:
     field = evaluation.task.fields[name]
     counts = Counter(
         (row.example.labels[name], _kind_of(row.said(name)))
@@ -220,13 +228,13 @@ def _frequent_errors(evaluation: Evaluation, name: str, words: Words) -> list[Ma
         if not row.is_right(name)
     )
     rows = [
-        [shown_said(field, truth, words), shown_said(field, said, words), count(n)]
+        [shown_said(field, truth), shown_said(field, said), n]
         for (truth, said), n in counts.most_common(FREQUENT)
     ]
     if not rows:
         return []
-    columns = [words("col.expected"), words("col.predicted"), words("col.rows")]
-    return [paragraph(words("most_frequent_errors")), *table(columns, rows, 2)]
+    heads = columns("expected", "predicted", "rows")
+    return [Paragraph(phrase("most_frequent_errors")), *table(heads, rows, 2)]
 
 
 def _kind_of(said: Said) -> Said:
@@ -234,15 +242,15 @@ def _kind_of(said: Said) -> Said:
     return OutOfEnum("") if isinstance(said, OutOfEnum) else said
 
 
-def _answer(row: EvaluatedRow, name: str, field: Field, words: Words) -> Markdown:
+def _answer(row: EvaluatedRow, name: str, field: Field) -> Cell:
     if row.is_unreadable:
-        return words("said.unreadable_answer", text=safe(row.completion.text, _CUT_SAID))
-    return shown_said(field, row.said(name), words)
+        return phrase("said.unreadable_answer", text=Data(row.completion.text, _CUT_SAID))
+    return shown_said(field, row.said(name))
 
 
-def _confidence(row: EvaluatedRow, name: str) -> Markdown:
+def _confidence(row: EvaluatedRow, name: str) -> Cell:
     sure = row.completion.confidences.get(name)
-    return NONE if sure is None else Markdown(f"{sure:.2f}")
+    return None if sure is None else Plain(sure, ".2f")
 
 
 def _confidence_of(name: str) -> Callable[[EvaluatedRow], float]:

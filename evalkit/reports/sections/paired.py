@@ -8,60 +8,66 @@ from evalkit.errors import UserError
 from evalkit.evaluation import Contest
 from evalkit.reports.comparison import IDENTITY, contests
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.markdown.figures import (
-    NONE,
-    count,
+from evalkit.reports.related import is_base_of
+from evalkit.reports.sections.gates import short_verdict
+from evalkit.reports.view import (
+    Blocks,
+    Cell,
+    Clause,
+    Heading,
+    Paragraph,
+    PValue,
+    bullets,
+    columns,
+    contest_span,
+    difference_of,
     figure,
     is_shown,
-    p_value,
-    points,
-    signed_span,
+    listed,
+    metric_name,
+    phrase,
+    table,
 )
-from evalkit.reports.markdown.gates import short_verdict
-from evalkit.reports.markdown.text import Markdown, bullets, heading, paragraph, safe, table
-from evalkit.reports.markdown.words import Words
-from evalkit.reports.related import is_base_of
 from evalkit.tasks import Field
 
 _KEYS = (*(key for key, _ in IDENTITY), "data")
 """What identifies a run; each has its phrase `diff.…`."""
 
 
-def comparison_section(run: JudgedRun, others: Sequence[JudgedRun], words: Words) -> list[Markdown]:
+def comparison_section(run: JudgedRun, others: Sequence[JudgedRun]) -> Blocks:
     """The comparisons that gates judged, and those with other runs."""
-    blocks = []
+    blocks: Blocks = []
     judged = [] if run.release is None else [v.contest for v in run.release.verdicts]
     held = [contest for contest in judged if contest is not None]
     if held:
-        blocks += [heading(3, words("tests_in_gates")), *_held_table(held, run, words)]
+        blocks += [Heading(3, phrase("tests_in_gates")), *_held_table(held, run)]
     for other in others:
-        blocks += [heading(3, _relation(run, other, words)), *pair_blocks(run, other, words)]
+        blocks += [Heading(3, _relation(run, other)), *pair_blocks(run, other)]
     if not others:
-        blocks.append(words("no_others"))
+        blocks.append(Paragraph(phrase("no_others")))
     if held or others:
-        blocks.append(paragraph(words("test_note")))
+        blocks.append(Paragraph(phrase("test_note")))
     return blocks
 
 
-def pair_blocks(run: JudgedRun, other: JudgedRun, words: Words) -> list[Markdown]:
+def pair_blocks(run: JudgedRun, other: JudgedRun) -> Blocks:
     """What identifies the other run, and every usual number and recall of the two."""
-    differ = [words(f"diff.{key}") for key in differing([run, other])]
-    line = words(
+    differ = [phrase(f"diff.{key}") for key in differing([run, other])]
+    line = phrase(
         "pair_run",
         run=other.name,
-        verdict=short_verdict(other, words),
-        differences=words.listed(differ) if differ else words("nothing"),
+        verdict=short_verdict(other),
+        differences=listed(differ) if differ else phrase("nothing"),
     )
     blocks = bullets([line])
     try:
         found = contests(run.evaluation, other.evaluation)
     except UserError as error:
-        return [*blocks, paragraph(words("untestable", other=other.system, why=str(error)))]
+        return [*blocks, Paragraph(phrase("untestable", other=other.system, why=str(error)))]
     fields = run.evaluation.task.fields
     headings = ("metric", "this", "other", "difference", "interval", "p", "reading")
-    columns = [words(f"col.{name}") for name in headings]
-    rows = [_row(contest, fields, words) for contest in found]
-    return [*blocks, *table(columns, rows, texts_last=1)]
+    rows = [_row(contest, fields) for contest in found]
+    return [*blocks, *table(columns(*headings), rows, last=1)]
 
 
 def differing(runs: Sequence[JudgedRun]) -> list[str]:
@@ -80,21 +86,21 @@ def _identity(record: object, key: str) -> object:
     return found.get("sha256") if key == "data" and isinstance(found, dict) else found
 
 
-def _relation(run: JudgedRun, other: JudgedRun, words: Words) -> Markdown:
+def _relation(run: JudgedRun, other: JudgedRun) -> Cell:
     key = "against_other"
     if other.system == run.system and other.started < run.started:
         key = "against_earlier"
     elif is_base_of(other.evaluation.record, run.evaluation.record):
-        return words("against_base", system=other.system)
-    return words(key, system=other.system, date=shown_date(other))
+        return phrase("against_base", system=other.system)
+    return phrase(key, system=other.system, date=shown_date(other))
 
 
-def shown_date(run: JudgedRun) -> Markdown:
+def shown_date(run: JudgedRun) -> Cell:
     """When a run began."""
-    return Markdown(f"{run.started:%Y-%m-%d %H:%M}")
+    return f"{run.started:%Y-%m-%d %H:%M}"
 
 
-def _held_table(held: Sequence[Contest], run: JudgedRun, words: Words) -> list[Markdown]:
+def _held_table(held: Sequence[Contest], run: JudgedRun) -> Blocks:
     fields = run.evaluation.task.fields
     headings = (
         "first",
@@ -107,55 +113,54 @@ def _held_table(held: Sequence[Contest], run: JudgedRun, words: Words) -> list[M
         "won_lost",
         "n",
     )
-    columns = [words(f"col.{name}") for name in headings]
     rows = []
     for contest in held:
         found, unit = contest.comparison, contest.metric.unit
-        pair = words("pair", first=figure(found.first, unit), second=figure(found.second, unit))
+        pair = phrase("pair", first=figure(found.first, unit), second=figure(found.second, unit))
         rows.append(
             [
-                *_sides(contest, run, words),
-                words.metric(contest.metric, fields),
+                *_sides(contest, run),
+                metric_name(contest.metric, fields),
                 pair,
-                points(found.difference, unit),
-                signed_span(words, found.low, found.high, unit),
-                p_value(found.p_value),
+                difference_of(contest),
+                contest_span(contest),
+                PValue(found.p_value),
                 _won_lost(contest),
-                count(found.n),
+                found.n,
             ]
         )
-    return table(columns, rows, 3)
+    return table(columns(*headings), rows, 3)
 
 
-def _sides(contest: Contest, run: JudgedRun, words: Words) -> list[Markdown]:
+def _sides(contest: Contest, run: JudgedRun) -> list[Cell]:
     """Two systems, or what the same system was asked in two ways."""
     names = (contest.first, contest.second)
     if contest.first == run.system:
-        return [safe(name) for name in names]
-    return [words.clause(name) for name in names]
+        return list(names)
+    return [Clause(name) for name in names]
 
 
-def _won_lost(contest: Contest) -> Markdown:
+def _won_lost(contest: Contest) -> Cell:
     found = contest.comparison
     if found.only_first is None or found.only_second is None:
-        return NONE
+        return None
     won, lost = found.only_first, found.only_second
     if contest.metric.lower_is_better:
         won, lost = lost, won
-    return Markdown(f"{won:,} / {lost:,}")
+    return f"{won:,} / {lost:,}"
 
 
-def _row(contest: Contest, fields: dict[str, Field], words: Words) -> list[Markdown]:
+def _row(contest: Contest, fields: dict[str, Field]) -> list[Cell]:
     found, unit = contest.comparison, contest.metric.unit
     reading = "open"
     if is_shown(contest):
         reading = "better" if contest.advantage > 0 else "worse"
     return [
-        words.metric(contest.metric, fields),
+        metric_name(contest.metric, fields),
         figure(found.first, unit),
         figure(found.second, unit),
-        points(found.difference, unit),
-        signed_span(words, found.low, found.high, unit),
-        p_value(found.p_value),
-        words(f"reading.{reading}"),
+        difference_of(contest),
+        contest_span(contest),
+        PValue(found.p_value),
+        phrase(f"reading.{reading}"),
     ]

@@ -1,0 +1,1 @@
+"""Cells and blocks of `view.py` as text."""

@@ -1,0 +1,106 @@
+"""What a run's numbers do not say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from evalkit.gates import Outcome, Reason, Release, Verdict
+from evalkit.reports.judged import JudgedRun
+from evalkit.reports.view import (
+    Blocks,
+    Cell,
+    Clause,
+    Code,
+    Paragraph,
+    badge,
+    bound,
+    bullets,
+    columns,
+    gate_names,
+    phrase,
+    table,
+    verdict_span,
+    verdict_value,
+)
+
+
+def limit_section(run: JudgedRun) -> Blocks:
+    """What was not judged, does not apply or is open, and what is missing in the data."""
+    release = run.release
+    if release is None:
+        lines = [phrase("limit.unjudged", why=Clause(run.why_none))]
+        crossing: list[Verdict] = []
+    else:
+        lines = list(_of_release(release))
+        crossing = [v for v in release.verdicts if v.crosses]
+    lines += _of_rows(run)
+    blocks = bullets(lines)
+    if crossing:
+        blocks += [Paragraph(phrase("limit.crossing")), *_crossing_table(crossing)]
+    return blocks or [Paragraph(phrase("no_limits"))]
+
+
+def _of_release(release: Release) -> Iterable[Cell]:
+    for fault in release.faults:
+        yield phrase("evidence_fault", fault=Clause(fault))
+    if release.not_judged:
+        yield phrase("limit.not_judged", names=gate_names(release.not_judged))
+    for why in dict.fromkeys(release.excused.values()):
+        names = [name for name, said in release.excused.items() if said == why]
+        yield phrase("limit.excused", why=Clause(why), names=gate_names(names))
+    for verdict in release.of(Outcome.INCONCLUSIVE):
+        if not verdict.crosses:
+            yield _open(verdict)
+
+
+def _of_rows(run: JudgedRun) -> Iterable[Cell]:
+    record, rows = run.evaluation.record, run.evaluation.rows
+    data = record.get("data", {})
+    seen = len(rows) - len(run.evaluation.clean_rows)
+    if seen:
+        yield phrase("limit.seen", seen=seen, n=len(rows))
+    if record.get("contamination", {}).get("status") == "unknown":
+        yield phrase("limit.unknown")
+    for key, n in (
+        ("limit.unanswered", len(record.get("unanswered", ()))),
+        ("limit.left_out", data.get("left_out", 0)),
+        ("limit.skipped", len(data.get("skipped", ()))),
+    ):
+        if n:
+            yield phrase(key, n=n)
+    for note in (*data.get("notes", ()), *record.get("notes", ())):
+        yield phrase("limit.note", note=Clause(note))
+
+
+def _open(verdict: Verdict) -> Cell:
+    n, gate = (verdict.estimate.n), Code(verdict.label)
+    if verdict.reason is Reason.TOO_FEW_CASES:
+        n = verdict.estimate.independent
+        return phrase("limit.few", gate=gate, n=n, needed=verdict.policy.min_cases)
+    if verdict.reason is Reason.NOT_SHOWN:
+        return phrase(
+            "limit.not_shown",
+            gate=gate,
+            value=verdict_value(verdict),
+            span=verdict_span(verdict),
+            n=n,
+            bound=bound(verdict),
+        )
+    return phrase("limit.open", gate=gate, note=Clause(verdict.note))
+
+
+def _crossing_table(verdicts: list[Verdict]) -> Blocks:
+    rows = [
+        [
+            Code(v.label),
+            verdict_value(v),
+            verdict_span(v),
+            bound(v),
+            v.estimate.n,
+            v.settled_by,
+            badge(v),
+        ]
+        for v in verdicts
+    ]
+    headings = ("gate", "value", "interval", "needs", "n", "settled", "outcome")
+    return table(columns(*headings), rows, last=1)

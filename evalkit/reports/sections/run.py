@@ -1,0 +1,225 @@
+"""One run as a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from evalkit.locale import Lang
+from evalkit.reports.judged import JudgedRun
+from evalkit.reports.render.markdown import to_markdown
+from evalkit.reports.sections.gates import (
+    conclusion_section,
+    gate_section,
+)
+from evalkit.reports.sections.limits import limit_section
+from evalkit.reports.sections.measured import Measured, measure
+from evalkit.reports.sections.paired import comparison_section, shown_date
+from evalkit.reports.sections.slices import error_section, shown_value, slice_section
+from evalkit.reports.sections.steps import step_section
+from evalkit.reports.view import (
+    Blocks,
+    Cell,
+    Clause,
+    Code,
+    Heading,
+    Paragraph,
+    Plain,
+    badge,
+    bound,
+    bullets,
+    columns,
+    figure,
+    listed,
+    metric_name,
+    phrase,
+    span_of,
+    table,
+)
+
+
+def run_markdown(run: JudgedRun, lang: Lang, *, others: Sequence[JudgedRun] = ()) -> str:
+    """A run as a Markdown report: verdict, numbers, comparisons, errors, setting, next steps.
+
+    Args:
+        run: what to report on.
+        lang: the report's language.
+        others: runs on the same rows to hold it against, such as its base's and the one before
+            it (`related.find_related`).
+    """
+    evaluation, release = run.evaluation, run.release
+    measured = measure(run)
+    sections = {
+        "conclusion": conclusion_section(run),
+        "results": _results(measured, run),
+        "slices": slice_section(evaluation, measured),
+        "gates": gate_section(release) if release and release.verdicts else [],
+        "comparison": comparison_section(run, others),
+        "errors": error_section(evaluation),
+        "contamination": _contamination(run),
+        "cost": _cost(run),
+        "configuration": _configuration(run),
+        "limitations": limit_section(run),
+        "next": step_section(run, measured),
+    }
+    blocks: Blocks = [Heading(1, phrase("title.run", system=run.system)), *_facts(run)]
+    for name, section in sections.items():
+        if section:
+            blocks += [Heading(2, phrase(f"section.{name}")), *section]
+    return to_markdown(blocks, lang)
+
+
+def _facts(run: JudgedRun) -> Blocks:
+    record, task = run.evaluation.record, run.evaluation.task
+    base = record.get("base")
+    if base is None:
+        system = phrase("fact.no_base")
+    elif record.get("trained_sha256"):
+        system = phrase("fact.base", base=base)
+    else:
+        system = phrase("fact.untrained_base", base=base)
+    source = record.get("data", {}).get("source", "")
+    return bullets(
+        [
+            phrase("fact.run", name=run.name),
+            phrase("fact.date", date=shown_date(run)),
+            system,
+            phrase("fact.task", name=task.name, summary=task.summary),
+            phrase("fact.data", rows=len(run.evaluation.rows), source=source),
+        ]
+    )
+
+
+def _results(measured: Measured, run: JudgedRun) -> Blocks:
+    """The usual numbers, each with the gates that judged it."""
+    everywhere = any(found.on_all_rows is not None for found in measured.overview.values())
+    judged = measured.by_metric()
+    rows = []
+    for name, found in measured.overview.items():
+        metric = found.metric
+        assert metric is not None
+        unit = metric.unit
+        on_all = [figure(found.on_all_rows, unit)] if everywhere else []
+        gates = [
+            phrase(
+                "gate_verdict",
+                gate=Code(verdict.label),
+                bound=bound(verdict),
+                outcome=badge(verdict),
+            )
+            for verdict in judged.get(name, ())
+        ]
+        rows.append(
+            [
+                metric_name(metric, run.evaluation.task.fields),
+                figure(found.estimate, unit),
+                found.estimate.n,
+                span_of(found.estimate, unit),
+                *on_all,
+                listed(gates, "form.clauses") if gates else None,
+            ]
+        )
+    headings = ["metric", "value", "n", "interval", *(["all_rows"] if everywhere else []), "gate"]
+    return table(columns(*headings), rows, last=1)
+
+
+def _contamination(run: JudgedRun) -> Blocks:
+    said = run.evaluation.record.get("contamination", {})
+    status = said.get("status")
+    if status == "untrained":
+        return [Paragraph(phrase("untrained"))]
+    if status == "unknown":
+        return [Paragraph(phrase("unknown", why=Clause(said["why"])))]
+    if status != "checked":
+        return [Paragraph(phrase("not_looked_for"))]
+    kinds = [f"{n} {kind}" for kind, n in said["seen"].items()]
+    return [
+        Paragraph(
+            phrase(
+                "seen",
+                seen=(len(run.evaluation.rows) - len(run.evaluation.clean_rows)),
+                n=len(run.evaluation.rows),
+                trained=(said["trained_rows"]),
+                kinds=phrase("kinds", kinds=listed(kinds)) if kinds else "",
+            )
+        )
+    ]
+
+
+def _cost(run: JudgedRun) -> Blocks:
+    record = run.evaluation.record
+    cost, seconds = record.get("cost", {}), record.get("seconds", {})
+    rows = [[phrase(f"cost.{key}"), shown_cost(cost, key)] for key in COSTS if key in cost]
+    rows += [
+        [phrase("cost.memory", where=where), gigabytes(used)]
+        for where, used in cost.get("peak_memory_bytes", {}).items()
+    ]
+    rows += [
+        [phrase(f"cost.{key}"), Plain(seconds[key])] for key in ("load", "answer") if key in seconds
+    ]
+    blocks = table([phrase("col.what"), phrase("col.value")], rows)
+    if reused := record.get("reused_rows"):
+        n = len(run.evaluation.rows)
+        blocks.append(Paragraph(phrase("reused", reused=reused, n=n)))
+    return blocks
+
+
+COSTS = (
+    "rows_per_second",
+    "seconds_per_row_p50",
+    "seconds_per_row_p95",
+    "prompt_tokens",
+    "generated_tokens",
+)
+
+
+def shown_cost(cost: Mapping[str, Any], key: str) -> Cell:
+    """One of `COSTS`; seconds a row as milliseconds."""
+    value = cost.get(key)
+    if value is None:
+        return None
+    if key.startswith("seconds"):
+        return Plain(1000 * value)
+    return Plain(value) if isinstance(value, float) else value
+
+
+def gigabytes(used: float) -> Cell:
+    """Memory, given in bytes."""
+    return phrase("gigabytes", gigabytes=Plain(used / 1e9))
+
+
+def _configuration(run: JudgedRun) -> Blocks:
+    rows = [[name, value] for name, value in settings(run) if value]
+    return table([phrase("col.what"), phrase("col.setting")], rows, 2)
+
+
+def settings(run: JudgedRun) -> Iterator[tuple[Cell, Cell]]:
+    """All that decides what a system answers, by name; empty where a record says nothing."""
+    record, task = run.evaluation.record, run.evaluation.task
+    data = record.get("data", {})
+    for key in ("base", "weights_sha256"):
+        yield phrase(f"set.{key}"), record.get(key) or ""
+    for name, digest in (record.get("trained_sha256") or {}).items():
+        yield phrase("set.trained", name=name), digest
+    for key in ("quantization", "format"):
+        yield phrase(f"set.{key}"), record.get(key) or ""
+    yield phrase("set.task"), task.name
+    for name, field in task.fields.items():
+        values = [shown_value(field, value) for value in field.labels]
+        yield phrase("set.fields", field=name), listed(values)
+    for key in ("task_sha256", "prompt_sha256"):
+        yield phrase(f"set.{key}"), record.get(key) or ""
+    yield phrase("set.data"), data.get("sha256") or ""
+    for name, scheme in (data.get("label_mappings") or {}).items():
+        yield phrase("set.label_mappings", field=name), scheme
+    for key in ("engine", "packages", "machine"):
+        yield phrase(f"set.{key}"), pairs(record.get(key) or {})
+    commit = record.get("commit")
+    shown = phrase("dirty", commit=commit) if commit and record.get("dirty") else commit or ""
+    yield phrase("set.commit"), shown
+    yield phrase("set.predictions"), record.get("predictions_sha256") or ""
+
+
+def pairs(found: Mapping[str, Any]) -> Cell:
+    """Names and what they have, on one line."""
+    return listed([f"{name} {value}" for name, value in found.items()]) if found else ""

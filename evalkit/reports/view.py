@@ -1,0 +1,300 @@
+"""What a reader is shown, before it is text of any kind: blocks of typed cells.
+
+A cell is a `Phrase` of ours, a number or another class of this module, a count (`int`), None for
+what there is not, or anybody's text (`str`; a `Note` among them speaks every language). `render/`
+makes them text of one kind, in the language that is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evalkit.evaluation import Contest, Metric
+from evalkit.gates import ALPHA, Outcome, Policy, Verdict
+from evalkit.records import Estimate
+from evalkit.tasks import Field
+
+Cell = Any
+"""A class of this module, `str`, `int` or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A sentence or a word of ours, by its code in the language files."""
+
+    code: str
+    params: Mapping[str, Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Anybody's text, cut after some characters."""
+
+    text: object
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A name that a reader may type."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bold:
+    """What matters most."""
+
+    what: Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Cells in a row, with what a language puts between them; `join` has nothing there."""
+
+    parts: tuple[Cell, ...]
+    join: str = "form.list"
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A sentence as part of another: without its full stop."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number: in percent, or with two decimals; a difference has its sign."""
+
+    value: float
+    unit: str = "%"
+    is_difference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A number as its format says."""
+
+    value: float
+    format: str = ",.1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An interval, without a unit."""
+
+    low: float
+    high: float
+    unit: str = "%"
+    is_difference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WithSpan:
+    """A value and its 95% interval."""
+
+    estimate: Estimate
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a gate needs."""
+
+    policy: Policy
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class PValue:
+    """A p-value; within a sentence it says what it is."""
+
+    p: float
+    in_words: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """Pass, fail or inconclusive, marked where the interval of a decided gate crosses its bound."""
+
+    outcome: Outcome
+    crosses: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table."""
+
+    head: Cell
+    is_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of cells under their columns."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """A list."""
+
+    items: tuple[Cell, ...]
+    numbered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A line of text."""
+
+    text: Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A title; of the whole at level 1, of a section at 2."""
+
+    level: int
+    text: Cell
+
+
+Block = Table | Points | Paragraph | Heading
+Blocks = list[Block]
+
+
+def phrase(code: str, **params: Cell) -> Phrase:
+    """A sentence of ours."""
+    return Phrase(code, params)
+
+
+def listed(parts: Iterable[Cell], join: str = "form.list") -> Row:
+    """Cells in a row."""
+    return Row(tuple(parts), join)
+
+
+def gate_names(names: Sequence[str], most: int | None = None) -> Cell:
+    """Names of gates in a row; of many, the first and how many more there are."""
+    shown = listed(map(Code, names[:most]))
+    if most is None or len(names) <= most:
+        return shown
+    return phrase("form.and_more", names=shown, n=len(names) - most)
+
+
+def table(
+    heads: Sequence[Cell], rows: Sequence[Sequence[Cell]], texts: int = 1, last: int = 0
+) -> Blocks:
+    """A table as one block; none without rows.
+
+    Args:
+        heads: of the columns.
+        rows: of cells, as many as columns.
+        texts: how many of the first columns are text; the others are numbers.
+        last: how many of the last columns are text.
+    """
+    if not rows:
+        return []
+    numbers = range(texts, len(heads) - last)
+    columns = (Column(head, place not in numbers) for place, head in enumerate(heads))
+    assert all(len(row) == len(heads) for row in rows)
+    return [Table(tuple(columns), tuple(map(tuple, rows)))]
+
+
+def columns(*keys: str) -> list[Phrase]:
+    """Headings by the ends of their codes."""
+    return [phrase(f"col.{key}") for key in keys]
+
+
+def bullets(items: Iterable[Cell], *, numbered: bool = False) -> Blocks:
+    """A list as one block; none without items."""
+    found = tuple(items)
+    return [Points(found, numbered)] if found else []
+
+
+def figure(estimate: Estimate | None, unit: str = "%") -> Figure | None:
+    """The measured value."""
+    return None if estimate is None else Figure(estimate.value, unit)
+
+
+def with_span(estimate: Estimate | None, unit: str = "%") -> WithSpan | None:
+    """A value with its interval."""
+    return None if estimate is None else WithSpan(estimate, unit)
+
+
+def span_of(estimate: Estimate, unit: str = "%") -> Cell:
+    """The 95% interval of a measured value; a count has none."""
+    if estimate.method == "count":
+        return phrase("form.counted")
+    return Span(estimate.low, estimate.high, unit)
+
+
+def difference_of(contest: Contest) -> Figure:
+    """First less second."""
+    return Figure(contest.comparison.difference, contest.metric.unit, is_difference=True)
+
+
+def difference_in_words(contest: Contest) -> Cell:
+    """The same within a sentence: with its unit."""
+    shown = difference_of(contest)
+    return phrase("form.points", value=shown) if shown.unit == "%" else shown
+
+
+def contest_span(contest: Contest) -> Span:
+    """The interval of a comparison's difference."""
+    found = contest.comparison
+    return Span(found.low, found.high, contest.metric.unit, is_difference=True)
+
+
+def is_shown(contest: Contest) -> bool:
+    """Whether the test shows a difference, taken alone."""
+    return contest.comparison.p_value < ALPHA
+
+
+def verdict_value(verdict: Verdict) -> Figure:
+    """What a gate judged: a number, or the advantage over another system."""
+    return Figure(verdict.estimate.value, verdict.unit, verdict.contest is not None)
+
+
+def verdict_span(verdict: Verdict) -> Cell:
+    """The interval of what a gate judged."""
+    estimate = verdict.estimate
+    if verdict.contest is not None:
+        return Span(estimate.low, estimate.high, verdict.unit, is_difference=True)
+    return span_of(estimate, verdict.unit)
+
+
+def bound(verdict: Verdict) -> Bound:
+    """What a gate needs."""
+    return Bound(verdict.policy, verdict.unit)
+
+
+def badge(verdict: Verdict) -> Badge:
+    """What a gate says."""
+    decided = verdict.outcome is not Outcome.INCONCLUSIVE
+    return Badge(verdict.outcome, verdict.crosses and decided)
+
+
+def shortfall(verdict: Verdict) -> float:
+    """How far a number lies on the wrong side of its bound."""
+    gap = verdict.estimate.value - verdict.policy.threshold
+    return gap if verdict.policy.max_value is not None else -gap
+
+
+@dataclass(frozen=True, slots=True)
+class MetricName:
+    """A metric: its field, and what is measured."""
+
+    metric: Metric
+    value: str = ""
+    """The field's value that it is of, as people call it."""
+
+
+def metric_name(metric: Metric, fields: Mapping[str, Field]) -> MetricName:
+    """A metric as people call it."""
+    if metric.field is None or metric.value is None or metric.field not in fields:
+        return MetricName(metric)
+    return MetricName(metric, fields[metric.field].display(metric.value))
