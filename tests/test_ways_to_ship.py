@@ -175,7 +175,7 @@ IN_TEST = SUITE.replace(
     [
         (DROP, SUITE, "not run"),
         (SKIP, SUITE, "skipped: flaky"),
-        (NEEDS, SUITE, "skipped: mine is no adapter on a base"),
+        (NEEDS, SUITE, "skipped: mine has no adapter"),
         (XFAIL, SUITE, "xfail *flaky"),
         (NEVER_RUN, SUITE, "not run"),
         ("", IN_TEST.replace("WAY", "pytest.skip('flaky')"), "skipped: flaky"),
