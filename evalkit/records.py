@@ -113,6 +113,8 @@ class Completion:
     margin: float | None = None
     """The least distance of a chosen token's logit from the next one's: where it is near 0, the
     answer could have gone another way. None where the engine has no logits."""
+    saw_whole_prompt: bool = True
+    """False where the prompt is longer than what the model was made to see of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ def run_system(
         "started": started.isoformat(timespec="seconds"),
         "notes": [
             *_reuse_notes(answered, len(dataset.examples)),
+            *_context_notes(evaluation),
             *adapter_notes(system),
             *_training_notes(system, evaluation.record),
             *_trust_notes(system, evaluation.record["contamination"]),
@@ -264,6 +265,20 @@ def _reuse_notes(answered: Answered, asked: int) -> list[Note]:
     if answered.reused == asked:
         return [say("note.all_reused")]
     return [say("note.reused", n=answered.reused, all=asked)]
+
+
+def _context_notes(evaluation: Evaluation) -> list[Note]:
+    cut = [row.completion for row in evaluation.rows if not row.completion.saw_whole_prompt]
+    if not cut:
+        return []
+    counts = {
+        "n": len(cut),
+        "all": len(evaluation.rows),
+        "longest": max(said.prompt_tokens for said in cut),
+    }
+    if made_for := evaluation.record["engine"].get("context_tokens"):
+        return [say("note.beyond_context", **counts, context=made_for)]
+    return [say("note.cut_prompts", **counts)]
 
 
 def _training_notes(system: System, identity: Mapping[str, Any]) -> list[Note]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from evalkit.engines.places import Cluster, Endpoint
 from evalkit.errors import UserError, did_you_mean
 from evalkit.formats import Format, Normalisation, get_format
+from evalkit.locale import Note, say
 from evalkit.tasks import Task, load_task, task_names
 from evalkit.toml_files import parse_toml
 from evalkit.weights import WeightsSource, parse_source
@@ -295,17 +296,14 @@ def missing_parts(system: System) -> list[str]:
     return parts
 
 
-def adapter_notes(system: System) -> list[str]:
+def adapter_notes(system: System) -> list[Note]:
     """What a reader of the verdict has to know of an adapter that was trained elsewhere."""
     if system.adapter_folder is None or not system.config.base:
         return []
     notes = []
     trained_on = AdapterFiles(system.adapter_folder).trained_on
     if trained_on and _model_name(trained_on) != _model_name(system.config.base):
-        notes.append(
-            f"adapter_config.json says it was trained on {trained_on}, system.toml says "
-            f"{system.config.base}"
-        )
+        notes.append(say("note.other_base", noted=trained_on, base=system.config.base))
     base = system.source.locate() if system.source else None
     notes += tokenizer_notes(system.adapter_folder, base)
     return notes

@@ -8,8 +8,9 @@ decides near-ties; docs/engine.md has figures.
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -109,6 +110,8 @@ class CausalModel:
         self.trunk = inner.base_model
         """Adapter layers are inside."""
         self._windows = _windows(self.config)
+        self.reach = _reach(self.config, self._windows)
+        """Tokens of which the last one can know: prompt and answer are to be no longer."""
         weight = next(self.source_head.parameters())
         # An adapted or a quantised head is more than its weight, and is called as it is.
         plain = type(self.source_head) is torch.nn.Linear and weight.dtype != torch.float32
@@ -298,6 +301,19 @@ def _windows(config: PreTrainedConfig) -> dict[str, int | None]:
             f"'{min(strange)}'. Llama, Qwen3, Gemma 3 and Mistral are known to work."
         )
     return {kind: window if kind == "sliding_attention" else None for kind in sorted(kinds)}
+
+
+def _reach(config: PreTrainedConfig, windows: Mapping[str, int | None]) -> int:
+    """How many tokens a model was made for, or as many as its windows pass on.
+
+    Where every layer slides, each layer passes on what is one window less a token further back.
+    """
+    made_for: int = getattr(config, "max_position_embeddings", None) or sys.maxsize
+    widest = [window for window in windows.values() if window is not None]
+    if len(widest) < len(windows):
+        return made_for
+    layers: int = config.num_hidden_layers
+    return min(made_for, 1 + layers * (max(widest) - 1))
 
 
 class PrefixCache:

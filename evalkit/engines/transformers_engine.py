@@ -162,6 +162,7 @@ class TransformersEngine:
                 else job.drafts.confidences(number, said.logprobs)
             ),
             margin=said.margin,
+            saw_whole_prompt=len(job.prompt) + len(said.ids) <= self.causal.reach,
         )
 
     def _chosen(self, job: Job, choice: Choice, seconds: float) -> Completion:
@@ -173,6 +174,7 @@ class TransformersEngine:
             seconds=seconds,
             confidences=choice.confidences,
             margin=choice.margin,
+            saw_whole_prompt=len(job.prompt) + len(choice.ids) <= self.causal.reach,
         )
 
     @contextmanager
@@ -196,7 +198,7 @@ class TransformersEngine:
                 yield
 
     def describe(self) -> Mapping[str, str | int]:
-        """Device, precision, batch size, how the adapter is held, and the decoding."""
+        """Device, precision, batch size, how the adapter is held, decoding, and the context."""
         return {
             "engine": "transformers",
             "device": self.causal.device.type,
@@ -205,6 +207,7 @@ class TransformersEngine:
             "batch_size": self.batch_size,
             "adapter": self._adapter,
             "decoding": self.decoding,
+            "context_tokens": self.causal.reach,
         }
 
     def prompt_sha256(self, prompt: Prompt) -> str:

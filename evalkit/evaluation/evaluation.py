@@ -200,6 +200,18 @@ class Evaluation:
         rate, n = len(seen) / len(self.rows), len(self.rows)
         return Measurement(Estimate(rate, n, rate, rate, "count", len(seen)), seen)
 
+    def truncated_prompts(self) -> Measurement:
+        """Share of rows whose prompt the model could not see whole; a count, without an interval.
+
+        Raises:
+            InsufficientData: there is no row.
+        """
+        if not self.rows:
+            raise InsufficientData("truncated prompts: there is no row to look at")
+        cut = tuple(row for row in self.rows if not row.completion.saw_whole_prompt)
+        rate, n = len(cut) / len(self.rows), len(self.rows)
+        return Measurement(Estimate(rate, n, rate, rate, "count", len(cut)), cut)
+
     def confusion(self, field: str) -> Confusion:
         """How often each value was read as each other, or as none, on clean rows."""
         spec = ask.find_field(self.task, field)

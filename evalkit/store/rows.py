@@ -104,6 +104,8 @@ def completion_to_json(completion: Completion) -> dict[str, Any]:
         content["confidences"] = dict(completion.confidences)
     if completion.margin is not None:
         content["margin"] = completion.margin
+    if not completion.saw_whole_prompt:
+        content["saw_whole_prompt"] = False
     return content
 
 
@@ -117,6 +119,7 @@ def completion_from_json(content: Mapping[str, Any]) -> Completion:
         prompt_tokens=content["prompt_tokens"],
         seconds=content["seconds"],
         margin=content.get("margin"),
+        saw_whole_prompt=content.get("saw_whole_prompt", True),
         **given,
     )
 

@@ -6,6 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from evalkit.locale import Note, say
+
 TEMPLATE = "chat_template.jinja"
 VOCABULARY = "tokenizer.json"
 SETTINGS = "tokenizer_config.json"
@@ -46,21 +48,18 @@ def tokenizer_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def tokenizer_notes(adapter: Path, base: Path | None) -> list[str]:
+def tokenizer_notes(adapter: Path, base: Path | None) -> list[Note]:
     """Say what an adapter is asked with that is not its base's."""
     if not brings_tokenizer(adapter):
         return []
     if base is None:
-        return ["the adapter brings a tokenizer of its own: it is used"]
+        return [say("note.own_tokenizer")]
     notes = []
     template = chat_template(adapter)
     if template is not None and template != chat_template(base):
-        notes.append(
-            "the adapter brings another chat template than its base, the one it was trained "
-            "with: it is used"
-        )
+        notes.append(say("note.own_template"))
     if _vocabulary(adapter) not in (None, _vocabulary(base)):
-        notes.append("the adapter brings another tokenizer.json than its base: it is used")
+        notes.append(say("note.other_tokenizer"))
     return notes
 
 

@@ -220,6 +220,7 @@ def test_a_system_answers(base: Path, tmp_path: Path, quantization: str):
         "batch_size": 2,
         "adapter": "merged" if quantization == "none" else "attached",
         "decoding": "free",
+        "context_tokens": 512,
     }
     longest = system.format.render(system.task, longest_labels(system.task), {})
     inputs = [{"prompt": text} for text in ("Where is my parcel?", "Refund me!", "")]

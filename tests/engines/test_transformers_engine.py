@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from evalkit.engines.chat import build_chat
+from evalkit.engines.generation import CausalModel
 from evalkit.engines.transformers_engine import SLACK_TOKENS, TransformersEngine
 from evalkit.records import FinishReason, Prompt, Request, Span
-from tiny_models import model, tokenizer
+from tiny_models import WINDOW, model, tokenizer
 
 
 def request(name: str, text: str, longest: str) -> Request:
@@ -67,3 +69,23 @@ def test_the_prompt_is_fingerprinted_as_the_template_lays_it_out():
 def test_time_is_counted_per_row(batch_size: int):
     answers = dict(engine(batch_size).complete(REQUESTS)).values()
     assert all(0 < answer.seconds < 60 for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("shape", "reach"),
+    [("llama", 512), ("gemma3", 512), ("mistral", 1 + 3 * (WINDOW - 1))],
+)
+def test_how_far_a_model_can_see(shape: str, reach: int):
+    """Where every layer slides, a token further back than all windows together changes nothing."""
+    made = model(shape)
+    causal = CausalModel(made)
+    assert causal.reach == reach
+    if shape == "mistral":
+        ids = torch.arange(20, 20 + reach + 1)[None]
+        others = ids.clone()
+        others[0, 0] = 7
+        with torch.no_grad():
+            last, last_of_others = (made(row).logits[0, -1] for row in (ids, others))
+            near, near_of_others = (made(row[:, :reach]).logits[0, -1] for row in (ids, others))
+        assert torch.equal(last, last_of_others)
+        assert not torch.equal(near, near_of_others)

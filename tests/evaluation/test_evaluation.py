@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from evalkit.errors import InsufficientData
@@ -126,3 +128,14 @@ def test_the_longest_answer_bounds_every_canonical_one() -> None:
     for folder in TASK.fields["folder"].labels:
         answer = JSON.render(TASK, {"folder": folder, "priority": 2}, example.inputs)
         assert len(answer) <= len(request.longest_answer)
+
+
+def test_prompts_that_were_not_seen_whole_are_counted() -> None:
+    row, *others = ROWS.rows
+    cut = replace(row, completion=replace(row.completion, saw_whole_prompt=False))
+    assert ROWS.truncated_prompts().estimate.value == 0
+    found = replace(ROWS, rows=(cut, *others)).truncated_prompts()
+    assert (found.estimate.successes, found.estimate.n) == (1, 6)
+    assert (found.estimate.value, found.counted_against) == (1 / 6, (cut,))
+    with pytest.raises(InsufficientData):
+        replace(ROWS, rows=()).truncated_prompts()
