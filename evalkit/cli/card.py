@@ -110,7 +110,8 @@ def _write(
     from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
 
     from evalkit.reports.card.metadata import benchmark_entry, describe_subject
-    from evalkit.reports.card.text import render_card, subject_of
+    from evalkit.reports.card.subject import subject_of
+    from evalkit.reports.card.text import render_card
     from evalkit.reports.writing import write_text
     from evalkit.store import read_verdicts
 

@@ -141,7 +141,9 @@ def closing_line(release: Release) -> Text:
     """The one line a release is about."""
     name = printable(release.system)
     if release.may_ship:
-        said = [f"all {len(release.verdicts)} gates passed", *map(printable, release.caveats)]
+        n = len(release.verdicts)
+        passed_all = "the one gate passed" if n == 1 else f"all {n} gates passed"
+        said = [passed_all, *map(printable, release.caveats)]
         return Text(f"{name} may ship: {'; '.join(said)}.", style="bold green")
     if release.partial:
         passed = len(release.of(Outcome.PASS))
@@ -203,7 +205,7 @@ def release_report(release: Release, evaluation: Evaluation, run: str) -> list[R
         )
     if any(v.detects is not None for v in release.verdicts):
         shown.append(
-            Text("drop: how many points beyond its bound the truth must lie for this to show it")
+            Text("drop: smallest shortfall, in points, that this sample size detects (80% power)")
         )
     shown.append(
         Text(

@@ -11,18 +11,24 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from evalkit.errors import UserError
+from evalkit.locale import Lang
+from evalkit.reports.files import (
+    COMPARISON_PREFIX,
+    INDEX,
+    MARKDOWN,
+    MARKDOWN_COMPARISON,
+    REPORT,
+)
+from evalkit.reports.html.comparison_page import comparison_page
+from evalkit.reports.html.index_page import index_page
+from evalkit.reports.html.run_page import run_page
 from evalkit.reports.judged import JudgedRun
+from evalkit.reports.related import find_related
+from evalkit.reports.sections.run import run_markdown
+from evalkit.reports.sections.several import comparison_markdown
 
-if TYPE_CHECKING:
-    from evalkit.locale import Lang
-
-REPORT, INDEX = "report.html", "index.html"
-COMPARISON_PREFIX = "comparison-"
-MARKDOWN = {"en": "report.md", "zh": "report.zh.md"}
-MARKDOWN_COMPARISON = {"en": "MODEL_COMPARISON.md", "zh": "MODEL_COMPARISON.zh.md"}
 _LONGEST_NAME = 120
 
 
@@ -32,8 +38,6 @@ def write_run_page(run: JudgedRun, to: Path | None = None) -> Path:
     Raises:
         UserError: the file cannot be written.
     """
-    from evalkit.reports.html.run_page import run_page
-
     return write_text(to or run.folder / REPORT, run_page(run))
 
 
@@ -43,8 +47,6 @@ def write_comparison(runs: Sequence[JudgedRun], folder: Path, to: Path | None = 
     Raises:
         UserError: the runs cannot be compared, or the file cannot be written.
     """
-    from evalkit.reports.html.comparison_page import comparison_page
-
     path = to or folder / comparison_name(runs)
     return write_text(path, comparison_page(runs, place=path.parent))
 
@@ -55,8 +57,6 @@ def write_index(runs: Path) -> Path:
     Raises:
         UserError: the file cannot be written.
     """
-    from evalkit.reports.html.index_page import index_page
-
     return write_text(runs / INDEX, index_page(runs))
 
 
@@ -72,9 +72,6 @@ def write_run_markdown(run: JudgedRun, lang: Lang, runs: Path, to: Path | None =
     Raises:
         UserError: the file cannot be written.
     """
-    from evalkit.reports.related import find_related
-    from evalkit.reports.sections.run import run_markdown
-
     text = run_markdown(run, lang, others=find_related(run, runs))
     return write_text(to or run.folder / MARKDOWN[lang], text)
 
@@ -87,8 +84,6 @@ def write_comparison_markdown(
     Raises:
         UserError: the runs cannot be compared, or the file cannot be written.
     """
-    from evalkit.reports.sections.several import comparison_markdown
-
     path = to or folder / MARKDOWN_COMPARISON[lang]
     return write_text(path, comparison_markdown(runs, lang))
 

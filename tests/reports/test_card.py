@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from evalkit.reports.card.metadata import GATES, benchmark_entry, describe_subject
-from evalkit.reports.card.text import Subject, render_card, training_card
+from evalkit.reports.card.subject import Subject
+from evalkit.reports.card.text import render_card, training_card
 from evalkit.reports.judged import read_judged
 from evalkit.reports.printable import printable
 from evalkit.store import read_verdicts

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from evalkit.errors import UserError
 from evalkit.formats import get_format
 from evalkit.records import Completion, Estimate, FinishReason
+from evalkit.reports.files import REPORT
 from evalkit.reports.html.comparison_page import comparison_page
 from evalkit.reports.html.scatter import HEIGHT, RADIUS, WIDTH, scatter, time_text
 from evalkit.reports.judged import JudgedRun, read_judged
 from evalkit.reports.several import compare_runs
-from evalkit.reports.writing import REPORT
 from evalkit.store import read_run, write_run
 from judged_runs import TASK, write_judged_run
 

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from evalkit.gates import Outcome, Policy
 from evalkit.records import Estimate
+from evalkit.reports.files import REPORT
 from evalkit.reports.gate_history import GateHistory, gate_histories
 from evalkit.reports.history import GateSummary, summarise
 from evalkit.reports.html.index_page import index_page
 from evalkit.reports.html.sparkline import HEIGHT, MOST_RUNS, WIDTH, sparkline
-from evalkit.reports.writing import REPORT, write_comparison, write_index
+from evalkit.reports.writing import write_comparison, write_index
 from evalkit.store import BASELINES, copy_run, write_verdicts
 from judged_runs import write_judged_run
 

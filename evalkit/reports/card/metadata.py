@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.errors import UserError
 from evalkit.gates import Verdict
 from evalkit.records import Estimate
-from evalkit.reports.card.text import Measured, Subject, shown_source
+from evalkit.reports.card.subject import Measured, Subject, shown_source
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.printable import printable
 

@@ -7,14 +7,13 @@ Whatever comes from data, from a task or from a system.toml is escaped, so that 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.gates import Outcome, Release, Verdict
 from evalkit.records import Estimate
+from evalkit.reports.card.metadata import describe_subject
+from evalkit.reports.card.subject import Measured, Subject, shown_source
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.numbers import interval, needed, number, value, value_interval
 from evalkit.reports.printable import printable
@@ -24,51 +23,6 @@ from evalkit.reports.terminal import closing_line, contamination_line
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
 
-    from evalkit.systems import System
-
-Measured = Mapping[str, Mapping[str, Any]]
-"""The usual numbers of a run by name, as `verdicts.json` has them."""
-_HUB_BASE = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What a card is of."""
-
-    name: str
-    task: str
-    format: str
-    base: str | None
-    """`base` of the system.toml; None for a baseline."""
-    summary: str = ""
-    inputs: tuple[str, ...] = ()
-    """What it reads, by the task's names."""
-    values: Mapping[str, tuple[str, ...]] | None = None
-    """Field -> the values it chooses among."""
-
-    @property
-    def base_on_hub(self) -> tuple[str, str | None] | None:
-        """The base's repository and revision; None where the Hub has no name for it."""
-        match = _HUB_BASE.fullmatch(self.base or "")
-        return (match["repo"], match["revision"]) if match else None
-
-
-def subject_of(system: System) -> Subject:
-    """What a card says of a system on the shelf."""
-    task = system.task
-    return Subject(
-        system.name,
-        task.name,
-        system.format.name,
-        system.config.base,
-        system.config.summary,
-        tuple(task.inputs),
-        {
-            name: tuple(field.display(label) for label in field.labels)
-            for name, field in task.fields.items()
-        },
-    )
-
 
 def training_card(provenance: Mapping[str, Any], plotted: bool) -> str:
     """The card of an adapter that was just trained, made of its provenance: no gate has spoken.
@@ -77,8 +31,6 @@ def training_card(provenance: Mapping[str, Any], plotted: bool) -> str:
         provenance: what `provenance.json` says.
         plotted: whether `loss.png` lies beside it.
     """
-    from evalkit.reports.card.metadata import describe_subject
-
     said = provenance
     subject = Subject(said["system"], said["task"], said["format"], said["base"])
     metadata = describe_subject(subject, provenance)
@@ -362,11 +314,3 @@ def _loading(subject: Subject, repo: str) -> Iterator[str]:
         "it with this very prompt; another one gives other answers than those counted here."
     )
     yield ""
-
-
-def shown_source(source: str) -> str:
-    """Where rows come from, without the folders of somebody's machine."""
-    if source.startswith("hf:"):
-        return source
-    path = Path(source)
-    return path.name if path.is_absolute() or ".." in path.parts else source

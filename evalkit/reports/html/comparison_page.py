@@ -13,12 +13,12 @@ from urllib.parse import quote
 
 from evalkit.evaluation import Contest
 from evalkit.gates import ALPHA
+from evalkit.reports.files import REPORT
 from evalkit.reports.html.environment import render
 from evalkit.reports.html.scatter import HEIGHT, RADIUS, TOP, WIDTH, scatter, time_text
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.numbers import cost_line, p_value
 from evalkit.reports.several import Pairing, Several, compare_runs
-from evalkit.reports.writing import REPORT
 
 MOST_CHOICES = 60
 """Of a filter."""

@@ -9,13 +9,13 @@ from urllib.parse import quote
 
 from evalkit.gates import Outcome
 from evalkit.records import Estimate
+from evalkit.reports.files import COMPARISON_PREFIX, REPORT
 from evalkit.reports.gate_history import GateHistory, gate_histories, kept_as
 from evalkit.reports.history import GateSummary, RunSummary, summarise, summarise_baselines
 from evalkit.reports.html.drawing import share_on_scale
 from evalkit.reports.html.environment import render
 from evalkit.reports.html.sparkline import HEIGHT, WIDTH, Sparkline, sparkline
 from evalkit.reports.numbers import interval, needed, number, points
-from evalkit.reports.writing import COMPARISON_PREFIX, REPORT
 
 RUNS_IN_TABLE = 12
 """The latest, in the table of a system's gates."""
