@@ -50,6 +50,12 @@ def grams(text: str) -> frozenset[bytes]:
     return frozenset(data[at : at + width] for at in range(0, max(len(data) - width, 0) + 1, 4))
 
 
+def jaccard(one: str, other: str) -> float:
+    """Return the share of two texts' n-grams that both have."""
+    some, others = grams(one), grams(other)
+    return len(some & others) / len(some | others)
+
+
 @dataclass(frozen=True, slots=True)
 class GramTable:
     """The n-grams of some texts, one bit for each that stands in two texts or more."""

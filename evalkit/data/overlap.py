@@ -2,7 +2,8 @@
 
 Duplicates come in three kinds, each of which includes the ones before it: `exact` (the inputs are
 the same, character by character), `normalised` (the same after `normalise_text`) and `near` (their
-normalised texts share most of their character n-grams).
+normalised texts share most of their character n-grams; between two sets also: short texts that
+differ in one word, in one input or in the order of their words).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from evalkit.data.minhash import near_pairs, sign, similar_bundles, tabulate
+from evalkit.data.minhash import jaccard, near_pairs, sign, similar_bundles, tabulate
 from evalkit.data.normalising import exact_inputs, normalised_inputs
+from evalkit.data.word_edits import edit_hashes
 from evalkit.errors import UserError
 from evalkit.records import Example
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 THRESHOLD = 0.8
 """The least similarity of near duplicates."""
+_MOST_EDITED = 50
 
 
 class Kind(StrEnum):
@@ -40,7 +43,8 @@ class Match:
     kind: Kind
     """The strongest that holds."""
     similarity: float
-    """Jaccard index of the n-grams of the normalised texts; 1.0 for exact and normalised."""
+    """Jaccard index of the n-grams of the normalised texts; 1.0 for exact and normalised. From
+    fingerprints an estimate of it, or the share of words that an edit leaves, if that is more."""
     position: int | None = None
     """Where the row stands in training, from 0; the first of several alike. None from
     fingerprints, which know no rows."""
@@ -82,16 +86,26 @@ class Overlap:
 
 
 def find_overlap(
-    train: Sequence[Example], test: Sequence[Example], *, threshold: float = THRESHOLD
+    train: Sequence[Example],
+    test: Sequence[Example],
+    *,
+    threshold: float = THRESHOLD,
+    edits: bool = True,
 ) -> Overlap:
     """Find test rows that stand in training too, and duplicates within either set.
+
+    Args:
+        train: rows to look among.
+        test: rows to look for.
+        threshold: least similarity of near duplicates' n-grams.
+        edits: whether rows that differ in a word or an input are near, too.
 
     Raises `UserError` where the threshold is not a share from 0.5 to 1.
     """
     check_threshold(threshold)
     known, asked = _read(train), _read(test)
     found: list[Match | None] = [None] * len(test)
-    for place, match in _near_matches(known, asked, threshold):
+    for place, match in _near_matches(known, asked, threshold, edits=edits):
         for row in asked.rows[place]:
             found[row] = match
     for text, rows in zip(asked.texts, asked.rows, strict=True):
@@ -169,7 +183,9 @@ def _read(examples: Iterable[Example]) -> _Texts:
     return _Texts(places, tuple(rows.values()), tuple(rows), sign(rows))
 
 
-def _near_matches(known: _Texts, asked: _Texts, threshold: float) -> Iterator[tuple[int, Match]]:
+def _near_matches(
+    known: _Texts, asked: _Texts, threshold: float, *, edits: bool
+) -> Iterator[tuple[int, Match]]:
     """Yield for each text asked about the known text most like it, where one is near."""
     new = [place for place, text in enumerate(asked.texts) if text not in known.places]
     best: dict[int, tuple[float, int]] = {}
@@ -182,8 +198,29 @@ def _near_matches(known: _Texts, asked: _Texts, threshold: float) -> Iterator[tu
     )
     for i, j, similarity in pairs:
         best[new[j]] = max(best.get(new[j], (0.0, 0)), (similarity, -i))
+    for j, i in _edited(known.texts, {place: asked.texts[place] for place in new if edits}):
+        similarity = jaccard(known.texts[i], asked.texts[j])
+        best[j] = max(best.get(j, (0.0, 0)), (similarity, -i))
     for j, (similarity, i) in best.items():
         yield j, Match(Kind.NEAR, similarity, known.rows[-i][0])
+
+
+def _edited(known: Iterable[str], asked: Mapping[int, str]) -> set[tuple[int, int]]:
+    """Return pairs that differ in a word or an input: number asked, place known.
+
+    Of each text asked the first `_MOST_EDITED` are enough to name one.
+    """
+    having: dict[int, list[int]] = {}
+    for number, text in asked.items():
+        for key in edit_hashes(text):
+            having.setdefault(key, []).append(number)
+    counts: Counter[int] = Counter()
+    found: set[tuple[int, int]] = set()
+    for place, text in enumerate(known if having else ()):
+        numbers = {number for key in edit_hashes(text) for number in having.get(key, ())}
+        found |= {(number, place) for number in numbers if counts[number] < _MOST_EDITED}
+        counts.update(numbers)
+    return found
 
 
 def _duplicates(examples: Sequence[Example], texts: _Texts, threshold: float) -> Duplicates:

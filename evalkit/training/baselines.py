@@ -14,12 +14,13 @@ from typing import Any
 
 from rich.console import Console
 
-from evalkit.data import Dataset
+from evalkit.data import Dataset, duplicate_groups
 from evalkit.data.fingerprints import FILE as FINGERPRINTS
 from evalkit.data.fingerprints import Fingerprints
 from evalkit.engines.baseline import BaselineModel
 from evalkit.engines.majority import fit_majority
-from evalkit.engines.tfidf import Hashing, fit_tfidf
+from evalkit.engines.tfidf import Hashing, TfidfModel, fit_tfidf
+from evalkit.engines.tuning import Settings
 from evalkit.environment import commit, machine, package_versions
 from evalkit.records import Example
 from evalkit.tasks import Task
@@ -64,7 +65,16 @@ def train_baseline(training: BaselineTraining, *, console: Console) -> dict[str,
     model: BaselineModel
     if isinstance(recipe, TfidfRecipe):
         hashing = Hashing(recipe.words, recipe.characters, recipe.hash_bits)
-        model = fit_tfidf(task, rows.seen, hashing, c=recipe.c, class_weight=recipe.class_weight)
+        model = fit_tfidf(
+            task,
+            rows.seen,
+            hashing,
+            c=recipe.c,
+            class_weight=recipe.class_weight,
+            groups=duplicate_groups(rows.seen),
+        )
+        for name, settings in model.settings.items():
+            console.print(f"{training.name}: {name}: {settings.describe()}", markup=False)
     else:
         model = fit_majority(task, rows.seen)
     seconds = time.monotonic() - started
@@ -85,6 +95,7 @@ def train_baseline(training: BaselineTraining, *, console: Console) -> dict[str,
         "data_sha256": dataset.sha256,
         "label_mappings": dict(dataset.label_mappings),
         "recipe": recipe.model_dump(mode="json"),
+        "fits": {name: found.content() for name, found in _settings(model).items()},
         "rows": rows.counts(),
         "dev_accuracy": {name: round(value, 4) for name, value in accuracy.items()},
         "seconds": round(seconds, 1),
@@ -97,6 +108,11 @@ def train_baseline(training: BaselineTraining, *, console: Console) -> dict[str,
     fingerprints = Fingerprints.of(rows.train, data_sha256=dataset.sha256)
     _save(model, provenance, fingerprints, training.file)
     return provenance
+
+
+def _settings(model: BaselineModel) -> Mapping[str, Settings]:
+    """How each field's regression was fitted; of a majority there is none."""
+    return model.settings if isinstance(model, TfidfModel) else {}
 
 
 def _accuracy(model: BaselineModel, task: Task, rows: Sequence[Example]) -> dict[str, float]:

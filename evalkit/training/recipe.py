@@ -282,10 +282,11 @@ class TfidfRecipe(RowsRecipe):
     """Shortest and longest run of characters that is counted, within words."""
     hash_bits: Annotated[int, Field(ge=4, le=22)] = 15
     """Runs of words are counted in 2^hash_bits places, runs of characters in as many."""
-    c: Size = 2.0
-    """How closely the regression follows the rows; scikit-learn's C."""
-    class_weight: Literal["none", "balanced"] = "none"
-    """`balanced` lets rare values weigh more."""
+    c: Size | None = None
+    """How closely the regression follows the rows; scikit-learn's C. Where it is left out, each
+    field's is chosen by cross-validation on the training rows."""
+    class_weight: Literal["none", "balanced"] | None = None
+    """`balanced` lets rare values weigh more. Chosen likewise where it is left out."""
 
 
 R = TypeVar("R", bound=BaseModel)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from evalkit.engines.tfidf import (
     fit_tfidf,
     load_tfidf,
 )
+from evalkit.engines.tuning import Settings
 from evalkit.errors import UserError
 from evalkit.formats import get_format
 from evalkit.records import Example, FinishReason, Label, Prediction, Request
@@ -62,7 +64,7 @@ def fit_wishes() -> TfidfModel:
 
 
 def fit_notes(notes: list[Example] = NOTES) -> TfidfModel:
-    return fit_tfidf(NOTIFICATIONS, notes, HASHING, c=100.0)
+    return fit_tfidf(NOTIFICATIONS, notes, HASHING, c=100.0, class_weight="none")
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +96,14 @@ def test_every_chinese_or_japanese_character_is_a_word():
     assert words("支付账单") == 4
     assert words("支付 Pay3 café") == 4
     assert words("ログイン、a b") == 6
+
+
+def test_what_repeats_counts_by_its_logarithm():
+    hashing = dataclasses.replace(HASHING, words=(1, 1), bits=20)
+    once, thrice = (abs(_count([text], hashing)[0]).max() for text in ("pay", "pay pay pay"))
+    assert (once, thrice) == (1, pytest.approx(1 + math.log(3)))
+    plain = dataclasses.replace(hashing, sublinear=False)
+    assert abs(_count(["pay pay pay"], plain)[0]).max() == 3
 
 
 def test_choices_and_ordinals_are_learned(notes: TfidfModel):
@@ -178,7 +188,12 @@ def test_answers_are_canonical_and_carry_confidences(notes: TfidfModel, fmt: str
         assert completion.finish_reason is FinishReason.STOP
         assert completion.seconds > 0
         assert set(completion.confidences) == {"folder", "priority"}
-    assert engine.describe() == {"engine": "tfidf"}
+    fit = "C 100, class weight none"
+    assert engine.describe() == {
+        "engine": "tfidf",
+        "fit of folder": fit,
+        "fit of priority": fit,
+    }
     assert len(engine.prompt_sha256(requests[0].prompt)) == 64
 
 
@@ -196,6 +211,15 @@ def test_what_is_read_answers_as_what_was_written(wishes: TfidfModel, tmp_path: 
     asked = [{"prompt": text} for text in (*WISHES, "支付", "hello", "")]
     assert read.answer(asked) == wishes.answer(asked)
     assert read.hashing == wishes.hashing
+    assert read.settings == wishes.settings == {"intents": Settings(100.0, "balanced")}
+
+
+def test_a_file_from_before_settings_were_kept_is_read(wishes: TfidfModel, tmp_path: Path):
+    path = tmp_path / "b.safetensors"
+    rewritten(wishes, path, {"settings": {}, "sublinear": False})
+    read = load_tfidf(path, INTENTS)
+    assert read.describe() == {"engine": "tfidf"}
+    assert not read.hashing.sublinear
 
 
 def test_the_same_rows_give_the_same_bytes(wishes: TfidfModel, tmp_path: Path):
@@ -228,6 +252,8 @@ SAYS = "cannot be read as a baseline"
     [
         ({"version": 2}, {}, "made by another version of evalkit"),
         ({"bits": 11}, {}, SAYS),
+        ({"settings": []}, {}, SAYS),
+        ({"settings": {"intents": {"c": "much"}}}, {}, SAYS),
         ({"bits": "many"}, {}, SAYS),
         ({"bits": 10**9}, {}, SAYS),
         ({"bits": -1}, {}, SAYS),

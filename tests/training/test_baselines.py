@@ -47,7 +47,8 @@ def dataset_of(rows: tuple[Example, ...], **changes: Any) -> Dataset:
 
 
 def tfidf(**changes: Any) -> TfidfRecipe:
-    keys = {"data": "rows.jsonl", "dev_rows": 6, "hash_bits": 8, "c": 100.0}
+    keys = {"data": "rows.jsonl", "dev_rows": 6, "hash_bits": 8}
+    keys |= {"c": 100.0, "class_weight": "balanced"}
     return TfidfRecipe.model_validate(keys | changes)
 
 
@@ -100,6 +101,7 @@ def test_a_baseline_and_where_it_comes_from(training: BaselineTraining) -> None:
         "data_sha256": training.dataset.sha256,
         "label_mappings": {},
         "recipe": training.recipe.model_dump(mode="json"),
+        "fits": {"intents": {"c": 100.0, "class_weight": "balanced", "cv_accuracy": None}},
         "dev_accuracy": {"intents": 1.0, "all": 1.0},
         "commit": None,
         "dirty": None,
@@ -108,6 +110,13 @@ def test_a_baseline_and_where_it_comes_from(training: BaselineTraining) -> None:
     rows = {"read": 30, "duplicates_dropped": 0, "trained_on": 24, "dev": 6}
     assert rows.items() <= written["rows"].items()
     assert written["packages"]["scikit-learn"]
+
+
+def test_what_the_recipe_leaves_open_is_chosen_and_recorded(training: BaselineTraining) -> None:
+    written = train(dataclasses.replace(training, recipe=tfidf(c=None, class_weight=None)))
+    fit = written["fits"]["intents"]
+    assert (fit["c"], fit["class_weight"], fit["cv_accuracy"]) == (1.0, "balanced", 1.0)
+    assert (written["recipe"]["c"], written["recipe"]["class_weight"]) == (None, None)
 
 
 def test_the_fingerprints_are_those_of_the_rows_trained_on(training: BaselineTraining) -> None:
@@ -160,7 +169,7 @@ def test_what_was_trained_answers(training: BaselineTraining, engine: str) -> No
         f'task = "intents"\nformat = "labels"\nengine = "{engine}"\n'
     )
     built = build_engine(load_system(made.file.parent), EngineOptions())
-    assert built.describe() == {"engine": engine}
+    assert built.describe()["engine"] == engine
 
 
 CHANGES: dict[str, tuple[Callable[[BaselineTraining], dict[str, Any]], set[str]]] = {
@@ -174,7 +183,7 @@ CHANGES: dict[str, tuple[Callable[[BaselineTraining], dict[str, Any]], set[str]]
     "rows": (lambda _: {"recipe": tfidf(rows=20)}, {"recipe", "rows"}),
     "engine": (
         lambda _: {"recipe": RowsRecipe(data="rows.jsonl", dev_rows=6)},
-        {"recipe", "engine", "dev_accuracy"},
+        {"recipe", "engine", "fits", "dev_accuracy"},
     ),
     "data": (lambda _: {"dataset": dataset_of(examples(29))}, {"data_sha256", "rows"}),
     "source": (

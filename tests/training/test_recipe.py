@@ -186,8 +186,8 @@ def test_a_baseline_too_needs_its_data_alone():
         words=(1, 2),
         characters=(2, 4),
         hash_bits=15,
-        c=2.0,
-        class_weight="none",
+        c=None,
+        class_weight=None,
     )
 
 
