@@ -201,3 +201,86 @@ def test_a_provenance_that_does_not_fit_is_refused(
     assert done.returncode == 4
     assert message in done.stderr
     assert not (system / FILE).exists()
+
+
+def write_tickets(path: Path, *texts: str) -> Path:
+    rows = [
+        {"id": f"{path.stem}-{n}", "message": text, "queue": "Delivery"}
+        for n, text in enumerate(texts)
+    ]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_overlap_works_for_a_task_of_ones_own(tmp_path: Path) -> None:
+    task = ROOT / "evalkit" / "skeleton" / "task.toml"
+    known = write_tickets(tmp_path / "train.jsonl", *BODIES)
+    asked = write_tickets(tmp_path / "test.jsonl", BODIES[1], "Nothing like it at all here")
+    done = evalkit("data", "overlap", known, asked, "--task", task, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["overlap"]
+    assert [(m["test"], m["train"], m["kind"]) for m in found["matches"]] == [
+        ("test-0", "train-1", "exact")
+    ]
+
+
+def test_five_level_rows_beside_three_level_ones_do_not_disagree(tmp_path: Path) -> None:
+    """1 and 2 are low, 3 is medium, 4 and 5 are high: the same rows on both scales."""
+    bodies = [
+        f"{body}, as {word} told us" for body in BODIES for word in ("Ann", "Bo", "Cy", "Di", "Ed")
+    ]
+
+    def write(name: str, levels: list[int]) -> Path:
+        rows = [
+            {
+                "id": f"{name}-{n}",
+                "notification": {"app": "mail", "title": "", "body": body},
+                "classification": {"folder": "Work", "priority": levels[n % 5]},
+            }
+            for n, body in enumerate(bodies)
+        ]
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+        return path
+
+    five, three = write("five", [1, 2, 3, 4, 5]), write("three", [1, 1, 2, 3, 3])
+    for sources in ((five, three), (three, five)):
+        content = json.loads(evalkit("data", "overlap", *sources, "--json").stdout)
+        assert content["task"] == "notifications-3level"
+        assert (content["overlap"]["exact"], content["overlap"]["labels_differ"]) == (20, 0)
+    alone = json.loads(evalkit("data", "overlap", five, five, "--json").stdout)
+    assert alone["task"] == "notifications-5level"
+
+
+def test_twins_are_taken_out_and_named(tmp_path: Path, train: Path, held_out: Path) -> None:
+    out = tmp_path / "clean.jsonl"
+    done = evalkit("data", "without", train, held_out, "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert [(row["id"], row["repeats"], row["kind"]) for row in content["removed"]] == [
+        ("train-0", "test-0", "exact"),
+        ("train-1", "test-1", "normalised"),
+        ("train-2", "test-2", "near"),
+        ("train-4", "test-0", "exact"),
+    ]
+    assert (content["rows"], content["kept"]) == (5, 1)
+    assert out.read_text() == train.read_text().splitlines(keepends=True)[3]
+    again = json.loads(evalkit("data", "overlap", out, held_out, "--json").stdout)
+    assert again["overlap"]["rows"] == 0
+
+
+def test_twins_are_never_taken_out_into_either_source(train: Path, held_out: Path) -> None:
+    for target in (train, held_out):
+        before = target.read_bytes()
+        done = evalkit("data", "without", train, held_out, "--out", target, "--force")
+        assert (done.returncode, target.read_bytes()) == (4, before)
+        assert "never overwritten" in done.stderr
+
+
+def test_a_dry_run_shows_twins_and_writes_nothing(
+    tmp_path: Path, train: Path, held_out: Path
+) -> None:
+    done = evalkit("data", "without", train, held_out, "--out", tmp_path / "x.jsonl", "--dry-run")
+    assert "5 rows of" in done.stdout
+    assert "1 kept, 4 repeat" in done.stdout
+    assert not (tmp_path / "x.jsonl").exists()

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
 from evalkit.cli.common import AsJson, Name, console, print_json
-from evalkit.cli.pipeline import augment, clean, remap, split, stats
+from evalkit.cli.pipeline import (
+    DryRun,
+    Force,
+    Job,
+    Out,
+    Show,
+    TaskName,
+    Threshold,
+    augment,
+    beside,
+    clean,
+    remap,
+    split,
+    stats,
+    write_header,
+)
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from evalkit.data import Dataset
     from evalkit.records import Example
@@ -48,8 +63,9 @@ def overlap(
 ) -> None:
     """Count rows that repeat each other: in one set, or in TEST and TRAIN.
 
-    They repeat exactly, after normalisation (case, digits, punctuation, white space), or nearly
-    (most of their three-character pieces are the same).
+    They repeat exactly, after normalisation (case, digits, punctuation, white space, look-alike
+    letters), or nearly (most of their three-character pieces are the same; or all but a word or an
+    input, in TEST and TRAIN). --json names the twin of every row.
     """
     from evalkit.data import find_overlap
     from evalkit.data.overlap import check_threshold
@@ -57,8 +73,7 @@ def overlap(
     from evalkit.reports.terminal import to_text
 
     check_threshold(threshold)
-    task, known = _load(train, task_name, mapping, on_bad_row, "train")
-    asked = _load(test, task.name, mapping, on_bad_row, "test")[1] if test else None
+    task, known, asked = _load(train, test, task_name, mapping, on_bad_row)
     for note in (*known.notes, *(asked.notes if asked else ())):
         typer.echo(note, err=True)
     found = find_overlap(known.examples, asked.examples if asked else (), threshold=threshold)
@@ -69,6 +84,68 @@ def overlap(
     out = console(sys.stdout)
     shown = overlap_report(report, show)
     typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
+
+
+@data.command()
+def without(
+    train: Annotated[str, typer.Argument(help="A file of rows, from which twins are taken out.")],
+    test: Annotated[str, typer.Argument(help="Rows whose twins they are: a file, or hf:...")],
+    out: Out = None,
+    task_name: TaskName = None,
+    mapping: Mapping = "auto",
+    on_bad_row: BadRows = "stop",
+    threshold: Threshold = 0.8,
+    show: Show = 2,
+    dry_run: DryRun = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take out of TRAIN the rows that repeat one of TEST, as `overlap` finds them.
+
+    Rows that are kept are written as they stand. The other way round, TEST is rid of what was
+    trained on.
+    """
+    from evalkit.data import find_overlap, load_dataset
+    from evalkit.data.overlap import check_threshold
+    from evalkit.data.row_files import open_task_rows
+    from evalkit.data.writing import check_outputs
+    from evalkit.reports.overlap import without_sheet, without_to_json
+
+    check_threshold(threshold)
+    job = Job(train, (out or beside(train, "without"),), None, dry_run, force, as_json)
+    if not test.startswith("hf:"):
+        check_outputs(job.outputs, Path(test), replace=force or dry_run)
+    rows = open_task_rows(train, "without", task_name, mapping)
+    read = list(rows.read_examples(on_bad_row))
+    asked = load_dataset(
+        test,
+        rows.task,
+        on_bad_row=on_bad_row,  # type: ignore[arg-type]  # checked there
+        mapping=mapping,
+    )
+    examples = [example for _, example in read]
+    matches = find_overlap(asked.examples, examples, threshold=threshold).matches
+    twins = [
+        (example, asked.examples[match.position], match)
+        for example, match in zip(examples, matches, strict=True)
+        if match and match.position is not None
+    ]
+    kept = {
+        line.row.number for (line, _), match in zip(read, matches, strict=True) if match is None
+    }
+
+    def write(files: Sequence[BinaryIO]) -> None:
+        write_header(files[0], rows)
+        for line in rows.file.lines():
+            if line.row.number in kept:
+                files[0].write(line.raw + b"\n")
+
+    job.finish(
+        without_sheet(twins, len(examples), train, test, show),
+        without_to_json(twins, len(examples), train, test),
+        write,
+        rows.notes,
+    )
 
 
 @data.command()
@@ -174,18 +251,18 @@ def _read_provenance(path: Path, system: str) -> tuple[dict[str, Any], RowsRecip
 
 
 def _load(
-    source: str, task_name: str | None, mapping: str, on_bad_row: str, prefer_split: str
-) -> tuple[Task, Dataset]:
+    train: str, test: str | None, task_name: str | None, mapping: str, on_bad_row: str
+) -> tuple[Task, Dataset, Dataset | None]:
+    """Read one source, or two on one scale."""
     from evalkit.data import load_dataset
-    from evalkit.data.any_task import load_by_any_task
+    from evalkit.data.any_task import load_both_by_any_task, load_by_any_task
     from evalkit.tasks import load_task
 
-    options: dict[str, Any] = {
-        "mapping": mapping,
-        "on_bad_row": on_bad_row,
-        "prefer_split": prefer_split,
-    }
+    options: dict[str, Any] = {"mapping": mapping, "on_bad_row": on_bad_row}
     if task_name is None:
-        return load_by_any_task(source, **options)
+        if test:
+            return load_both_by_any_task(train, test, **options)
+        return (*load_by_any_task(train, **options, prefer_split="train"), None)
     task = load_task(task_name)
-    return task, load_dataset(source, task, **options)
+    known = load_dataset(train, task, **options, prefer_split="train")
+    return task, known, load_dataset(test, task, **options) if test else None

@@ -159,7 +159,7 @@ def clean(
     from evalkit.reports.data_report import clean_sheet, clean_to_json
 
     check_threshold(threshold)
-    job = Job(source, (out or _beside(source, "clean"),), report, dry_run, force, as_json)
+    job = Job(source, (out or beside(source, "clean"),), report, dry_run, force, as_json)
     rows = open_task_rows(source, "clean", task_name, mapping)
     limits = Limits(min_chars, max_chars)
     cleaned = clean_rows(rows, limits=limits, threshold=threshold, keep=keep or ())
@@ -211,7 +211,7 @@ def remap(
         raise UserError("Name the task that the new labels are of with --task.")
     if changes and mapping != "auto":
         raise UserError("--map and --mapping contradict each other. Give one of them.")
-    job = Job(source, (out or _beside(source, "remapped"),), report, dry_run, force, as_json)
+    job = Job(source, (out or beside(source, "remapped"),), report, dry_run, force, as_json)
     rows = open_task_rows(source, "remap", task_name, "none" if changes else mapping)
     table = (
         read_changes(rows.task, changes) if changes else declared_changes(rows.task, rows.schemes)
@@ -252,7 +252,7 @@ def remap(
         notes += [f"{name}: no row has {old}" for old in its if old not in was]
 
     def write(files: Sequence[BinaryIO]) -> None:
-        _write_header(files[0], rows)
+        write_header(files[0], rows)
         go(files[0])
 
     n, changed = counts["rows"], counts["changed"]
@@ -310,7 +310,7 @@ def split(
 
     def write(opened: Sequence[BinaryIO]) -> None:
         for file in opened:
-            _write_header(file, rows)
+            write_header(file, rows)
         for line in rows.file.lines():
             if line.row.number in part_of:
                 opened[part_of[line.row.number]].write(line.raw + b"\n")
@@ -353,7 +353,7 @@ def augment(
     from evalkit.reports.data_report import augment_sheet, augment_to_json
 
     _check_bad_rows(on_bad_row)
-    job = Job(source, (out or _beside(source, "augmented"),), report, dry_run, force, as_json)
+    job = Job(source, (out or beside(source, "augmented"),), report, dry_run, force, as_json)
     rows = open_task_rows(source, "augment", task_name)
     augmented = combine(
         rows,
@@ -397,7 +397,7 @@ def stats(
     job.finish(stats_sheet(found, source), stats_to_json(found, source), notes=found.notes)
 
 
-def _beside(source: str, what: str) -> Path:
+def beside(source: str, what: str) -> Path:
     """`rows.jsonl` -> `rows.clean.jsonl`, in the working folder: data may lie where none writes."""
     path = Path(source)
     return Path(f"{path.stem}.{what}{path.suffix}")
@@ -408,13 +408,14 @@ def _check_bad_rows(on_bad_row: str) -> None:
         raise UserError(f"--on-bad-row is stop or skip, not '{on_bad_row}'.")
 
 
-def _write_header(file: BinaryIO, rows: TaskRows[RowFile]) -> None:
+def write_header(file: BinaryIO, rows: TaskRows[RowFile]) -> None:
+    """Write a CSV file's header."""
     if rows.file.is_csv:
         file.write(rows.file.header + b"\n")
 
 
 def _write(file: BinaryIO, rows: TaskRows[RowFile], is_kept: Callable[[int], bool]) -> None:
-    _write_header(file, rows)
+    write_header(file, rows)
     for place, line in enumerate(rows.file.lines()):
         if is_kept(place):
             file.write(line.raw + b"\n")

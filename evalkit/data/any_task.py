@@ -7,6 +7,8 @@ from evalkit.data.mappings import AUTO
 from evalkit.errors import UserError
 from evalkit.tasks import Task, load_task, task_names
 
+LEAST_TELLING = 20
+
 
 def load_by_any_task(
     source: str,
@@ -42,6 +44,47 @@ def load_by_any_task(
         raise UserError(next(iter(reasons.values())))
     each = "".join(f"\n  {name}: {why}" for name, why in reasons.items())
     raise UserError(f"No built-in task can read {source}. Choose one with --task.{each}")
+
+
+def load_both_by_any_task(
+    train: str,
+    test: str,
+    *,
+    on_bad_row: OnBadRow = "stop",
+    mapping: str = AUTO,
+) -> tuple[Task, Dataset, Dataset]:
+    """Read two sources by one built-in task, on one scale.
+
+    Five-level labels beside three-level ones can be read by the five-level task as they stand, but
+    are not the same scale. Where a task maps the labels of one source and finds the other's on its
+    own scale already, it is taken.
+
+    Raises:
+        UserError: no task can read the first source, or the one that does not the second.
+
+    """
+    task, known = load_by_any_task(
+        train, on_bad_row=on_bad_row, mapping=mapping, prefer_split="train"
+    )
+    asked = load_dataset(test, task, on_bad_row=on_bad_row, mapping=mapping)
+    for other in map(load_task, task_names()):
+        if other.name == task.name or not _mappings(other):
+            continue
+        try:
+            mapped = load_dataset(
+                train, other, on_bad_row=on_bad_row, mapping=mapping, prefer_split="train"
+            )
+            own = load_dataset(test, other, on_bad_row=on_bad_row, mapping=mapping)
+        except UserError:
+            continue
+        if mapped.label_mappings != own.label_mappings and _tells(mapped) and _tells(own):
+            return other, mapped, own
+    return task, known, asked
+
+
+def _tells(dataset: Dataset) -> bool:
+    """Whether so many rows would show a value of a finer scale, if they were on one."""
+    return bool(dataset.label_mappings) or len(dataset.examples) >= LEAST_TELLING
 
 
 def _mappings(task: Task) -> int:

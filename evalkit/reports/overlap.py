@@ -14,6 +14,7 @@ from rich.text import Text
 from evalkit.data import Dataset, DuplicateGroup, Duplicates, Kind, Match, Overlap
 from evalkit.records import Example
 from evalkit.reports.printable import printable
+from evalkit.reports.sheets import Grid, Sheet
 from evalkit.tasks import Task
 
 SCHEMA = 1
@@ -38,7 +39,7 @@ class OverlapReport:
         one = (self.train, self.found.train)
         return (one, (self.test, self.found.test)) if self.test else (one,)
 
-    def matches(self, kind: Kind | None = None) -> list[tuple[Example, Example, Match]]:
+    def matches(self, kind: Kind | None = None) -> list[Twin]:
         """Test rows with the training rows they match, of one kind or of all."""
         return [
             (row, self.train.examples[match.position], match)
@@ -92,6 +93,44 @@ def overlap_to_json(report: OverlapReport) -> dict[str, Any]:
             ],
         }
     return content
+
+
+Twin = tuple[Example, Example, Match]
+"""A row, the row that it repeats, and how."""
+
+
+def without_sheet(twins: Sequence[Twin], rows: int, train: str, test: str, show: int) -> Sheet:
+    """How many rows repeat others and are taken out, with `show` of each kind."""
+    line = f"{rows:,} rows of {train}: {rows - len(twins):,} kept, {len(twins):,} repeat {test}."
+    examples = [
+        (kind.value, f"{match.similarity:.2f}", row.id, other.id, _texts(row), _texts(other))
+        for kind in Kind
+        for row, other, match in [twin for twin in twins if twin[2].kind is kind][:show]
+    ]
+    columns = ("kind", "similarity", "row", "repeats", "text", "text repeated")
+    grids = (Grid("Taken out, for example", columns, tuple(examples), is_text=True),)
+    return Sheet(f"{train} without {test}", (line,), grids if examples else ())
+
+
+def without_to_json(twins: Sequence[Twin], rows: int, train: str, test: str) -> dict[str, Any]:
+    """Each row that is taken out, with the one it repeats; rows by their ids."""
+    return {
+        "schema": SCHEMA,
+        "command": "without",
+        "source": train,
+        "test": test,
+        "rows": rows,
+        "kept": rows - len(twins),
+        "removed": [
+            {
+                "id": row.id,
+                "repeats": other.id,
+                "kind": match.kind.value,
+                "similarity": round(match.similarity, 4),
+            }
+            for row, other, match in twins
+        ],
+    }
 
 
 def _set_to_json(dataset: Dataset, duplicates: Duplicates) -> dict[str, Any]:
@@ -169,9 +208,12 @@ def _matches(report: OverlapReport, show: int) -> Iterator[Text]:
 
 
 def _row(example: Example) -> Text:
-    text = " | ".join(text for text in example.inputs.values() if text)
-    return Text(f"  {printable(example.id, 20)}: {printable(text, 100)}")
+    return Text(f"  {printable(example.id, 20)}: {printable(_texts(example), 100)}")
 
 
-def _disagreeing(matches: Sequence[tuple[Example, Example, Match]]) -> int:
+def _texts(example: Example) -> str:
+    return " | ".join(text for text in example.inputs.values() if text)
+
+
+def _disagreeing(matches: Sequence[Twin]) -> int:
     return sum(row.labels != known.labels for row, known, _ in matches)

@@ -88,9 +88,13 @@ def test_the_hashes_stay_what_they_are():
     assert hashlib.sha256(content).hexdigest() == GOLDEN
 
 
-def test_a_row_takes_144_bytes(tmp_path):
+def test_a_row_takes_144_bytes_and_8_for_each_way_to_leave_a_word_out(tmp_path):
     made = Fingerprints.of(examples_of(f"{'x' * i} row" for i in range(200)))
+    assert len(made.edits) == 0  # three words and fewer
     assert 144 * 200 < len(bytes_of(made, tmp_path)) < 144 * 200 + 1000
+    made = Fingerprints.of(examples_of(f"w{'x' * i} is row of four" for i in range(200)))
+    # A bag of six words and five without one of them; without the word that differs all are one.
+    assert len(made.edits) == 200 * 6 + 1
 
 
 def test_no_text_is_in_the_file(tmp_path):
