@@ -139,7 +139,9 @@ class Fingerprints:
         for rows, _, similarities in pairs:
             for row, similarity in zip(rows.tolist(), similarities.tolist(), strict=True):
                 best[texts[row]] = max(best.get(texts[row], 0.0), similarity)
-        for text in texts if self.edits is not None else ():
+        if self.edits is None:
+            return best
+        for text in texts:
             hashes = edit_hashes(text)
             shares = [share for key, share in hashes.items() if _stands_in(key, self.edits)]
             if shares:
