@@ -24,6 +24,14 @@ from evalkit.evaluation import EvaluatedRow, Evaluation, build_requests, evaluat
 from evalkit.locale import Note, say
 from evalkit.metrics import quantiles
 from evalkit.records import Example, Request
+from evalkit.run_record import (
+    Contamination,
+    Cost,
+    DataRecord,
+    Provenance,
+    RunRecord,
+    SkippedRow,
+)
 from evalkit.store import (
     read_run,
     request_sha256,
@@ -51,21 +59,22 @@ def run_system(
     started = datetime.now(UTC)
     system = respondent.system
     evaluation, answered = _evaluate(respondent, dataset.examples, _data(dataset), console)
-    seconds = {"load": round(respondent.load_seconds, 3), "answer": round(answered.seconds, 3)}
-    record = {
-        **evaluation.record,
-        "started": started.isoformat(timespec="seconds"),
-        "notes": [
+    record = evaluation.record.having(
+        started=started.isoformat(timespec="seconds"),
+        notes=[
             *_reuse_notes(answered, len(dataset.examples)),
             *_context_notes(evaluation),
             *adapter_notes(system),
             *_training_notes(system, evaluation.record),
-            *_trust_notes(system, evaluation.record["contamination"]),
+            *_trust_notes(system, evaluation.record.contamination),
         ],
         **_circumstances(system),
-        "seconds": seconds,
-        "cost": _cost(evaluation.rows, answered),
-    }
+        seconds={
+            "load": round(respondent.load_seconds, 3),
+            "answer": round(answered.seconds, 3),
+        },
+        cost=_cost(evaluation.rows, answered).to_json(),
+    )
     evaluation = Evaluation(evaluation.system, evaluation.task, evaluation.rows, record)
     folder = write_run(evaluation, respondent.runs)
     respondent.close()
@@ -85,7 +94,7 @@ def ask_system(
 
     Returns the evaluation as read from disk.
     """
-    data = {"source": name, "sha256": hash_examples(examples), "rows": len(examples)}
+    data = DataRecord(source=name, sha256=hash_examples(examples), rows=len(examples))
     evaluation, _ = _evaluate(respondent, examples, data, console, name)
     folder = write_evaluation_part(run, name, evaluation)
     respondent.close()
@@ -102,12 +111,12 @@ def complete_requests(
     """Let a system answer requests that belong to no task, as a part of a run."""
     with _bar(console, f"{respondent.system.name}: {name}", len(requests)) as advance:
         answered = respondent.answer(lambda: requests, advance)
-    record = {
-        "system": respondent.system.name,
-        "requests_sha256": hash_requests(requests),
+    record = RunRecord(
+        system=respondent.system.name,
+        requests_sha256=hash_requests(requests),
         **_identity(respondent),
-        "unanswered": answered.unanswered,
-    }
+        unanswered=answered.unanswered,
+    )
     rows = ({"id": n, **completion_to_json(said)} for n, said in answered.completions.items())
     write_part(run, name, record, rows)
     respondent.close()
@@ -119,11 +128,9 @@ def measure_divergences(
     """Measure how far an adapter moved its base on plain texts, as a part of a run."""
     with _bar(console, f"{respondent.system.name}: {name}", len(texts)):
         rows = respondent.divergences(texts)
-    record = {
-        "system": respondent.system.name,
-        "texts_sha256": hash_texts(texts),
-        **_identity(respondent),
-    }
+    record = RunRecord(
+        system=respondent.system.name, texts_sha256=hash_texts(texts), **_identity(respondent)
+    )
     write_part(run, name, record, rows)
     respondent.close()
 
@@ -142,7 +149,7 @@ def hash_texts(texts: Mapping[str, str]) -> str:
 def _evaluate(
     respondent: Respondent,
     examples: Sequence[Example],
-    data: Mapping[str, Any],
+    data: DataRecord,
     console: Console,
     name: str = "",
 ) -> tuple[Evaluation, Answered]:
@@ -157,14 +164,14 @@ def _evaluate(
     if not answered.completions:
         why = next(iter(answered.unanswered.values()), "there was nothing to ask")
         raise UserError(f"{system.name} gave no answer at all: {why}")
-    record = {
+    record = RunRecord(
         **_identity(respondent),
-        "data": data,
-        "contamination": contamination,
-        "part": name or None,
-        "reused_rows": answered.reused,
-        "unanswered": answered.unanswered,
-    }
+        data=data,
+        contamination=contamination,
+        part=name or None,
+        reused_rows=answered.reused,
+        unanswered=answered.unanswered,
+    )
     evaluation = evaluate(
         system.name,
         system.task,
@@ -195,57 +202,59 @@ def _identity(respondent: Respondent) -> dict[str, Any]:
     }
 
 
-def _data(dataset: Dataset) -> dict[str, Any]:
-    return {
-        "source": dataset.source,
-        "sha256": dataset.sha256,
-        "rows": len(dataset.examples),
-        "label_mappings": dict(dataset.label_mappings),
-        "notes": list(dataset.notes),
-        "left_out": dataset.left_out,
-        "skipped": [{"where": row.where, "why": row.why} for row in dataset.skipped],
-    }
+def _data(dataset: Dataset) -> DataRecord:
+    return DataRecord(
+        source=dataset.source,
+        sha256=dataset.sha256,
+        rows=len(dataset.examples),
+        label_mappings=dict(dataset.label_mappings),
+        notes=list(dataset.notes),
+        left_out=dataset.left_out,
+        skipped=[SkippedRow(where=row.where, why=row.why) for row in dataset.skipped],
+    )
 
 
 def _find_seen(
     system: System, examples: Sequence[Example]
-) -> tuple[dict[str, Any], tuple[Match | None, ...]]:
+) -> tuple[Contamination, tuple[Match | None, ...]]:
     """Which rows the system was trained on, by the fingerprints it carries."""
     path = system.folder / FINGERPRINTS
     if path.is_file():
         fingerprints = load_fingerprints(path)
-        trained_on = (_provenance(system) or {}).get("data_sha256")
+        provenance = Provenance.read(system.folder)
+        trained_on = provenance.data_sha256 if provenance else None
         if trained_on != fingerprints.data_sha256 and trained_on is not None:
             why = say("training.other_rows", path=shown_path(path))
-            return {"status": "unknown", "why": why}, ()
+            return Contamination(status="unknown", why=why), ()
         seen = fingerprints.match(examples)
         kinds = Counter(match.kind.value for match in seen if match is not None)
-        return {
-            "status": "checked",
-            "trained_rows": fingerprints.rows,
-            "fingerprints_sha256": hash_file(path),
-            "declared": trained_on is None,
-            "seen": dict(sorted(kinds.items())),
-        }, seen
+        found = Contamination(
+            status="checked",
+            trained_rows=fingerprints.rows,
+            fingerprints_sha256=hash_file(path),
+            declared=trained_on is None,
+            seen=dict(sorted(kinds.items())),
+        )
+        return found, seen
     if system.trained_files or system.config.trained_elsewhere:
         why = say("training.unknown", path=shown_path(path), system=system.argument)
-        return {"status": "unknown", "why": why}, ()
-    return {"status": "untrained"}, ()
+        return Contamination(status="unknown", why=why), ()
+    return Contamination(status="untrained"), ()
 
 
-def _cost(rows: Sequence[EvaluatedRow], answered: Answered) -> dict[str, Any]:
+def _cost(rows: Sequence[EvaluatedRow], answered: Answered) -> Cost:
     """What the answers cost; those known from before keep the seconds they took then."""
     waits = [row.completion.seconds for row in rows]
     median, slow = quantiles(waits, (0.5, 0.95))
     new = len(answered.completions) - answered.reused
-    return {
-        "seconds_per_row_p50": round(median, 6),
-        "seconds_per_row_p95": round(slow, 6),
-        "rows_per_second": round(new / answered.seconds, 3) if new and answered.seconds else None,
-        "prompt_tokens": sum(row.completion.prompt_tokens for row in rows),
-        "generated_tokens": sum(len(row.completion.token_ids) for row in rows),
-        "peak_memory_bytes": peak_memory(),
-    }
+    return Cost(
+        seconds_per_row_p50=round(median, 6),
+        seconds_per_row_p95=round(slow, 6),
+        rows_per_second=round(new / answered.seconds, 3) if new and answered.seconds else None,
+        prompt_tokens=sum(row.completion.prompt_tokens for row in rows),
+        generated_tokens=sum(len(row.completion.token_ids) for row in rows),
+        peak_memory_bytes=peak_memory(),
+    )
 
 
 def _circumstances(system: System) -> dict[str, Any]:
@@ -276,58 +285,46 @@ def _context_notes(evaluation: Evaluation) -> list[Note]:
         "all": len(evaluation.rows),
         "longest": max(said.prompt_tokens for said in cut),
     }
-    if made_for := evaluation.record["engine"].get("context_tokens"):
+    if made_for := evaluation.record.engine.get("context_tokens"):
         return [say("note.beyond_context", **counts, context=made_for)]
     return [say("note.cut_prompts", **counts)]
 
 
-def _training_notes(system: System, identity: Mapping[str, Any]) -> list[Note]:
+def _training_notes(system: System, record: RunRecord) -> list[Note]:
     """What a reader of the verdict has to know of the training."""
     notes: list[Note] = []
     if not system.trained_files:
         return notes
-    provenance = _provenance(system)
+    provenance = Provenance.read(system.folder)
     if provenance is None:
         return [say("note.no_provenance")]
-    # What was trained before inputs could be normalised says nothing of it.
-    said = {"normalize": "none", **provenance}
-    for key, what in (
-        ("normalize", say("note.other_normalisation")),
-        ("prompt_sha256", say("note.other_prompt")),
-        ("weights_sha256", say("note.other_weights")),
+    told = [
+        (provenance.normalize == record.normalize, "note.other_normalisation"),
+        (provenance.prompt_sha256 == record.prompt_sha256, "note.other_prompt"),
+        (provenance.weights_sha256 == record.weights_sha256, "note.other_weights"),
+    ]
+    if not system.is_baseline:
+        notes += [say(code) for same, code in told if not same]
+    data = record.data
+    if provenance.data_sha256 == data.sha256 or provenance.data in (
+        data.source,
+        Path(data.source).name,
     ):
-        if not system.is_baseline and said.get(key) != identity[key]:
-            notes.append(what)
-    data = identity["data"]
-    trained_on = provenance.get("data")
-    if provenance.get("data_sha256") == data["sha256"] or trained_on in (
-        data["source"],
-        Path(data["source"]).name,
-    ):
-        notes.append(say("note.trained_on_these", source=trained_on))
+        notes.append(say("note.trained_on_these", source=provenance.data))
     return notes
 
 
-def _trust_notes(system: System, contamination: Mapping[str, Any]) -> Iterator[Note]:
+def _trust_notes(system: System, contamination: Contamination) -> Iterator[Note]:
     """What the verdict rests on that nothing here can prove."""
     config = system.config
     if config.engine == "replay":
         yield say("note.answers_recorded", file=config.answers)
-    if contamination.get("declared"):
+    if contamination.declared:
         yield say("note.rows_declared")
-    if contamination["status"] == "untrained" and not config.adapter:
+    if contamination.status == "untrained" and not config.adapter:
         yield say("note.untrained")
     elif not config.adapter and config.trained_elsewhere:
         yield say("note.merged")
-
-
-def _provenance(system: System) -> dict[str, Any] | None:
-    try:
-        text = (system.folder / "provenance.json").read_text(encoding="utf-8")
-        found: dict[str, Any] = json.loads(text)
-    except (OSError, ValueError):
-        return None
-    return found
 
 
 @contextlib.contextmanager

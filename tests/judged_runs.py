@@ -12,6 +12,7 @@ from evalkit.formats import get_format
 from evalkit.gates import Policy, conclude, judge
 from evalkit.records import Completion, Example, FinishReason
 from evalkit.reports.verdicts import verdicts_to_json
+from evalkit.run_record import RunRecord
 from evalkit.store import read_run, write_run, write_verdicts
 from evalkit.tasks import load_task
 
@@ -113,4 +114,12 @@ def _evaluation(name: str, right: int, seen: int, record: dict[str, Any]) -> Eva
     completions = {str(i): Completion(text, FinishReason.STOP) for i, text in enumerate(said)}
     matches = [Match(Kind.EXACT, 1.0) if i < seen else None for i in range(ROWS)]
     fmt = get_format("json", TASK)
-    return evaluate(name, TASK, fmt, examples, completions, record=record, seen=matches)
+    return evaluate(
+        name,
+        TASK,
+        fmt,
+        examples,
+        completions,
+        record=RunRecord.model_validate(record),
+        seen=matches,
+    )

@@ -27,6 +27,7 @@ from evalkit.gates import Policy, Release, conclude, judge
 from evalkit.records import Completion, Example, FinishReason
 from evalkit.reports.history import summarise
 from evalkit.reports.verdicts import verdicts_to_json
+from evalkit.run_record import RunRecord
 from evalkit.store import read_run, write_run, write_verdicts
 from evalkit.tasks import load_task
 
@@ -103,7 +104,9 @@ def made(name: str = "mine", *, n: int = 30, text: str = "text") -> Evaluation:
             "peak_memory_bytes": {},
         },
     }
-    return evaluate(name, TASK, fmt, examples, completions, record=record, seen=seen)
+    return evaluate(
+        name, TASK, fmt, examples, completions, record=RunRecord.model_validate(record), seen=seen
+    )
 
 
 def release(of: Evaluation, slice_name: str = "") -> Release:
@@ -199,7 +202,7 @@ def test_show_of_many_values_lists_the_commonest_confusions(cli: Cli, tmp_path: 
     ]
     said = ["payment"] * 4 + ["nonsense"] * 3 + ["payment, inventory"] * 2
     completions = {str(i): Completion(text, FinishReason.STOP) for i, text in enumerate(said)}
-    record = made().record | {"format": "labels"}
+    record = made().record.having(format="labels")
     of = evaluate("mine", INTENTS, fmt, examples, completions, record=record)
     name = store(tmp_path / "runs", of, judged=False).name
     _, out, _ = cli("show", name)
@@ -442,7 +445,7 @@ def test_a_gate_prints_its_verdicts_as_json_and_the_rest_aside(tmp_path: Path) -
     (suites / "test_it.py").write_text(
         "def test_it(evaluation, gate):\n    gate('accuracy', evaluation.accuracy('priority'))\n"
     )
-    folder = store(runs, replace(made(), record=made().record | {"abilities": []}))
+    folder = store(runs, replace(made(), record=made().record.having(abilities=[])))
 
     def gate() -> tuple[int, Any]:
         script = "from evalkit.cli import main; main()"

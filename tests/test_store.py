@@ -22,6 +22,7 @@ from evalkit.errors import EvidenceError, UserError
 from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.formats import get_format
 from evalkit.records import Completion, Example, FinishReason
+from evalkit.run_record import RunRecord
 from evalkit.store import (
     ASKED,
     BASELINES,
@@ -57,7 +58,8 @@ def evaluation(format_name: str, texts: list[str]) -> Evaluation:
         for i, text in enumerate(texts)
     )
     data = {"rows": len(rows), "sha256": hash_examples(row.example for row in rows)}
-    return Evaluation("mine", task, rows, {"note": "x", "format": format_name, "data": data})
+    record = RunRecord.model_validate({"note": "x", "format": format_name, "data": data})
+    return Evaluation("mine", task, rows, record)
 
 
 texts = st.lists(
@@ -82,7 +84,7 @@ def test_a_run_reads_back_as_it_was_written(
     assert read.rows == written.rows
     assert read.task == written.task
     assert read.system == written.system
-    assert read.record["note"] == "x"
+    assert read.record.to_json()["note"] == "x"
 
 
 def test_two_runs_in_one_second_do_not_overwrite_each_other(tmp_path: Path) -> None:
@@ -226,7 +228,7 @@ def test_verdicts_on_another_record_are_not_believed(tmp_path: Path) -> None:
     folder = write_run(evaluation("json", ["x"]), tmp_path)
     judge(folder)
     rehash(folder, note="y")
-    assert read_run(folder).record["note"] == "y"
+    assert read_run(folder).record.to_json()["note"] == "y"
     with pytest.raises(EvidenceError, match=r"of another record\.json"):
         read_verdicts(folder)
 
@@ -275,12 +277,12 @@ def test_a_part_of_a_run_is_bound_to_its_verdicts(tmp_path: Path) -> None:
     assert read_part(folder, "other") is None
     write_evaluation_part(folder, "other", other)
     assert read_run(folder / ASKED / "other").rows == other.rows
-    write_part(folder, "probes", {"about": "x"}, [{"id": "a"}, {"id": "b"}])
-    record, rows = read_part(folder, "probes") or ({}, [])
-    assert (record["about"], record["rows"], rows) == ("x", 2, [{"id": "a"}, {"id": "b"}])
-    write_verdicts(folder, {"predictions_sha256": read_run(folder).record["predictions_sha256"]})
+    write_part(folder, "probes", RunRecord(system="x"), [{"id": "a"}, {"id": "b"}])
+    record, rows = read_part(folder, "probes") or (RunRecord(), [])
+    assert (record.system, record.rows, rows) == ("x", 2, [{"id": "a"}, {"id": "b"}])
+    write_verdicts(folder, {"predictions_sha256": read_run(folder).record.predictions_sha256})
     assert read_verdicts(folder)
-    write_part(folder, "probes", {"about": "x"}, [{"id": "a"}])
+    write_part(folder, "probes", RunRecord(system="x"), [{"id": "a"}])
     with pytest.raises(EvidenceError, match="other answers"):
         read_verdicts(folder)
     path = folder / ASKED / "probes" / "predictions.jsonl"

@@ -20,6 +20,7 @@ import json
 
 import pytest
 
+from evalkit.run_record import RunRecord
 from evalkit.data import load_dataset
 from evalkit.evaluation import evaluate
 from evalkit.formats import get_format
@@ -53,7 +54,8 @@ def evaluated(task, examples):
         for e in examples
     }
     completions = {name: Completion(text, FinishReason.STOP) for name, text in texts.items()}
-    return evaluate("tiny", task, get_format("json", task), examples, completions, record={})
+    fmt = get_format("json", task)
+    return evaluate("tiny", task, fmt, examples, completions, record=RunRecord())
 
 
 @pytest.fixture(scope="session")

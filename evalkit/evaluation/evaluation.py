@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from evalkit import metrics
 from evalkit.data import Match
@@ -18,6 +17,7 @@ from evalkit.formats import Format
 from evalkit.formats.base import canonical_labels, longest_labels
 from evalkit.metrics import Confusion, LabelScores, ReliabilityBin
 from evalkit.records import Answer, Completion, Estimate, Example, Label, Request
+from evalkit.run_record import RunRecord
 from evalkit.tasks import FieldKind, Task
 
 COVERAGES = (0.5, 0.8)
@@ -69,8 +69,8 @@ class Evaluation:
     system: str
     task: Task
     rows: tuple[EvaluatedRow, ...]
-    record: Mapping[str, Any]
-    """What identifies the run: hashes, versions, settings. See `evalkit.store`."""
+    record: RunRecord
+    """What identifies the run: hashes, versions, settings."""
 
     @cached_property
     def examples(self) -> dict[str, Example]:
@@ -191,9 +191,9 @@ class Evaluation:
         Raises:
             InsufficientData: it is not known what the system was trained on.
         """
-        said = self.record.get("contamination", {})
-        if said.get("status") == "unknown" or not said:
-            raise InsufficientData(f"contamination: {said.get('why', 'it was not looked for')}")
+        said = self.record.contamination
+        if not said.is_known:
+            raise InsufficientData(f"contamination: {said.why or 'it was not looked for'}")
         if not self.rows:
             raise InsufficientData("contamination: there is no row to look at")
         seen = tuple(row for row in self.rows if row.seen is not None)
@@ -309,7 +309,7 @@ def evaluate(
     examples: Sequence[Example],
     completions: Mapping[str, Completion],
     *,
-    record: Mapping[str, Any],
+    record: RunRecord,
     seen: Sequence[Match | None] = (),
     groups: Sequence[int] = (),
 ) -> Evaluation:

@@ -129,7 +129,7 @@ def clear_difference_rate(original: Evaluation, *again: Evaluation) -> Measureme
 
 def near_tie(evaluation: Evaluation) -> float:
     """Below what margin an answer could have gone either way, by the type it was computed in."""
-    return NEAR_TIE.get(evaluation.record.get("engine", {}).get("dtype", ""), 0.0)
+    return NEAR_TIE.get(evaluation.record.engine.get("dtype", ""), 0.0)
 
 
 def accuracy_change(original: Evaluation, *again: Evaluation, field: str) -> Contest:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from evalkit.engines.loading import Device
     from evalkit.evaluation import Contest, Evaluation, Measurement
     from evalkit.records import Completion, Estimate, Example, Request
+    from evalkit.run_record import RunRecord
     from evalkit.systems import System
     from evalkit.tasks import Task
 
@@ -165,7 +166,7 @@ class Evidence:
             raise DoesNotApply(say("lacks.is_tfidf"))
         if parts := missing_parts(system):
             raise InsufficientData("\n".join(parts))
-        key = (system.name, evaluation.record["data"]["sha256"])
+        key = (system.name, evaluation.record.data.sha256)
         if key not in self._tfidf:
             asked = self.datasets.get(system.name)  # where it is itself under test
             if asked and asked.sha256 == key[1]:
@@ -213,7 +214,7 @@ class Evidence:
                 console,
             ),
         )
-        if (evaluated.record["data"]["sha256"], evaluated.task.fingerprint) != (
+        if (evaluated.record.data.sha256, evaluated.task.fingerprint) != (
             hash_examples(examples),
             asked.fingerprint,
         ):
@@ -229,16 +230,16 @@ class Evidence:
 
         requests = requests[: self.config.getoption("limit")]
 
-        def make(system: System, console: Console) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        def make(system: System, console: Console) -> tuple[RunRecord, list[dict[str, Any]]]:
             respondent = self._respondents.of(system, None, adapter=adapter)
             complete_requests(respondent, self.runs[subject.name], name, requests, console)
             return self._read_part(self.runs[subject.name], name)
 
-        def read(run: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        def read(run: Path) -> tuple[RunRecord, list[dict[str, Any]]]:
             return self._read_part(run, name)
 
         record, rows = self._part(subject, name, len(requests), read, make)
-        if record["requests_sha256"] != hash_requests(requests):
+        if record.requests_sha256 != hash_requests(requests):
             raise EvidenceError(say("fault.stale_requests", name=name))
         return {row["id"]: completion_from_json(row) for row in rows}
 
@@ -250,16 +251,16 @@ class Evidence:
 
         texts = dict(list(texts.items())[: self.config.getoption("limit")])
 
-        def make(system: System, console: Console) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        def make(system: System, console: Console) -> tuple[RunRecord, list[dict[str, Any]]]:
             respondent = self._respondents.of(system, None)
             measure_divergences(respondent, self.runs[subject.name], name, texts, console)
             return self._read_part(self.runs[subject.name], name)
 
-        def read(run: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        def read(run: Path) -> tuple[RunRecord, list[dict[str, Any]]]:
             return self._read_part(run, name)
 
         record, rows = self._part(subject, name, len(texts), read, make)
-        if record["texts_sha256"] != hash_texts(texts):
+        if record.texts_sha256 != hash_texts(texts):
             raise EvidenceError(say("fault.stale_texts", name=name))
         return rows
 
@@ -273,7 +274,7 @@ class Evidence:
         if measured.metric is None or measured.evaluation is None:
             return None
         baseline = self._baseline
-        part = measured.evaluation.record.get("part")
+        part = measured.evaluation.record.part
         if part is not None:
             assert self._baseline_run is not None
             folder = self._baseline_run / ASKED / part
@@ -318,16 +319,16 @@ class Evidence:
         return (run / ASKED / name).is_dir()
 
     @staticmethod
-    def _read_part(run: Path, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def _read_part(run: Path, name: str) -> tuple[RunRecord, list[dict[str, Any]]]:
         from evalkit.store import read_part
 
         found = read_part(run, name)
         assert found is not None
         return found
 
-    def _note_unanswered(self, name: str, record: Mapping[str, Any]) -> None:
+    def _note_unanswered(self, name: str, record: RunRecord) -> None:
         """Rows without an answer leave everything open."""
-        if lost := record.get("unanswered"):
+        if lost := record.unanswered:
             n, why = len(lost), next(iter(lost.values()))
             code = "fault.one_unanswered" if n == 1 else "fault.unanswered"
             fault = say(code, n=n, why=why)

@@ -137,14 +137,14 @@ def summary(release: Release, evaluation: Evaluation | None) -> str:
         columns = ("gate", "verdict", "value", "95%", "n", "needs")
         grids.append(Grid("Gates", columns, tuple(map(_gate_row, judged)), is_text=True))
     if evaluation is not None:
-        data = evaluation.record["data"]
+        data = evaluation.record.data
         grids += _numbers(evaluation)
         lines += [
-            f"{len(evaluation.rows)} rows of {data['source']}",
-            f"cost: {cost_line(evaluation.record['cost'])}",
+            f"{len(evaluation.rows)} rows of {data.source}",
+            f"cost: {cost_line(evaluation.record.cost)}",
             contamination_line(evaluation),
             *(f"a regression: {contest_line(found.contest)}" for found in release.regressions),
-            *(f"note: {note}" for note in (*data["notes"], *evaluation.record["notes"])),
+            *(f"note: {note}" for note in evaluation.record.all_notes),
         ]
     return sheet_to_markdown(Sheet(title, tuple(lines), tuple(grids)), {})
 

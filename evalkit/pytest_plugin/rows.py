@@ -50,24 +50,24 @@ def fault_of_rows(config: pytest.Config, evaluation: Evaluation) -> str | None:
     """What is wrong where a stored run is not one of the rows that are there now."""
     from evalkit.data import load_dataset
 
-    data = evaluation.record["data"]
-    source = config.getoption("data") or data["source"]
-    if source == data["source"] and not Path(source).is_file():
+    data = evaluation.record.data
+    source = config.getoption("data") or data.source
+    if source == data.source and not Path(source).is_file():
         return None  # nothing to hold it against
-    limit = data["rows"] if data["left_out"] else None
+    limit = data.rows if data.left_out else None
     try:
         found = load_dataset(
             source,
             evaluation.task,
-            on_bad_row="skip" if data["skipped"] else "stop",
-            mapping=next(iter(data["label_mappings"].values()), "none"),
+            on_bad_row="skip" if data.skipped else "stop",
+            mapping=next(iter(data.label_mappings.values()), "none"),
             limit=config.getoption("limit") or limit,
         )
     except UserError as error:
         return say("fault.unreadable_rows", error=error.message)
-    if found.sha256 == data["sha256"]:
+    if found.sha256 == data.sha256:
         return None
-    return say("fault.stale_rows", source=source, n=data["rows"])
+    return say("fault.stale_rows", source=source, n=data.rows)
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class RowsLeftOut:
         """Those that a run's record names."""
         if evaluation is None:
             return cls()
-        data = evaluation.record["data"]
-        return cls(len(data["skipped"]), data["left_out"], data["rows"])
+        data = evaluation.record.data
+        return cls(len(data.skipped), data.left_out, data.rows)
 
     def judge(self, policies: Mapping[str, Policy], family: str) -> Verdict | None:
         """Hold the share of unreadable rows against its criterion, where there is one."""
@@ -122,13 +122,13 @@ def same_rows(evaluation: Evaluation) -> Dataset:
     """The data set that a system was evaluated on, for another to be."""
     from evalkit.data import BadRow, Dataset
 
-    data = evaluation.record["data"]
+    data = evaluation.record.data
     return Dataset(
-        data["source"],
+        data.source,
         tuple(row.example for row in evaluation.rows),
-        tuple(BadRow(row["where"], row["why"]) for row in data["skipped"]),
-        data["label_mappings"],
-        data["sha256"],
-        tuple(data["notes"]),
-        data["left_out"],
+        tuple(BadRow(row.where, row.why) for row in data.skipped),
+        data.label_mappings,
+        data.sha256,
+        tuple(data.notes),
+        data.left_out,
     )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -64,9 +62,9 @@ class Tracking:
 
 def _log(folder: Path) -> str:
     from evalkit.reports.mlflow_run import describe_run, log_run
+    from evalkit.store import read_record, read_verdicts
 
-    record, verdicts = (_read(folder / f"{name}.json") for name in ("record", "verdicts"))
-    tracked = describe_run(folder, record, verdicts)
+    tracked = describe_run(folder, read_record(folder), read_verdicts(folder) or {})
     # One line is ours; what the connection's library has to say besides is not for this place.
     loggers = [logging.getLogger(name) for name in ("mlflow", "urllib3")]
     levels = [logger.level for logger in loggers]
@@ -86,8 +84,3 @@ def _why(error: BaseException) -> str:
     said = shown_error(error) if isinstance(error, Exception) else "it was interrupted."
     address = os.environ.get("MLFLOW_TRACKING_URI")
     return f"{address}: {said}" if address else said
-
-
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found

@@ -104,7 +104,7 @@ def comparison_to_json(first: Evaluation, second: Evaluation) -> dict[str, Any]:
         "rows": len(first.rows),
         "metrics": [contest_to_json(contest) for contest in contests(first, second)],
         "differences": record_differences(first, second),
-        "cost": [first.record["cost"], second.record["cost"]],
+        "cost": [first.record.cost.to_json(), second.record.cost.to_json()],
     }
 
 
@@ -138,9 +138,10 @@ def _flips(contest: Contest, pairs: Pairs, task: Task, show: int) -> list[Text]:
 
 def record_differences(first: Evaluation, second: Evaluation) -> list[str]:
     """What identifies the runs and is not the same."""
-    differ = [what for key, what in IDENTITY if first.record.get(key) != second.record.get(key)]
+    one, other = first.record.identity(), second.record.identity()
+    differ = [what for key, what in IDENTITY if one[key] != other[key]]
     return [f"they differ in: {', '.join(differ) or 'nothing that is recorded'}"]
 
 
 def _costs(first: Evaluation, second: Evaluation) -> list[str]:
-    return [f"{label}: {cost_line(e.record['cost'])}" for label, e in (("A", first), ("B", second))]
+    return [f"{label}: {cost_line(e.record.cost)}" for label, e in (("A", first), ("B", second))]

@@ -22,7 +22,6 @@ from evalkit.reports.numbers import number
 from evalkit.reports.printable import printable
 from evalkit.reports.verdicts import SCHEMA
 from evalkit.store import baseline_folders, read_record, read_verdicts, run_folders
-from evalkit.tasks import Task
 
 MOST_NUMBERS = 4
 """Of the headline, as many as fit beside a run."""
@@ -106,16 +105,15 @@ def _summary(folder: Path) -> RunSummary:
     name = folder.absolute().name
     try:
         record = read_record(folder)
-        task = Task.model_validate(record["task"])
-        started = datetime.fromisoformat(record["started"])
+        task, started = record.asked_task, record.started_at
         known: dict[str, Any] = {
-            "system": str(record["system"]),
+            "system": record.system,
             "started": started if started.tzinfo else started.replace(tzinfo=UTC),
             "task": task.name,
-            "rows": int(record["rows"]),
-            "data_sha256": str(record.get("data", {}).get("sha256", "")),
-            "record_sha256": str(record["record_sha256"]),
-            "headline": tuple(m.name for m in Evaluation("", task, (), {}).headline_metrics()),
+            "rows": record.rows,
+            "data_sha256": record.data.sha256,
+            "record_sha256": record.record_sha256 or "",
+            "headline": tuple(m.name for m in Evaluation("", task, (), record).headline_metrics()),
         }
     except (EvidenceError, UserError) as error:
         return RunSummary(folder, name, why_unreadable=str(error))

@@ -38,7 +38,7 @@ class JudgedRun:
     @property
     def started(self) -> datetime:
         """When the system began to answer, in UTC."""
-        return datetime.fromisoformat(self.evaluation.record["started"])
+        return self.evaluation.record.started_at
 
     @property
     def verdict(self) -> str:

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from evalkit.errors import UserError
 from evalkit.gates import verdict_in_words
 from evalkit.reports.printable import printable
+from evalkit.run_record import RunRecord
 
 _T = TypeVar("_T")
 MISSING = "--track mlflow needs MLflow's client: pip install 'evalkit[mlflow]'"
@@ -65,7 +66,7 @@ class _Names:
         return name
 
 
-def describe_run(folder: Path, record: Mapping[str, Any], verdicts: Mapping[str, Any]) -> Tracked:
+def describe_run(folder: Path, record: RunRecord, verdicts: Mapping[str, Any]) -> Tracked:
     """What is logged of a run.
 
     Args:
@@ -98,7 +99,7 @@ def describe_run(folder: Path, record: Mapping[str, Any], verdicts: Mapping[str,
         tags[f"outcome/{name}"] = f"{gate['outcome']} ({_bound(gate['policy'])})"
     for label, estimate in verdicts["measured"].items():
         take(names.new("measured", label), estimate)
-    for key, number in {**record["cost"], **record["seconds"]}.items():
+    for key, number in {**record.cost.to_json(), **record.seconds.to_json()}.items():
         if isinstance(number, int | float):
             metrics[names.new("cost", key)] = number
     return Tracked(
@@ -167,22 +168,22 @@ def _bound(policy: Mapping[str, Any]) -> str:
     )
 
 
-def _params(record: Mapping[str, Any]) -> dict[str, str]:
+def _params(record: RunRecord) -> dict[str, str]:
     """What identifies a run, as far as it says so."""
-    engine, data = record["engine"], record["data"]
-    names = ("system", "base", "format", "task_sha256", "weights_sha256", "prompt_sha256")
-    said: dict[str, Any] = {name: record[name] for name in (*names, "quantization", "commit")}
-    said["task"] = record["task"]["name"]
-    said |= {f"trained/{name}": hash for name, hash in record["trained_sha256"].items()}
+    engine, data, known = record.engine, record.data, record.identity()
+    names = ("base", "format", "task_sha256", "weights_sha256", "prompt_sha256")
+    said: dict[str, Any] = {name: known[name] for name in (*names, "quantization", "commit")}
+    said |= {"system": record.system, "task": record.asked_task.name}
+    said |= {f"trained/{name}": hash for name, hash in record.trained_sha256.items()}
     said |= {
         f"engine/{name}": value
         for name, value in engine.items()
         if name != "decoding" and not isinstance(value, dict)
     }
     said["decoding"] = engine.get("decoding")
-    said |= {"data": data["source"], "data_sha256": data["sha256"], "rows": data["rows"]}
-    said |= {f"mapping/{name}": scheme for name, scheme in data["label_mappings"].items()}
-    said["contamination"] = record["contamination"].get("status")
+    said |= {"data": data.source, "data_sha256": data.sha256, "rows": data.rows}
+    said |= {f"mapping/{name}": scheme for name, scheme in data.label_mappings.items()}
+    said["contamination"] = record.contamination.status
     names_given = _Names()
     return {
         names_given.new(*name.split("/")): printable(str(value), _LONGEST_TEXT)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from evalkit.evaluation import Contest
 from evalkit.gates import Policy, Verdict
 from evalkit.records import Estimate
 from evalkit.reports.printable import printable
+from evalkit.run_record import Cost
 
 
 def number(value: float, unit: str = "%") -> str:
@@ -76,15 +74,18 @@ def contest_line(contest: Contest) -> str:
     return line
 
 
-def cost_line(cost: Mapping[str, Any]) -> str:
+def cost_line(cost: Cost) -> str:
     """What the answers of a run cost, on one line."""
-    speed, memory = cost["rows_per_second"], cost["peak_memory_bytes"]
+    speed, median, slow = cost.rows_per_second, cost.seconds_per_row_p50, cost.seconds_per_row_p95
     parts = [
         f"{speed:,.1f} rows/s" if speed else "speed unknown",
-        f"{1000 * cost['seconds_per_row_p50']:.0f} ms a row (p50)",
-        f"{1000 * cost['seconds_per_row_p95']:.0f} ms (p95)",
-        f"{cost['prompt_tokens']:,} prompt and {cost['generated_tokens']:,} generated tokens",
-        *(f"{bytes_ / 1e9:.1f} GB of {where} memory" for where, bytes_ in memory.items()),
+        f"{1000 * (median or 0):.0f} ms a row (p50)",
+        f"{1000 * (slow or 0):.0f} ms (p95)",
+        f"{cost.prompt_tokens or 0:,} prompt and {cost.generated_tokens or 0:,} generated tokens",
+        *(
+            f"{bytes_ / 1e9:.1f} GB of {where} memory"
+            for where, bytes_ in cost.peak_memory_bytes.items()
+        ),
     ]
     return ", ".join(parts)
 

@@ -58,7 +58,7 @@ def compare_answers(first: Evaluation, second: Evaluation) -> Parity:
     Raises:
         UserError: they are of different test sets, or have no row in common.
     """
-    lost = {*first.record.get("unanswered", {}), *second.record.get("unanswered", {})}
+    lost = {*first.record.unanswered, *second.record.unanswered}
     first, second = (
         replace(found, rows=tuple(row for row in found.rows if row.example.id not in lost))
         for found in (first, second)
@@ -82,7 +82,7 @@ def compare_answers(first: Evaluation, second: Evaluation) -> Parity:
         len(lost),
         changed,
         tuple(headline_contests(first, second)),
-        first.record.get("prompt_sha256") == second.record.get("prompt_sha256"),
+        first.record.prompt_sha256 == second.record.prompt_sha256,
         (sum(one == other for one, other in known), len(known)),
         record_differences(first, second),
     )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from evalkit.errors import UserError
 from evalkit.evaluation import check_same_rows
 from evalkit.reports.judged import JudgedRun, read_judged
+from evalkit.run_record import RunRecord
 from evalkit.store import VERDICTS, read_record, run_folders
-
-Record = Mapping[str, Any]
 
 
 def find_related(run: JudgedRun, runs: Path) -> list[JudgedRun]:
@@ -30,11 +28,11 @@ def find_related(run: JudgedRun, runs: Path) -> list[JudgedRun]:
         for folder in reversed(run_folders(runs))
         if (record := _read(folder))
         and folder.resolve() != run.folder.resolve()
-        and record.get("predictions_sha256") != mine.get("predictions_sha256")
-        and _rows_of(record) == _rows_of(mine)
+        and record.predictions_sha256 != mine.predictions_sha256
+        and record.data.sha256 == mine.data.sha256
     ]
 
-    def first(fits: Callable[[Record], bool]) -> list[JudgedRun]:
+    def first(fits: Callable[[RunRecord], bool]) -> list[JudgedRun]:
         for folder, record in folders:
             if fits(record) and (found := _judged(folder, run)) is not None:
                 return [found]
@@ -42,13 +40,11 @@ def find_related(run: JudgedRun, runs: Path) -> list[JudgedRun]:
 
     return [
         *first(lambda record: is_base_of(record, mine, run.system)),
-        *first(
-            lambda record: record.get("system") == run.system and _started(record) < _started(mine)
-        ),
+        *first(lambda record: record.system == run.system and record.started < mine.started),
     ]
 
 
-def is_base_of(other: Record, record: Record, system: str = "") -> bool:
+def is_base_of(other: RunRecord, record: RunRecord, system: str = "") -> bool:
     """Whether a run's record is of the base weights of another's, without an adapter.
 
     Args:
@@ -56,25 +52,16 @@ def is_base_of(other: Record, record: Record, system: str = "") -> bool:
         record: of what has a base.
         system: its name; a run named `SYSTEM-base` is the base's, too.
     """
-    if other.get("trained_sha256"):
+    if other.trained_sha256:
         return False
-    if not record.get("trained_sha256"):
+    if not record.trained_sha256:
         return False
-    weights = record.get("weights_sha256")
-    same = weights is not None and other.get("weights_sha256") == weights
-    return same or (bool(system) and other.get("system") == f"{system}-base")
+    weights = record.weights_sha256
+    same = weights is not None and other.weights_sha256 == weights
+    return same or (bool(system) and other.system == f"{system}-base")
 
 
-def _rows_of(record: Record) -> object:
-    return record.get("data", {}).get("sha256")
-
-
-def _started(record: Record) -> str:
-    """In UTC, so that texts compare as times do."""
-    return str(record.get("started", ""))
-
-
-def _read(folder: Path) -> Record | None:
+def _read(folder: Path) -> RunRecord | None:
     """The record of a run that was judged."""
     if not (folder / VERDICTS).is_file():
         return None

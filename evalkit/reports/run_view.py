@@ -56,13 +56,11 @@ def run_view(run: JudgedRun, field: str | None = None) -> list[RenderableType]:
         *judged, closing = release_report(run.release, evaluation, shown_path(run.folder))
         shown += judged
     else:
-        data = record["data"]
-        shown.append(Text(f"{len(evaluation.rows)} rows of {printable(data['source'])}"))
-        shown.append(Text(f"cost: {cost_line(record['cost'])}"))
+        shown.append(Text(f"{len(evaluation.rows)} rows of {printable(record.data.source)}"))
+        shown.append(Text(f"cost: {cost_line(record.cost)}"))
         shown += [Text(line) for line in measured_lines(evaluation)]
         shown.append(Text(contamination_line(evaluation)))
-        notes = (*data["notes"], *record["notes"])
-        shown += [Text(f"note: {printable(note, 200)}") for note in notes]
+        shown += [Text(f"note: {printable(note, 200)}") for note in record.all_notes]
     for name in evaluation.task.fields if field is None else (field,):
         shown += [Text(""), Text(printable(name), style="bold")]
         shown += _field(evaluation, name)
@@ -87,24 +85,24 @@ def run_to_json(run: JudgedRun, field: str | None = None) -> dict[str, Any]:
         "run": run.name,
         "folder": str(run.folder),
         "system": run.system,
-        "started": record["started"],
+        "started": record.started,
         "task": evaluation.task.name,
         "rows": len(evaluation.rows),
         "clean_rows": len(evaluation.clean_rows),
-        "data": record["data"],
+        "data": record.data.to_json(),
         "verdict": run.verdict,
         "may_ship": None if run.release is None or release.partial else release.may_ship,
         **{key: content[key] for key in keys},
         "fields": fields,
-        "contamination": record["contamination"],
-        "cost": record["cost"],
-        "notes": record["notes"],
+        "contamination": record.contamination.to_json(),
+        "cost": record.cost.to_json(),
+        "notes": record.notes,
     }
 
 
 def _heading(run: JudgedRun) -> str:
     parts = [f"run {printable(run.name)}", f"{run.started:%Y-%m-%d %H:%M} UTC"]
-    commit = run.evaluation.record.get("commit")
+    commit = run.evaluation.record.commit
     if commit:
         parts.append(f"commit {printable(str(commit), 13)}")
     return ", ".join(parts)

@@ -256,7 +256,7 @@ def _said(row: EvaluatedRow, name: str, field: Field) -> Said:
 
 def _differences(evaluations: Sequence[Evaluation]) -> Iterator[Difference]:
     for key, what in IDENTITY:
-        found = [_flat(evaluation.record.get(key)) for evaluation in evaluations]
+        found = [_flat(evaluation.record.identity()[key]) for evaluation in evaluations]
         for part in dict.fromkeys(part for values in found for part in values):
             values = tuple(given.get(part, "") for given in found)
             if len(set(values)) > 1:

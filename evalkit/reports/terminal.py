@@ -193,8 +193,7 @@ def _shorten(items: Iterable[str], most: int = 4) -> str:
 def release_report(release: Release, evaluation: Evaluation, run: str) -> list[RenderableType]:
     """The table, what has to be known to read it, and the closing line."""
     record = evaluation.record
-    data = record["data"]
-    seconds = record["seconds"]
+    seconds = record.seconds
     shown: list[RenderableType] = [release_table(release)]
     if crossing := [v for v in release.verdicts if v.settled_by is not None]:
         shown.append(
@@ -209,11 +208,11 @@ def release_report(release: Release, evaluation: Evaluation, run: str) -> list[R
         )
     shown.append(
         Text(
-            f"{len(evaluation.rows)} rows of {printable(data['source'])}; "
-            f"{seconds['load']:.0f} s to load, {seconds['answer']:.0f} s to answer; {run}"
+            f"{len(evaluation.rows)} rows of {printable(record.data.source)}; "
+            f"{seconds.load or 0:.0f} s to load, {seconds.answer or 0:.0f} s to answer; {run}"
         )
     )
-    shown.append(Text(f"cost: {cost_line(record['cost'])}"))
+    shown.append(Text(f"cost: {cost_line(record.cost)}"))
     shown += [Text(line) for line in measured_lines(evaluation)]
     shown.append(Text(contamination_line(evaluation)))
     shown += [Text(contest_line(v.contest)) for v in release.verdicts if v.contest is not None]
@@ -228,7 +227,7 @@ def release_report(release: Release, evaluation: Evaluation, run: str) -> list[R
     for why in dict.fromkeys(release.excused.values()):
         names = [name for name, said in release.excused.items() if said == why]
         shown.append(Text(f"does not apply, as {why}: {', '.join(names)}"))
-    notes = (*data["notes"], *record["notes"], *release.caveats)
+    notes = (*record.all_notes, *release.caveats)
     shown += [Text(f"note: {printable(note, 300)}") for note in notes]
     shown.append(closing_line(release))
     return shown
@@ -302,16 +301,16 @@ def measured_lines(evaluation: Evaluation) -> list[str]:
 
 def contamination_line(evaluation: Evaluation) -> str:
     """What is known of training rows among the test rows, as a sentence."""
-    said = evaluation.record["contamination"]
-    if said["status"] == "untrained":
+    said = evaluation.record.contamination
+    if said.status == "untrained":
         return "contamination: the system has no training of its own"
-    if said["status"] == "unknown":
-        return f"contamination: unknown; {printable(said['why'], 300)}"
+    if said.status == "unknown":
+        return f"contamination: unknown; {printable(said.why, 300)}"
     seen = len(evaluation.rows) - len(evaluation.clean_rows)
-    kinds = ", ".join(f"{count} {kind}" for kind, count in said["seen"].items())
+    kinds = ", ".join(f"{count} {kind}" for kind, count in said.seen.items())
     return (
         f"contamination: {seen} of {len(evaluation.rows)} rows repeat one of "
-        f"{said['trained_rows']:,} training rows" + (f" ({kinds})" if kinds else "")
+        f"{said.trained_rows or 0:,} training rows" + (f" ({kinds})" if kinds else "")
     )
 
 

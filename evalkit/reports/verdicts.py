@@ -33,7 +33,7 @@ def verdicts_to_json(
     return {
         "schema": SCHEMA,
         "system": release.system,
-        "predictions_sha256": evaluation.record["predictions_sha256"],
+        "predictions_sha256": evaluation.record.predictions_sha256,
         "criteria_sha256": criteria_sha256,
         "criteria": list(criteria),
         "may_ship": release.may_ship,
@@ -62,7 +62,7 @@ def verdicts_to_json(
             }
             for name in evaluation.task.fields
         },
-        "cost": evaluation.record["cost"],
+        "cost": evaluation.record.cost.to_json(),
         "gates": [
             {
                 "gate": verdict.gate,

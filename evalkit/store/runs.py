@@ -20,6 +20,7 @@ from evalkit.evaluation import Evaluation
 from evalkit.formats import get_format
 from evalkit.locale import revived, say, sentences
 from evalkit.records import Example
+from evalkit.run_record import RunRecord
 from evalkit.store.rows import ChangedRowError, RowReader, row_to_json, to_line
 from evalkit.tasks import Task
 
@@ -64,17 +65,15 @@ def read_run(folder: Path, known: Mapping[str, Example] | None = None) -> Evalua
     """
     record = read_record(folder)
     try:
-        task = Task.model_validate(record["task"])
-        reader = RowReader(
-            task, get_format(record["format"], task, record.get("thoughts", ())), known
-        )
-    except (KeyError, TypeError, ValidationError) as error:
+        task = record.asked_task
+        reader = RowReader(task, get_format(record.format or "", task, record.thoughts), known)
+    except ValueError as error:
         raise UserError(f"{folder / RECORD} names no task or no format. {_AGAIN}") from error
     try:
         rows = tuple(map(reader.row, _read_lines(folder, record)))
     except ChangedRowError as error:
         raise EvidenceError(f"{folder / PREDICTIONS}, {error} {_AGAIN}") from error
-    return Evaluation(record["system"], task, rows, record)
+    return Evaluation(record.system, task, rows, record)
 
 
 def read_for_judging(folder: Path) -> Evaluation:
@@ -86,8 +85,8 @@ def read_for_judging(folder: Path) -> Evaluation:
         EvidenceError, UserError: as `read_run`.
     """
     evaluation = read_run(folder)
-    data = evaluation.record["data"]
-    if len(evaluation.rows) == data["rows"] and data["sha256"] != hash_examples(
+    data = evaluation.record.data
+    if len(evaluation.rows) == data.rows and data.sha256 != hash_examples(
         row.example for row in evaluation.rows
     ):
         raise EvidenceError(
@@ -97,9 +96,7 @@ def read_for_judging(folder: Path) -> Evaluation:
     return evaluation
 
 
-def write_part(
-    run: Path, name: str, record: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]
-) -> Path:
+def write_part(run: Path, name: str, record: RunRecord, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Add to a run what else the system was asked, whole or not at all, and return its folder.
 
     Args:
@@ -122,7 +119,7 @@ def write_evaluation_part(run: Path, name: str, evaluation: Evaluation) -> Path:
     return write_part(run, name, _record_of(evaluation), map(row_to_json, evaluation.rows))
 
 
-def read_part(run: Path, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+def read_part(run: Path, name: str) -> tuple[RunRecord, list[dict[str, Any]]] | None:
     """The record and the rows of a part; None where the run has none of that name.
 
     Raises:
@@ -154,10 +151,10 @@ def read_subject(folder: Path) -> tuple[str, Task, frozenset[str]]:
         UserError: the folder is no run.
     """
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        task = Task.model_validate(record["task"])
-        return str(record["system"]), task, frozenset(record["abilities"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = RunRecord.model_validate(found)
+        return record.system, record.asked_task, frozenset(record.abilities)
+    except (OSError, ValueError) as error:
         raise UserError(f"{folder} is not a run: {error}") from error
 
 
@@ -234,15 +231,11 @@ def baseline_folders(runs: Path) -> list[Path]:
     return sorted(path.parent for path in place.glob(f"[!.]*/{RECORD}"))
 
 
-def _record_of(evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        "system": evaluation.system,
-        "task": evaluation.task.model_dump(mode="json"),
-        **evaluation.record,
-    }
+def _record_of(evaluation: Evaluation) -> RunRecord:
+    return evaluation.record.having(system=evaluation.system, task=evaluation.task)
 
 
-def _fill(folder: Path, record: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
+def _fill(folder: Path, record: RunRecord, rows: Iterable[Mapping[str, Any]]) -> None:
     digest, count = hashlib.sha256(), 0
     with (folder / PREDICTIONS).open("wb") as file:
         for row in rows:
@@ -250,18 +243,19 @@ def _fill(folder: Path, record: Mapping[str, Any], rows: Iterable[Mapping[str, A
             digest.update(line)
             file.write(line)
             count += 1
+    said = record.to_json()
     content = {
+        **said,
         "schema": SCHEMA,
-        **record,
         "rows": count,
         "predictions_sha256": digest.hexdigest(),
-        "sentences": sentences(record),
+        "sentences": sentences(said),
     }
     content[_HASH] = hash_content(content, _HASH)
     (folder / RECORD).write_text(pretty(content), encoding="utf-8")
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> RunRecord:
     """What identifies a run; the predictions are not looked at.
 
     Raises:
@@ -272,17 +266,23 @@ def read_record(folder: Path) -> dict[str, Any]:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} is not a run: {error}") from error
+    if not isinstance(record, dict):
+        raise UserError(f"{folder} is not a run: {RECORD} holds no object.")
     if record.get("schema") != SCHEMA:
         raise UserError(
             f"{folder} has schema {record.get('schema')}; evalkit reads {SCHEMA}. Run it again."
         )
     if record.get(_HASH) != hash_content(record, _HASH):
         raise EvidenceError(say("fault.changed", path=str(folder / RECORD)))
-    known: dict[str, Any] = revived(record, record.get("sentences") or {})
-    return known
+    try:
+        return RunRecord.model_validate(revived(record, record.get("sentences") or {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{folder / RECORD}: {where}: {first['msg']}. {_AGAIN}") from error
 
 
-def _read_lines(folder: Path, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _read_lines(folder: Path, record: RunRecord) -> Iterator[dict[str, Any]]:
     """The rows, once their hash is known to be right."""
     path = folder / PREDICTIONS
     digest, count = hashlib.sha256(), 0
@@ -293,10 +293,10 @@ def _read_lines(folder: Path, record: Mapping[str, Any]) -> Iterator[dict[str, A
                 count += 1
     except OSError as error:
         raise UserError(f"{folder} is not a run: {error}") from error
-    if digest.hexdigest() != record["predictions_sha256"]:
-        if count == record["rows"]:
+    if digest.hexdigest() != record.predictions_sha256:
+        if count == record.rows:
             raise EvidenceError(say("fault.changed", path=str(path)))
-        raise EvidenceError(say("fault.torn", path=str(path), there=count, rows=record["rows"]))
+        raise EvidenceError(say("fault.torn", path=str(path), there=count, rows=record.rows))
     with path.open("rb") as file:
         for line in file:
             yield json.loads(line)

@@ -12,6 +12,7 @@ from evalkit.evaluation import EvaluatedRow, Evaluation, compare
 from evalkit.evaluation.metric import accuracy, macro_f1, parse_failure_rate, precision, recall
 from evalkit.formats import get_format
 from evalkit.records import Completion, Example, FinishReason
+from evalkit.run_record import RunRecord
 from evalkit.tasks import load_task
 
 TASK = load_task("notifications-3level")
@@ -30,7 +31,7 @@ def system(name: str, said: list[int | None], truth: list[int] | None = None) ->
         )
         completion = Completion(text, FinishReason.STOP)
         rows.append(EvaluatedRow(example, completion, JSON.parse(TASK, text)))
-    return Evaluation(name, TASK, tuple(rows), {})
+    return Evaluation(name, TASK, tuple(rows), RunRecord())
 
 
 RIGHT: list[int | None] = [i % 3 + 1 for i in range(60)]
@@ -134,10 +135,12 @@ def test_contamination_that_is_not_known_gives_no_number() -> None:
     with pytest.raises(InsufficientData, match="not looked for"):
         found.contamination_rate()
     said = {"contamination": {"status": "unknown", "why": "no fingerprints"}}
-    unknown = replace(found, record=said)
+    unknown = replace(found, record=RunRecord.model_validate(said))
     with pytest.raises(InsufficientData, match="no fingerprints"):
         unknown.contamination_rate()
     rows = (replace(found.rows[0], seen=SEEN), *found.rows[1:])
-    known = replace(found, rows=rows, record={"contamination": {"status": "checked"}})
+    known = replace(
+        found, rows=rows, record=RunRecord.model_validate({"contamination": {"status": "checked"}})
+    )
     estimate = known.contamination_rate().estimate
     assert estimate.value == estimate.low == estimate.high == 1 / 60

@@ -10,6 +10,7 @@ from evalkit.errors import InsufficientData
 from evalkit.evaluation import Evaluation, build_requests, evaluate
 from evalkit.formats import get_format
 from evalkit.records import Completion, Example, FinishReason
+from evalkit.run_record import RunRecord
 from evalkit.tasks import load_task
 
 TASK = load_task("notifications-3level")
@@ -25,7 +26,7 @@ def run(answers: list[tuple[str, int, str]]) -> Evaluation:
         for i, (f, p, _) in enumerate(answers)
     )
     said = {str(i): written(text) for i, (_, _, text) in enumerate(answers)}
-    return evaluate("s", TASK, JSON, examples, said, record={})
+    return evaluate("s", TASK, JSON, examples, said, record=RunRecord())
 
 
 def written(text: str) -> Completion:
@@ -95,7 +96,7 @@ def test_sets_are_judged_as_sets() -> None:
         for i, labels in enumerate([("payment",), ("order_management", "payment"), ("none",)])
     )
     said = {"0": written("payment"), "1": written("payment"), "2": written("none, payment")}
-    found = evaluate("s", INTENTS, LABELS, examples, said, record={})
+    found = evaluate("s", INTENTS, LABELS, examples, said, record=RunRecord())
     assert found.accuracy("intents").estimate.successes == 1
     assert found.recall("intents", "payment").estimate.successes == 2
     assert found.out_of_enum_rate().estimate.successes == 1
@@ -118,7 +119,7 @@ def test_a_row_without_an_answer_is_left_out() -> None:
         for name in "ab"
     )
     said = {"b": written('{"folder": "Work", "priority": 1}')}
-    found = evaluate("s", TASK, JSON, examples, said, record={}, groups=[3, 4])
+    found = evaluate("s", TASK, JSON, examples, said, record=RunRecord(), groups=[3, 4])
     assert [(row.example.id, row.group) for row in found.rows] == [("b", 4)]
 
 

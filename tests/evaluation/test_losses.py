@@ -13,6 +13,7 @@ from evalkit.evaluation.losses import accuracy_lost
 from evalkit.formats import get_format
 from evalkit.metrics import compare_hits
 from evalkit.records import Completion, Example, FinishReason
+from evalkit.run_record import RunRecord
 from evalkit.tasks import Task, load_task
 from evalkit.tasks.variants import relabelled, renamed
 
@@ -43,7 +44,7 @@ def said(
     }
     completions = {name: Completion(text, FinishReason.STOP) for name, text in texts.items()}
     fmt = get_format("json", task)
-    return evaluate("s", task, fmt, examples, completions, record={}, groups=groups)
+    return evaluate("s", task, fmt, examples, completions, record=RunRecord(), groups=groups)
 
 
 def test_what_is_lost_is_the_difference_row_by_row() -> None:

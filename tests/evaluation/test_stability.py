@@ -19,6 +19,7 @@ from evalkit.evaluation.stability import (
 )
 from evalkit.formats import get_format
 from evalkit.records import Completion, Example, FinishReason
+from evalkit.run_record import RunRecord
 from evalkit.tasks import load_task
 
 TASK = load_task("notifications-3level")
@@ -49,7 +50,7 @@ def said(answers, groups=(), dtype="bfloat16", margins=()) -> Evaluation:
         JSON,
         examples,
         completions(texts),
-        record={"engine": {"dtype": dtype}},
+        record=RunRecord(engine={"dtype": dtype}),
         groups=groups,
     )
     if not margins:
@@ -120,7 +121,7 @@ def test_label_sets_are_the_same_in_any_order():
             LABELS,
             [row],
             completions({"a": "payment, order_management"}),
-            record={},
+            record=RunRecord(),
         )
         for task in (INTENTS, other)
     )
@@ -164,7 +165,7 @@ def test_an_attack_on_a_set_succeeds_where_its_value_is_in_the_answer():
             LABELS,
             examples,
             completions(dict(zip("abc", texts, strict=True))),
-            record={},
+            record=RunRecord(),
         )
         for texts in (
             ["inventory", "inventory", "inventory, payment"],
@@ -207,7 +208,7 @@ def test_a_near_tie_is_one_in_both_runs():
 
 def test_what_a_near_tie_is_depends_on_the_precision():
     exact, exact_again = (
-        replace(found, record={"engine": {"dtype": "float32"}}) for found in (FIRST, AGAIN)
+        replace(found, record=RunRecord(engine={"dtype": "float32"})) for found in (FIRST, AGAIN)
     )
     assert clear_difference_rate(exact, exact_again).estimate.successes == 2
     # The coarser type of the two decides.

@@ -106,7 +106,7 @@ def hostile(runs: Path, name: str, right: int) -> JudgedRun:
         rows.append(
             replace(row, example=example, completion=completion, reading=fmt.parse(TASK, text))
         )
-    record = {**plain.record, "system": name}
+    record = plain.record.having(system=name)
     return read_judged(write_run(replace(plain, record=record, rows=tuple(rows)), runs))
 
 

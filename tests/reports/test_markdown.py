@@ -33,6 +33,7 @@ from evalkit.reports.sections.run import run_markdown
 from evalkit.reports.sections.several import comparison_markdown
 from evalkit.reports.verdicts import verdicts_to_json
 from evalkit.reports.view import Code, Data, Paragraph, bullets, metric_name, table
+from evalkit.run_record import RunRecord
 from evalkit.store.rows import row_to_json
 from evalkit.tasks import load_task
 
@@ -138,7 +139,9 @@ def evaluation(
     }
     seen = [None] * 39 + [Match(Kind.EXACT, 1.0)]
     fmt = get_format("json", TASK)
-    return evaluate(name, TASK, fmt, examples, completions, record=record, seen=seen)
+    return evaluate(
+        name, TASK, fmt, examples, completions, record=RunRecord.model_validate(record), seen=seen
+    )
 
 
 def release(mine: Evaluation, text: str = "word", **changes: Any) -> Release:
@@ -362,8 +365,8 @@ def test_every_number_is_of_the_record_or_the_verdicts(run: JudgedRun, lang: Lan
     by_outcome = {o: [v.label for v in run.release.of(o)] for o in Outcome}
     fields = TASK.fields
     known = [
-        dict(run.evaluation.record),
-        dict(other.evaluation.record),
+        run.evaluation.record.to_json(),
+        other.evaluation.record.to_json(),
         TASK.model_dump(mode="json"),
         verdicts_to_json(run.release, run.evaluation, "c"),
         comparison_to_json(run.evaluation, other.evaluation),
@@ -420,11 +423,12 @@ def test_every_number_is_of_the_record_or_the_verdicts(run: JudgedRun, lang: Lan
 def test_what_the_record_says_is_what_is_shown(
     run: JudgedRun, english: str, path: tuple[str, ...], value: Any, as_shown: str
 ) -> None:
-    record = json.loads(json.dumps(dict(run.evaluation.record)))
+    record = json.loads(json.dumps(run.evaluation.record.to_json()))
     place = record
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
+    record = RunRecord.model_validate(record)
     changed = replace(run, evaluation=replace(run.evaluation, record=record))
     assert as_shown in shown(run_markdown(changed, "en"))
     assert as_shown not in shown(english)
@@ -499,7 +503,7 @@ def test_a_text_reads_as_itself_wherever_it_stands(text: str) -> None:
 
 
 def test_the_run_before_is_called_so_and_what_is_worse_too(run: JudgedRun) -> None:
-    record = {**run.evaluation.record, "started": "2025-12-24T18:00:00+00:00"}
+    record = run.evaluation.record.having(started="2025-12-24T18:00:00+00:00")
     before = replace(run, evaluation=replace(evaluation(wrong=0), record=record))
     section = run_markdown(run, "en", others=[before]).split("### Against the run before: mine")[1]
     rows = {row[0]: row[-1] for row in cells(section.split("## Error")[0])}
@@ -518,7 +522,7 @@ def test_sets_of_values_are_counted_as_they_were_mistaken() -> None:
     said = {str(i): Completion(text, FinishReason.STOP) for i, text in enumerate(texts)}
     fmt = get_format("labels", task)
     record = {"started": "2026-01-02T03:04:05+00:00"}
-    its = evaluate("sets", task, fmt, examples, said, record=record)
+    its = evaluate("sets", task, fmt, examples, said, record=RunRecord.model_validate(record))
     made = run_markdown(JudgedRun(Path("x"), its, None, say("unjudged")), "en")
     found = cells(made.split("The most frequent wrong answers:")[1].split("## Comp")[0])
     assert found[1:] == [["payment, user_auth", "payment", "3"], ["none", "out of enum", "1"]]
@@ -530,7 +534,7 @@ def test_sets_of_values_are_counted_as_they_were_mistaken() -> None:
 
 def test_runs_of_other_rows_are_not_tested_and_it_is_said(run: JudgedRun) -> None:
     rows = run.evaluation.rows[:20]
-    record = {**run.evaluation.record, "data": {"sha256": "other"}}
+    record = run.evaluation.record.having(data={"sha256": "other"})
     other = replace(run, evaluation=replace(run.evaluation, rows=rows, record=record))
     sentences = {"en": "No paired test with mine", "zh": "无法与 mine 做配对检验"}
     for lang in LANGUAGES:

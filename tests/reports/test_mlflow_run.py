@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from evalkit.errors import UserError
 from evalkit.reports import mlflow_run
 from evalkit.reports.mlflow_run import Tracked, check_client, describe_run
+from evalkit.run_record import RunRecord
 from judged_runs import write_judged_run
 
 validation = pytest.importorskip("mlflow.utils.validation", reason="mlflow is not installed")
@@ -23,7 +24,7 @@ def describe(folder: Path) -> tuple[Tracked, dict[str, Any], dict[str, Any]]:
     record, verdicts = (
         json.loads((folder / f"{name}.json").read_text()) for name in ("record", "verdicts")
     )
-    return describe_run(folder, record, verdicts), record, verdicts
+    return describe_run(folder, RunRecord.model_validate(record), verdicts), record, verdicts
 
 
 def test_every_number_with_its_interval(tmp_path: Path):
@@ -74,7 +75,8 @@ def test_any_name_becomes_one_that_mlflow_takes(
     record, verdicts = plain
     (gate, *_) = verdicts["gates"]
     gates = [{**gate, "gate": name, "slice": slice} for name, slice in labels]
-    found = describe_run(Path("run"), record, {**verdicts, "gates": gates, "measured": {}})
+    said = RunRecord.model_validate(record)
+    found = describe_run(Path("run"), said, {**verdicts, "gates": gates, "measured": {}})
     assert sum(key.startswith("outcome/") for key in found.tags) == len(gates)
     numbers = {key.lower() for key in found.metrics if key.startswith("gate/")}
     assert len(numbers) == 3 * len(gates)

@@ -16,6 +16,7 @@ from evalkit.formats import get_format
 from evalkit.records import Completion, Example, FinishReason
 from evalkit.reports.parity import compare_answers, parity_report, parity_to_json
 from evalkit.reports.terminal import to_text
+from evalkit.run_record import RunRecord
 from evalkit.store import write_run
 from evalkit.tasks import load_task
 
@@ -41,7 +42,7 @@ def run(name: str, *said: tuple[str, float | None], prompt_tokens: int = 40, **r
             text, FinishReason.STOP, prompt_tokens=prompt_tokens + number, margin=margin
         )
         rows.append(EvaluatedRow(example, completion, JSON.parse(TASK, text)))
-    return Evaluation(name, TASK, tuple(rows), RECORD | record)
+    return Evaluation(name, TASK, tuple(rows), RunRecord.model_validate(RECORD | record))
 
 
 def text(folder: str = "Work", priority: int = 2) -> str:
@@ -129,7 +130,7 @@ def test_prompts_that_differ_are_named():
 
 def test_rows_without_an_answer_are_left_out_and_counted():
     lost = replace(
-        SERVED, rows=SERVED.rows[2:], record={**RECORD, "unanswered": {"r0": "", "r1": ""}}
+        SERVED, rows=SERVED.rows[2:], record=SERVED.record.having(unanswered={"r0": "", "r1": ""})
     )
     found = compare_answers(FULL, lost)
     assert found.unanswered == 2
@@ -139,7 +140,7 @@ def test_rows_without_an_answer_are_left_out_and_counted():
 
 def test_nothing_in_common():
     nothing = replace(
-        SERVED, rows=(), record={**RECORD, "unanswered": {f"r{n}": "" for n in range(6)}}
+        SERVED, rows=(), record=SERVED.record.having(unanswered={f"r{n}": "" for n in range(6)})
     )
     with pytest.raises(UserError, match="No row was answered by both"):
         compare_answers(FULL, nothing)

@@ -14,6 +14,7 @@ from evalkit.records import Completion, Example, FinishReason
 from evalkit.reports.judged import JudgedRun, read_judged
 from evalkit.reports.related import find_related
 from evalkit.reports.verdicts import verdicts_to_json
+from evalkit.run_record import RunRecord
 from evalkit.store import read_run, write_run, write_verdicts
 from evalkit.tasks import load_task
 
@@ -54,7 +55,9 @@ class Runs:
         }
         fmt = get_format("json", TASK)
         completions = {"a": Completion(answer, FinishReason.STOP)}
-        made: Evaluation = evaluate(system, TASK, fmt, [example], completions, record=record)
+        made: Evaluation = evaluate(
+            system, TASK, fmt, [example], completions, record=RunRecord.model_validate(record)
+        )
         folder = write_run(made, self.folder)
         # Runs of one second are told apart by a number; their order is that of their names.
         folder = folder.rename(folder.with_name(f"2026{self.minute:02}-{system}"))

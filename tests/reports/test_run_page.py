@@ -28,6 +28,7 @@ from evalkit.reports.html.run_page import run_page
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.numbers import needed, number, value, value_interval
 from evalkit.reports.terminal import closing_line
+from evalkit.run_record import RunRecord
 from evalkit.store import write_evaluation_part, write_run
 from evalkit.tasks import load_task
 
@@ -105,7 +106,7 @@ def evaluation(
         get_format("json", TASK),
         examples,
         completions,
-        record=record,
+        record=RunRecord.model_validate(record),
         seen=[*[Match(Kind.EXACT, 1.0)] * seen, *[None] * (rows - seen)],
     )
 
@@ -343,9 +344,13 @@ def hostile_run(folder: Path, said: str) -> JudgedRun:
     """A run in which every text that can come from outside is this one."""
     answers = [said, json.dumps({"folder": said, "priority": 3}), json.dumps({"folder": said})]
     mine = evaluation(6, system=said, right=6, texts=[said], answers=answers, notes=[said], seen=0)
-    record = {**mine.record, "base": said, "packages": {said: said}, "format": said}
-    record["data"] = {**record["data"], "source": said}
-    record["contamination"] = {"status": "unknown", "why": said}
+    record = mine.record.having(
+        base=said,
+        packages={said: said},
+        format=said,
+        data=mine.record.data.having(source=said),
+        contamination={"status": "unknown", "why": said},
+    )
     mine = replace(mine, record=record)
     policy = Policy(min_value=0.9, min_cases=1, why=said or "-")
     verdicts = [judge(said, policy, mine.accuracy("folder"), slice_name=said)]

@@ -17,6 +17,7 @@ from evalkit.records import Completion, Example, FinishReason
 from evalkit.reports.judged import read_judged
 from evalkit.reports.terminal import closing_line, release_table, to_text
 from evalkit.reports.verdicts import release_from_json, verdicts_to_json
+from evalkit.run_record import RunRecord
 from evalkit.store import read_run, write_run, write_verdicts
 from evalkit.tasks import load_task
 
@@ -40,7 +41,9 @@ def evaluation(right: int, name: str = "mine") -> Evaluation:
     completions = {str(i): Completion(text, FinishReason.STOP) for i, text in enumerate(texts)}
     fmt = get_format("json", TASK)
     seen = [Match(Kind.EXACT, 1.0), *[None] * 19]
-    return evaluate(name, TASK, fmt, examples, completions, record=RECORD, seen=seen)
+    return evaluate(
+        name, TASK, fmt, examples, completions, record=RunRecord.model_validate(RECORD), seen=seen
+    )
 
 
 def release(mine: Evaluation) -> Release:

@@ -82,8 +82,8 @@ def eval_results(judged: JudgedRun, measured: Measured) -> list[EvalResult]:
     from huggingface_hub import EvalResult
 
     assert judged.release is not None
-    data = judged.evaluation.record["data"]
-    source = shown_source(data["source"])
+    data = judged.evaluation.record.data
+    source = shown_source(data.source)
     hub = _HUB_ROWS.fullmatch(source)
     plain = EvalResult(
         task_type=TASK_TYPE,
@@ -91,8 +91,8 @@ def eval_results(judged: JudgedRun, measured: Measured) -> list[EvalResult]:
         dataset_type=hub["name"] if hub else printable(judged.evaluation.task.family),
         dataset_name=printable(source),
         dataset_split=printable((hub and hub["split"]) or "test"),
-        dataset_revision=data["sha256"],
-        dataset_args={"rows": data["rows"], "revision_is": "SHA-256 of the rows"},
+        dataset_revision=data.sha256,
+        dataset_args={"rows": data.rows, "revision_is": "SHA-256 of the rows"},
         metric_type="",
         metric_value=None,
     )
@@ -142,18 +142,18 @@ def benchmark_entry(
     """
     from huggingface_hub import EvalResultEntry
 
-    data = judged.evaluation.record["data"]
-    hub = _HUB_ROWS.fullmatch(data["source"])
+    data = judged.evaluation.record.data
+    hub = _HUB_ROWS.fullmatch(data.source)
     if hub is None:
         raise UserError(
             f"--benchmark {task_id}: an entry of .eval_results/ names a benchmark on the Hub, and "
-            f"{judged.name} is of {printable(shown_source(data['source']))}. Judge rows of the "
+            f"{judged.name} is of {printable(shown_source(data.source))}. Judge rows of the "
             f"benchmark: pytest suites/ --model {judged.system} --data hf:OWNER/NAME"
         )
     name, number = next(iter(measured.items()))
     notes = (
         f"{name}, 95% {number['low']:.4f} to {number['high']:.4f}, n={number['n']}, "
-        f"SHA-256 of the rows {data['sha256']}"
+        f"SHA-256 of the rows {data.sha256}"
     )
     if number["on_all_rows"]:
         notes += f"; without rows trained on; {number['on_all_rows']['value']:.4f} with them"

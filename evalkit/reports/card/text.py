@@ -104,18 +104,18 @@ def _introduction(subject: Subject, provenance: Mapping[str, Any] | None) -> Ite
 
 def _verdict(judged: JudgedRun, release: Release) -> Iterator[str]:
     record = judged.evaluation.record
-    data = record["data"]
+    data = record.data
     yield from ("## Verdict", "")
     said = release.verdict
     yield _plain(closing_line(release).plain, 1000).replace(said, f"**{said}**", 1)
     yield ""
     yield (
-        f"Judged on {data['rows']:,} rows of {_plain(shown_source(data['source']))} (SHA-256 "
-        f"{_plain(data['sha256'][:16])}…) on {judged.started:%Y-%m-%d}, run {_plain(judged.name)}."
+        f"Judged on {data.rows:,} rows of {_plain(shown_source(data.source))} (SHA-256 "
+        f"{_plain(data.sha256[:16])}…) on {judged.started:%Y-%m-%d}, run {_plain(judged.name)}."
     )
     yield ""
     yield f"- {_plain(contamination_line(judged.evaluation), 400)}"
-    yield from (f"- note: {_plain(note)}" for note in (*data["notes"], *record["notes"]))
+    yield from (f"- note: {_plain(note)}" for note in record.all_notes)
     yield ""
 
 

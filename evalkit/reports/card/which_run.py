@@ -6,6 +6,7 @@ from pathlib import Path
 
 from evalkit.errors import UserError
 from evalkit.reports.judged import JudgedRun, read_judged
+from evalkit.run_record import RunRecord
 from evalkit.store import find_run, read_record, read_subject, run_folders
 from evalkit.systems import System, shown_path
 from evalkit.weights import weights_fingerprint
@@ -55,8 +56,8 @@ def _fit(system: System, folder: Path) -> JudgedRun:
     """
     shown = shown_path(folder)
     record = read_record(folder)
-    if record["system"] != system.name:
-        raise UserError(f"{shown} is a run of {record['system']}, not of {system.name}.")
+    if record.system != system.name:
+        raise UserError(f"{shown} is a run of {record.system}, not of {system.name}.")
     if differing := _differing(system, record):
         raise UserError(
             f"{shown} is a run of another {system.name} than the one on the shelf: "
@@ -72,13 +73,13 @@ def _fit(system: System, folder: Path) -> JudgedRun:
         raise UserError(
             f"{shown} was judged by chosen tests only. `evalkit gate {shown}` judges it."
         )
-    if left_out := record["data"]["left_out"]:
-        rows = record["data"]["rows"]
+    if left_out := record.data.left_out:
+        rows = record.data.rows
         raise UserError(f"{shown} is of {rows:,} of {rows + left_out:,} rows only.")
     return judged
 
 
-def _differing(system: System, record: dict[str, object]) -> list[str]:
+def _differing(system: System, record: RunRecord) -> list[str]:
     """What decides answers and is not what the record says."""
     config = system.config
     here: dict[str, object] = {
@@ -100,10 +101,8 @@ def _differing(system: System, record: dict[str, object]) -> list[str]:
         "normalize": "the normalisation",
         "weights_sha256": "the base weights",
     }
-    # What was run before inputs could be normalised says nothing of it.
-    said = {"normalize": "none", **record}
-    found = [names[key] for key in here if key in names and said.get(key) != here[key]]
-    then, now = record.get("trained_sha256") or {}, here["trained_sha256"]
-    assert isinstance(then, dict)
+    said = record.identity()
+    found = [names[key] for key in here if key in names and said[key] != here[key]]
+    then, now = record.trained_sha256, here["trained_sha256"]
     assert isinstance(now, dict)
     return found + sorted(name for name in {*then, *now} if then.get(name) != now.get(name))

@@ -19,6 +19,7 @@ from evalkit.reports.html.reliability import Reliability, draw_reliability
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.numbers import contest_line, number, p_value
 from evalkit.reports.terminal import closing_line, contamination_line
+from evalkit.run_record import Cost
 from evalkit.store import ASKED, RECORD, read_record, read_run
 from evalkit.tasks import FieldKind
 
@@ -119,7 +120,6 @@ def run_page(run: JudgedRun) -> str:
     """
     evaluation, release = run.evaluation, run.release
     record = evaluation.record
-    data = record.get("data", {})
     return render(
         "run.html.j2",
         title=f"{run.system}: {run.verdict}",
@@ -132,7 +132,7 @@ def run_page(run: JudgedRun) -> str:
         closing=closing_line(release).plain if release else f"{run.system}: {run.verdict}.",
         headline=_headline(evaluation),
         facts=list(_facts(run)),
-        packages=record.get("packages", {}),
+        packages=record.packages,
         groups=_groups(release) if release else [],
         tallies={o.value: len(release.of(o)) for o in Outcome} if release else {},
         contests=[
@@ -149,10 +149,10 @@ def run_page(run: JudgedRun) -> str:
         fields=[_field_view(evaluation, name) for name in evaluation.task.fields],
         contamination=_contamination(evaluation),
         seen=len(evaluation.rows) - len(evaluation.clean_rows),
-        cost=_cost(record.get("cost") or {}),
-        seconds=record.get("seconds", {}),
+        cost=_cost(record.cost),
+        seconds=record.seconds.to_json(),
         parts=_parts(run),
-        notes=[*data.get("notes", []), *record.get("notes", [])],
+        notes=record.all_notes,
     )
 
 
@@ -175,37 +175,36 @@ def _headline(evaluation: Evaluation) -> list[tuple[str, Estimate]]:
 def _facts(run: JudgedRun) -> Iterator[tuple[str, str, str]]:
     """What identifies the run: name, value, and a remark beside it."""
     record = run.evaluation.record
-    data, engine, machine = (record.get(key) or {} for key in ("data", "engine", "machine"))
+    data = record.data
     task = run.evaluation.task
     yield "run", run.name, ""
     yield "system", run.system, ""
-    if record.get("base"):
-        yield "base", str(record["base"]), _hash(record.get("weights_sha256"))
-    for name, sha256 in (record.get("trained_sha256") or {}).items():
-        yield "trained", str(name), _hash(sha256)
-    if record.get("quantization", "none") != "none":
-        yield "quantization", str(record["quantization"]), ""
+    if record.base:
+        yield "base", record.base, _hash(record.weights_sha256)
+    for name, sha256 in record.trained_sha256.items():
+        yield "trained", name, _hash(sha256)
+    if record.quantization != "none":
+        yield "quantization", record.quantization, ""
     yield "task", task.name, task.summary
-    yield "format", str(record.get("format", "unknown")), ""
+    yield "format", record.format or "unknown", ""
     rows = f"{len(run.evaluation.rows):,} rows"
-    if data.get("left_out"):
-        rows += f", {data['left_out']:,} left out"
-    yield "data", str(data.get("source", "unknown")), f"{rows}, {_hash(data.get('sha256'))}"
-    if data.get("label_mappings"):
-        mapped = ", ".join(f"{field} from {name}" for field, name in data["label_mappings"].items())
+    if data.left_out:
+        rows += f", {data.left_out:,} left out"
+    yield "data", data.source or "unknown", f"{rows}, {_hash(data.sha256)}"
+    if data.label_mappings:
+        mapped = ", ".join(f"{field} from {name}" for field, name in data.label_mappings.items())
         yield "labels mapped", mapped, ""
-    if record.get("commit"):
-        dirty = "with changes that were not committed" if record.get("dirty") else "clean"
-        yield "commit", str(record["commit"])[:_HASH], dirty
-    if record.get("started"):
+    if record.commit:
+        dirty = "with changes that were not committed" if record.dirty else "clean"
+        yield "commit", record.commit[:_HASH], dirty
+    if record.started:
         yield "date", f"{run.started:%Y-%m-%d %H:%M} UTC", ""
-    for name, said in engine.items():
+    for name, said in record.engine.items():
         yield str(name).replace("_", " "), str(said), ""
-    if machine:
-        yield "machine", ", ".join(str(said) for said in machine.values()), ""
-    for name, count in (("reused_rows", "answers known from an earlier run"),):
-        if record.get(name):
-            yield "reused", f"{record[name]:,}", count
+    if record.machine:
+        yield "machine", ", ".join(map(str, record.machine.values())), ""
+    if record.reused_rows:
+        yield "reused", f"{record.reused_rows:,}", "answers known from an earlier run"
 
 
 def _hash(sha256: object) -> str:
@@ -330,25 +329,25 @@ def _field_view(evaluation: Evaluation, name: str) -> _FieldView:
 
 
 def _contamination(evaluation: Evaluation) -> str:
-    if not (evaluation.record.get("contamination") or {}).get("status"):
+    if evaluation.record.contamination.status is None:
         return "It was not looked for."
     line = contamination_line(evaluation).removeprefix("contamination: ")
     return f"{line[:1].upper()}{line[1:]}."
 
 
-def _cost(cost: dict[str, Any]) -> list[tuple[str, str]]:
-    if not cost:
+def _cost(cost: Cost) -> list[tuple[str, str]]:
+    if not cost.to_json():
         return []
-    speed = cost["rows_per_second"]
+    speed = cost.rows_per_second
     return [
         ("rows a second", f"{speed:,.1f}" if speed else "unknown"),
-        ("a row, median", f"{1000 * cost['seconds_per_row_p50']:,.0f} ms"),
-        ("a row, 95th percentile", f"{1000 * cost['seconds_per_row_p95']:,.0f} ms"),
-        ("prompt tokens", f"{cost['prompt_tokens']:,}"),
-        ("generated tokens", f"{cost['generated_tokens']:,}"),
+        ("a row, median", f"{1000 * (cost.seconds_per_row_p50 or 0):,.0f} ms"),
+        ("a row, 95th percentile", f"{1000 * (cost.seconds_per_row_p95 or 0):,.0f} ms"),
+        ("prompt tokens", f"{cost.prompt_tokens or 0:,}"),
+        ("generated tokens", f"{cost.generated_tokens or 0:,}"),
         *(
             (f"peak memory, {where}", f"{size / 1e9:.1f} GB")
-            for where, size in cost["peak_memory_bytes"].items()
+            for where, size in cost.peak_memory_bytes.items()
         ),
     ]
 
@@ -360,9 +359,9 @@ def _parts(run: JudgedRun) -> list[_Part]:
         try:
             record = read_record(folder)
             figures: Sequence[tuple[str, Estimate]] = ()
-            if "task" in record:
+            if record.task is not None:
                 figures = _headline(read_run(folder))
-            found.append(_Part(folder.name, record["rows"], tuple(figures)))
+            found.append(_Part(folder.name, record.rows, tuple(figures)))
         except (EvidenceError, UserError) as error:
             found.append(_Part(folder.name, 0, trouble=str(error)))
     return found

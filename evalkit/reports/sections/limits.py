@@ -55,20 +55,19 @@ def _of_release(release: Release) -> Iterable[Cell]:
 
 def _of_rows(run: JudgedRun) -> Iterable[Cell]:
     record, rows = run.evaluation.record, run.evaluation.rows
-    data = record.get("data", {})
     seen = len(rows) - len(run.evaluation.clean_rows)
     if seen:
         yield phrase("limit.seen", seen=seen, n=len(rows))
-    if record.get("contamination", {}).get("status") == "unknown":
+    if record.contamination.status == "unknown":
         yield phrase("limit.unknown")
     for key, n in (
-        ("limit.unanswered", len(record.get("unanswered", ()))),
-        ("limit.left_out", data.get("left_out", 0)),
-        ("limit.skipped", len(data.get("skipped", ()))),
+        ("limit.unanswered", len(record.unanswered)),
+        ("limit.left_out", record.data.left_out),
+        ("limit.skipped", len(record.data.skipped)),
     ):
         if n:
             yield phrase(key, n=n)
-    for note in (*data.get("notes", ()), *record.get("notes", ())):
+    for note in record.all_notes:
         yield phrase("limit.note", note=Clause(note))
 
 

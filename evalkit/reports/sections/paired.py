@@ -72,18 +72,8 @@ def pair_blocks(run: JudgedRun, other: JudgedRun) -> Blocks:
 
 def differing(runs: Sequence[JudgedRun]) -> list[str]:
     """The keys of what identifies runs that are not the same in all of them."""
-    records = [run.evaluation.record for run in runs]
-    return [
-        key
-        for key in _KEYS
-        if any(_identity(record, key) != _identity(records[0], key) for record in records)
-    ]
-
-
-def _identity(record: object, key: str) -> object:
-    assert isinstance(record, dict)
-    found = record.get(key)
-    return found.get("sha256") if key == "data" and isinstance(found, dict) else found
+    found = [run.evaluation.record.identity() for run in runs]
+    return [key for key in _KEYS if any(one.get(key) != found[0].get(key) for one in found)]
 
 
 def _relation(run: JudgedRun, other: JudgedRun) -> Cell:

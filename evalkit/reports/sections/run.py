@@ -71,14 +71,14 @@ def run_markdown(run: JudgedRun, lang: Lang, *, others: Sequence[JudgedRun] = ()
 
 def _facts(run: JudgedRun) -> Blocks:
     record, task = run.evaluation.record, run.evaluation.task
-    base = record.get("base")
+    base = record.base
     if base is None:
         system = phrase("fact.no_base")
-    elif record.get("trained_sha256"):
+    elif record.trained_sha256:
         system = phrase("fact.base", base=base)
     else:
         system = phrase("fact.untrained_base", base=base)
-    source = record.get("data", {}).get("source", "")
+    source = record.data.source
     return bullets(
         [
             phrase("fact.run", name=run.name),
@@ -124,22 +124,22 @@ def _results(measured: Measured, run: JudgedRun) -> Blocks:
 
 
 def _contamination(run: JudgedRun) -> Blocks:
-    said = run.evaluation.record.get("contamination", {})
-    status = said.get("status")
+    said = run.evaluation.record.contamination
+    status = said.status
     if status == "untrained":
         return [Paragraph(phrase("untrained"))]
     if status == "unknown":
-        return [Paragraph(phrase("unknown", why=Clause(said["why"])))]
+        return [Paragraph(phrase("unknown", why=Clause(said.why)))]
     if status != "checked":
         return [Paragraph(phrase("not_looked_for"))]
-    kinds = [f"{n} {kind}" for kind, n in said["seen"].items()]
+    kinds = [f"{n} {kind}" for kind, n in said.seen.items()]
     return [
         Paragraph(
             phrase(
                 "seen",
                 seen=(len(run.evaluation.rows) - len(run.evaluation.clean_rows)),
                 n=len(run.evaluation.rows),
-                trained=(said["trained_rows"]),
+                trained=said.trained_rows or 0,
                 kinds=phrase("kinds", kinds=listed(kinds)) if kinds else "",
             )
         )
@@ -148,7 +148,7 @@ def _contamination(run: JudgedRun) -> Blocks:
 
 def _cost(run: JudgedRun) -> Blocks:
     record = run.evaluation.record
-    cost, seconds = record.get("cost", {}), record.get("seconds", {})
+    cost, seconds = record.cost.to_json(), record.seconds.to_json()
     rows = [[phrase(f"cost.{key}"), shown_cost(cost, key)] for key in COSTS if key in cost]
     rows += [
         [phrase("cost.memory", where=where), gigabytes(used)]
@@ -158,7 +158,7 @@ def _cost(run: JudgedRun) -> Blocks:
         [phrase(f"cost.{key}"), Plain(seconds[key])] for key in ("load", "answer") if key in seconds
     ]
     blocks = table([phrase("col.what"), phrase("col.value")], rows)
-    if reused := record.get("reused_rows"):
+    if reused := record.reused_rows:
         n = len(run.evaluation.rows)
         blocks.append(Paragraph(phrase("reused", reused=reused, n=n)))
     return blocks
@@ -196,28 +196,28 @@ def _configuration(run: JudgedRun) -> Blocks:
 def settings(run: JudgedRun) -> Iterator[tuple[Cell, Cell]]:
     """All that decides what a system answers, by name; empty where a record says nothing."""
     record, task = run.evaluation.record, run.evaluation.task
-    data = record.get("data", {})
+    said = record.identity()
     for key in ("base", "weights_sha256"):
-        yield phrase(f"set.{key}"), record.get(key) or ""
-    for name, digest in (record.get("trained_sha256") or {}).items():
+        yield phrase(f"set.{key}"), said[key] or ""
+    for name, digest in record.trained_sha256.items():
         yield phrase("set.trained", name=name), digest
     for key in ("quantization", "format"):
-        yield phrase(f"set.{key}"), record.get(key) or ""
+        yield phrase(f"set.{key}"), said[key] or ""
     yield phrase("set.task"), task.name
     for name, field in task.fields.items():
         values = [shown_value(field, value) for value in field.labels]
         yield phrase("set.fields", field=name), listed(values)
     for key in ("task_sha256", "prompt_sha256"):
-        yield phrase(f"set.{key}"), record.get(key) or ""
-    yield phrase("set.data"), data.get("sha256") or ""
-    for name, scheme in (data.get("label_mappings") or {}).items():
+        yield phrase(f"set.{key}"), said[key] or ""
+    yield phrase("set.data"), record.data.sha256
+    for name, scheme in record.data.label_mappings.items():
         yield phrase("set.label_mappings", field=name), scheme
     for key in ("engine", "packages", "machine"):
-        yield phrase(f"set.{key}"), pairs(record.get(key) or {})
-    commit = record.get("commit")
-    shown = phrase("dirty", commit=commit) if commit and record.get("dirty") else commit or ""
+        yield phrase(f"set.{key}"), pairs(said[key])
+    commit = record.commit
+    shown = phrase("dirty", commit=commit) if commit and record.dirty else commit or ""
     yield phrase("set.commit"), shown
-    yield phrase("set.predictions"), record.get("predictions_sha256") or ""
+    yield phrase("set.predictions"), record.predictions_sha256 or ""
 
 
 def pairs(found: Mapping[str, Any]) -> Cell:

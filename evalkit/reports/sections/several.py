@@ -37,6 +37,7 @@ from evalkit.reports.view import (
     verdict_value,
     with_span,
 )
+from evalkit.run_record import RunRecord
 
 _HASH = 12
 """Characters of a hash that tell runs apart."""
@@ -134,7 +135,7 @@ def _by_verdict(
 
 
 def _rows_of(run: JudgedRun) -> str:
-    return str(run.evaluation.record.get("data", {}).get("sha256"))
+    return str(run.evaluation.record.data.sha256)
 
 
 def _systems(runs: Sequence[JudgedRun], names: Sequence[Cell]) -> Blocks:
@@ -219,7 +220,7 @@ def _costs(runs: Sequence[JudgedRun], names: Sequence[Cell]) -> Blocks:
     rows = []
     metric = runs[0].evaluation.headline_metrics()[0]
     for run, name in zip(runs, names, strict=True):
-        cost = run.evaluation.record.get("cost", {})
+        cost = run.evaluation.record.cost.to_json()
         memory = cost.get("peak_memory_bytes", {})
         used = [listed([f"{where} ", gigabytes(n)], "") for where, n in memory.items()]
         try:
@@ -246,7 +247,7 @@ def _costs(runs: Sequence[JudgedRun], names: Sequence[Cell]) -> Blocks:
     blocks += bullets(
         phrase("other_reused", name=name, reused=reused, n=len(run.evaluation.rows))
         for run, name in zip(runs, names, strict=True)
-        if (reused := run.evaluation.record.get("reused_rows"))
+        if (reused := run.evaluation.record.reused_rows)
     )
     if {"engine", "machine"} & set(differing(runs)):
         blocks.append(Paragraph(phrase("other_machines")))
@@ -270,19 +271,19 @@ def _differences(runs: Sequence[JudgedRun], names: Sequence[Cell]) -> Blocks:
     return table([phrase("col.what"), *names], rows, len(runs) + 1)
 
 
-def _identity(key: str, records: Sequence[Mapping[str, Any]], place: int) -> Cell:
-    found = records[place].get(key)
+def _identity(key: str, records: Sequence[RunRecord], place: int) -> Cell:
+    found = records[place].identity()[key]
     if not found:
         return None
     if key == "data":
-        return f"{found.get('source', '')} ({str(found.get('sha256', ''))[:_HASH]})"
+        return f"{records[place].data.source} ({found[:_HASH]})"
     if key == "trained_sha256":
         return listed(f"{n} {str(h)[:_HASH]}" for n, h in found.items())
     if key.endswith("_sha256") or key == "commit":
         return str(found)[:_HASH]
     if isinstance(found, Mapping):
         # Only what is not the same everywhere.
-        shared = [record.get(key) or {} for record in records]
+        shared = [record.identity()[key] for record in records]
         differ = {n: v for n, v in found.items() if any(r.get(n) != v for r in shared)}
         return pairs(differ) if differ else None
     return str(found)

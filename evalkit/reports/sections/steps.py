@@ -61,9 +61,9 @@ def _of_evidence(run: JudgedRun) -> Iterable[Cell]:
             yield phrase("step.fault", fault=Clause(fault))
         if release.not_judged:
             yield phrase("step.not_judged", names=gate_names(release.not_judged, FEW))
-    said = run.evaluation.record.get("contamination", {})
-    if said.get("status") == "unknown":
-        yield phrase("step.seen", why=Clause(said["why"]))
+    said = run.evaluation.record.contamination
+    if said.status == "unknown":
+        yield phrase("step.seen", why=Clause(said.why))
 
 
 def _of_release(release: Release, served: set[str]) -> Iterable[Cell]:
