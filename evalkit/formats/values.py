@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -79,8 +80,9 @@ def _read_field(field: Field, raws: list[Raw]) -> FieldReading:
 def read_value(field: Field, raw: Raw) -> Label | OutOfEnum:
     """Read one raw value, leniently.
 
-    `"3"` and `3.0` are 3 and `["Work"]` is Work, but several values for one are not the first
-    of them, and `work` is not Work: an app that looks up the value would crash on it.
+    `"3"` and `3.0` are 3, `["Work"]` is Work and an accent may be a character of its own, but
+    several values for one are not the first of them, and `work` is not Work: an app that looks up
+    the value would crash on it.
     """
     label: Label | None
     if field.kind is FieldKind.MULTI_LABEL:
@@ -101,7 +103,14 @@ def _read_one(field: Field, raw: Raw) -> str | int | None:
         return next((label for label in field.labels if str(label) == written), None)
     if isinstance(raw, Number):
         return None
-    return next((text for text in (raw, raw.strip()) if text in field.labels), None)
+    plain = raw.strip()
+    exact = next((text for text in (raw, plain) if text in field.labels), None)
+    if exact is not None or plain.isascii():
+        return exact
+    # Many tokenizers compose what they write (NFC), whatever the label was made of.
+    composed = unicodedata.normalize("NFC", plain)
+    same = [v for v in field.labels if unicodedata.normalize("NFC", str(v)) == composed]
+    return same[0] if len(same) == 1 else None
 
 
 def _read_set(field: Field, raw: Raw) -> tuple[str, ...] | None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
+from typing import Literal
+
 import pytest
 
 from evalkit.errors import UserError
 from evalkit.formats import get_format
+from evalkit.records import Prediction
 from evalkit.tasks import Field, FieldKind, FieldValue, Input, Task
 
 
@@ -61,3 +66,26 @@ def test_names_in_any_script(format_name: str):
 def test_labels_writes_one_multi_label_field():
     with pytest.raises(UserError, match="one multi-label field"):
         get_format("labels", task(FieldKind.CHOICE, "other"))
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_label_is_read_however_its_accents_are_composed(form: Literal["NFC", "NFD"]):
+    """Strictly it is as the task has it: a program would look for that."""
+    label = unicodedata.normalize("NFD", "Réclamation")
+    asked = task(FieldKind.CHOICE, label)
+    said = json.dumps({"tags": unicodedata.normalize(form, label)})
+    reading = get_format("json", asked).parse(asked, said)
+    assert isinstance(reading.lenient, Prediction)
+    assert reading.lenient.fields["tags"] == label
+    assert isinstance(reading.strict, Prediction) == (form == "NFD")
+
+
+def test_two_labels_that_differ_by_their_composition_alone():
+    both = [unicodedata.normalize(form, "\u1e9b\u0323") for form in ("NFC", "NFD")]
+    values = tuple(FieldValue(value=value, description="...") for value in both)
+    field = Field(kind=FieldKind.CHOICE, title="...", paths=("x",), values=values)
+    asked = task(FieldKind.CHOICE, "other").model_copy(update={"fields": {"tags": field}})
+    for label in both:
+        reading = get_format("json", asked).parse(asked, json.dumps({"tags": label}))
+        assert isinstance(reading.strict, Prediction)
+        assert reading.strict.fields["tags"] == label
