@@ -96,7 +96,7 @@ def precision(task: Task, field: str, value: str | int) -> Metric:
 
 
 def macro_f1(task: Task, field: str) -> Metric:
-    """Mean F1 over the field's values that occur, each counted alike."""
+    """Mean F1 over the field's values in truth or answers, each counted alike."""
     spec = find_field(task, field)
     found = _composite("macro_f1", "macro-F1", field, metrics.macro_f1, metrics.macro_f1_statistic)
     return replace(found, weakest=lambda rows: _weakest(spec, field, rows))
@@ -254,17 +254,30 @@ def missing_field_rate(task: Task) -> Metric:
 
 
 def confident(rows: Rows, field: str) -> list[EvaluatedRow]:
-    """The rows of which the system says how sure it is of a field."""
-    return [row for row in rows if field in row.completion.confidences]
+    """The rows that the system's confidence in a field is judged by; none where it has none.
+
+    Those of which it says how sure it is, and those whose answer names no value of the field.
+    """
+    if not any(field in row.completion.confidences for row in rows):
+        return []
+    return [row for row in rows if field in row.completion.confidences or _names_none(row, field)]
 
 
 def confidences(rows: Rows, field: str) -> tuple[list[float], list[bool]]:
-    """How sure the system was of a field and whether it was right, where it says so."""
+    """How sure the system was of a field and whether it was right, on the `confident` rows.
+
+    An answer that names no value was given like any other, and nothing said to hold it back: it
+    is wrong, with a confidence of 1.
+    """
     sure = confident(rows, field)
     return (
-        [row.completion.confidences[field] for row in sure],
+        [row.completion.confidences.get(field, 1.0) for row in sure],
         [row.is_right(field) for row in sure],
     )
+
+
+def _names_none(row: EvaluatedRow, field: str) -> bool:
+    return not isinstance(row.said(field), str | int | tuple)
 
 
 def find_field(task: Task, field: str, kind: FieldKind | None = None) -> Field:

@@ -11,7 +11,7 @@ intervals allow for that (`evalkit.metrics.proportions.share`, `evalkit.metrics.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,16 +99,16 @@ def macro_f1(
     groups: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Estimate:
-    """Return the mean F1 over the values present in `truth`, with a bootstrap interval.
+    """Return the mean F1 over the values in truth or answers, with a bootstrap interval.
 
-    A value that occurs only in answers has no F1 of its own, but lowers that of the values it
-    stands in for. This is scikit-learn's `f1_score(average="macro", zero_division=0)` with
-    `labels` set to the values present in truth. Each resample averages over the values present
-    in its own truth. The interval depends on the seed and the rows, not on their order.
+    A value that is only ever said has an F1 of 0, as in scikit-learn's `f1_score(average="macro",
+    zero_division=0)` without `labels`; what is none of the task's values is no value here, and
+    lowers the F1 of those that it stands in for. Each resample averages over the values in its own
+    rows. The interval depends on the seed and the rows, not on their order.
 
     Raises `InsufficientData` where no row has a value.
     """
-    table, groups = Memberships.in_content_order(truth, said, _values_of(truth), groups)
+    table, groups = Memberships.in_content_order(truth, said, _values_of(truth, said), groups)
     return bootstrap(
         table.bounded_macro_f1(), len(truth), seed=seed, asked="macro-F1", groups=groups
     )
@@ -119,7 +119,7 @@ def macro_f1_statistic(truth: Sequence[Label], said: Sequence[Said]) -> BoundedS
 
     Raises `InsufficientData` where no row has a value.
     """
-    return Memberships.of(truth, said, _values_of(truth)).bounded_macro_f1()
+    return Memberships.of(truth, said, _values_of(truth, said)).bounded_macro_f1()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,16 +175,17 @@ def holds(reading: Said, value: str | int) -> bool:
     return value in reading if isinstance(reading, tuple) else reading == value
 
 
-def _values_of(truth: Iterable[Label]) -> tuple[str | int, ...]:
+def _values_of(truth: Sequence[Label], said: Sequence[Said]) -> tuple[str | int, ...]:
     """Return the values that occur, in an order of their own.
 
     Raises `InsufficientData` where none does.
     """
-    found: set[str | int] = set()
-    for label in truth:
-        found.update(label if isinstance(label, tuple) else (label,))
-    if not found:
+    if not truth:
         raise InsufficientData("macro-F1: there is no row to compute it on")
+    found: set[str | int] = set()
+    for label in (*truth, *said):
+        if isinstance(label, str | int | tuple):
+            found.update(label if isinstance(label, tuple) else (label,))
     return tuple(sorted(found, key=repr))
 
 
@@ -233,9 +234,13 @@ class Memberships:
 
     def bounded_macro_f1(self) -> BoundedStatistic:
         """Return macro-F1 as a statistic."""
+        import numpy as np
+
         # The variance of a mean over values is that of each, by its rows, over their number
         # squared: a value with few rows makes the mean uncertain, however many others have.
-        support = self.truth.sum(axis=0)
+        # A value that is only said has the rows that say it.
+        having, saying = self.truth.sum(axis=0), self.said.sum(axis=0)
+        support = np.where(having > 0, having, saying)
         return BoundedStatistic(self.macro_f1, rows=len(support) ** 2 / float((1 / support).sum()))
 
     def f1(self, weights: Floats) -> Floats:
@@ -248,10 +253,10 @@ class Memberships:
         return scores
 
     def macro_f1(self, weights: Floats) -> Floats:
-        """Return the mean F1 (resamples,) over the values in each resample's truth."""
+        """Return the mean F1 (resamples,) over the values that each resample has or says."""
         import numpy as np
 
-        present = (weights @ self.truth) > 0
+        present = (weights @ (self.truth + self.said)) > 0
         # A value that is not present has F1 0 and adds nothing to the sum. That none is present
         # needs labels that are empty sets, which no task allows.
         mean: Floats = self.f1(weights).sum(axis=1) / np.maximum(present.sum(axis=1), 1)

@@ -140,3 +140,30 @@ def test_prompts_that_were_not_seen_whole_are_counted() -> None:
     assert (found.estimate.value, found.counted_against) == (1 / 6, (cut,))
     with pytest.raises(InsufficientData):
         replace(ROWS, rows=()).truncated_prompts()
+
+
+def sure(confidence: float | None, text: str) -> Completion:
+    given = {} if confidence is None else {"folder": confidence}
+    return Completion(text, FinishReason.STOP, confidences=given)
+
+
+def test_answers_that_name_no_value_count_in_calibration_and_coverage() -> None:
+    """A set of ten: seven right at 0.85, and three that no value can be read from."""
+    right = '{"folder": "Work", "priority": 1}'
+    faults = ['{"folder": "Spam", "priority": 1}', '{"priority": 1}', "no idea"]
+    examples = tuple(
+        Example(str(i), dict.fromkeys(TASK.inputs, "x"), {"folder": "Work", "priority": 1})
+        for i in range(10)
+    )
+    completions = [*[sure(0.85, right)] * 7, *(sure(None, text) for text in faults)]
+    said = {str(i): completion for i, completion in enumerate(completions)}
+    rows = evaluate("s", TASK, JSON, examples, said, record={})
+    error = rows.calibration_error("folder").estimate
+    # Seven rows of ten are 0.15 off, and three of them 1.
+    assert (error.n, error.value) == (10, pytest.approx(0.7 * 0.15 + 0.3 * 1.0))
+    brier = rows.brier_score("folder").estimate
+    assert brier.value == pytest.approx(0.7 * 0.15**2 + 0.3)
+    point = rows.accuracy_at_coverage("folder", 0.3).estimate
+    assert (point.successes, point.n) == (0, 3)
+    with pytest.raises(InsufficientData):
+        _ = rows.calibration_error("priority").estimate

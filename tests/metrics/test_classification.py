@@ -137,7 +137,10 @@ def test_single_label_numbers_equal_scikit_learns(pairs):
     truth, said = unzip(pairs)
     text, present = as_text(said), sorted(set(truth))
     options = {"labels": present, "zero_division": 0}
-    expected = sklearn_metrics.f1_score(truth, text, average="macro", **options)
+    values = sorted({*truth, *(value for value in said if isinstance(value, str))})
+    expected = sklearn_metrics.f1_score(
+        truth, text, average="macro", labels=values, zero_division=0
+    )
     assert macro_f1(truth, said).value == pytest.approx(expected)
     each = sklearn_metrics.precision_recall_fscore_support(truth, text, **options)
     for value, want_precision, want_recall, want_f1, _ in zip(present, *each, strict=True):
@@ -154,8 +157,9 @@ def test_multi_label_numbers_equal_scikit_learns(pairs):
     binary = MultiLabelBinarizer(classes=INTENTS)
     true, given_ = binary.fit_transform(truth), binary.transform(as_sets(said))
     present = [i for i in range(len(INTENTS)) if true[:, i].any()]
+    values = [i for i in range(len(INTENTS)) if true[:, i].any() or given_[:, i].any()]
     expected = sklearn_metrics.f1_score(
-        true, given_, labels=present, average="macro", zero_division=0
+        true, given_, labels=values, average="macro", zero_division=0
     )
     assert macro_f1(truth, said).value == pytest.approx(expected)
     for i in present:
@@ -187,6 +191,16 @@ def test_a_failure_never_raises_recall(pairs, failure, data):
     broken[data.draw(st.integers(0, len(said) - 1))] = failure
     value = truth[0][0] if isinstance(truth[0], tuple) else truth[0]
     assert recall(truth, broken, value).value <= recall(truth, said, value).value
+
+
+def test_a_value_that_is_only_said_counts_in_macro_f1():
+    truth = ("Work",) * 8 + ("Alerts",) * 8
+    said = ("Work",) * 7 + ("Personal",) + ("Alerts",) * 8
+    found = macro_f1(truth, said).value
+    assert found == pytest.approx(sklearn_metrics.f1_score(truth, said, average="macro"))
+    assert found == pytest.approx((14 / 15 + 1 + 0) / 3)
+    instead = (*said[:7], OutOfEnum("Spam"), *said[8:])
+    assert macro_f1(truth, instead).value == pytest.approx((14 / 15 + 1) / 2)
 
 
 def test_macro_f1_is_repeatable():
