@@ -42,8 +42,7 @@ def test_english_is_not_chinese_and_the_reverse() -> None:
     assert [code for code, text in phrases("en").items() if han.search(text)] == []
     for code, text in phrases("zh").items():
         words = re.sub(r"\{.*?\}|[\W\d_]", "", text)
-        assert not words or han.search(text) or text == phrases("en")[code], code
-        assert re.fullmatch(r"(GB)?", words) or han.search(text), code
+        assert han.search(text) or words in ("", "A", "AB", "F", "GB"), code
 
 
 def test_every_code_that_is_said_exists_with_all_that_fills_it() -> None:

@@ -70,7 +70,7 @@ def overlap(
     from evalkit.data import find_overlap
     from evalkit.data.overlap import check_threshold
     from evalkit.reports.overlap import OverlapReport, overlap_report, overlap_to_json
-    from evalkit.reports.terminal import to_text
+    from evalkit.reports.render.terminal import to_text
 
     check_threshold(threshold)
     task, known, asked = _load(train, test, task_name, mapping, on_bad_row)

@@ -17,7 +17,7 @@ from evalkit.errors import UserError
 
 if TYPE_CHECKING:
     from evalkit.data.row_files import RowFile, TaskRows
-    from evalkit.reports.sheets import Sheet
+    from evalkit.reports.charts import Sheet
 
 Source = Annotated[str, typer.Argument(help="A .jsonl, .ndjson or .csv file of labelled rows.")]
 TaskName = Annotated[
@@ -93,8 +93,7 @@ class Job:
     def _show(
         self, sheet: Sheet, content: dict[str, Any], files: Sequence[Path], notes: Iterable[str]
     ) -> None:
-        from evalkit.reports.sheets import sheet_to_terminal
-        from evalkit.reports.terminal import to_text
+        from evalkit.reports.render.terminal import to_terminal, to_text
 
         for note in notes:
             typer.echo(note, err=True)
@@ -102,7 +101,7 @@ class Job:
             print_json(content | {"written": list(map(str, files))})
             return
         out = console(sys.stdout)
-        shown = sheet_to_terminal(sheet)
+        shown = to_terminal(sheet.blocks)
         typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
         if self.dry_run:
             typer.echo("Dry run: nothing was written.")
@@ -111,22 +110,25 @@ class Job:
 
     def _report_files(self, sheet: Sheet) -> dict[Path, bytes]:
         """The report's Markdown and its pictures."""
-        from evalkit.reports.sheets import draw, sheet_to_markdown
+        from evalkit.reports.charts import draw
+        from evalkit.reports.render.markdown import to_markdown
+        from evalkit.reports.view import Block, Picture, bullets
 
         assert self.report is not None
-        pictures: dict[str, str] = {}
+        blocks: list[Block] = list(sheet.blocks)
         files: dict[Path, bytes] = {}
-        remark = ""
         for chart in sheet.charts:
             drawn = draw(chart)
             if drawn is None:
-                remark = "Plots are left out, as matplotlib is missing: pip install evalkit[plots]."
+                blocks += bullets(
+                    ["Plots are left out, as matplotlib is missing: pip install evalkit[plots]."]
+                )
                 break
             plain = re.sub(r"[^\w-]+", "-", chart.name)
             name = f"{self.report.stem}-{plain}.png"
-            pictures[chart.name] = name
+            blocks.append(Picture(chart.title, name))
             files[self.report.with_name(name)] = drawn
-        text = sheet_to_markdown(sheet, pictures, remark)
+        text = to_markdown(blocks)
         return {self.report: text.encode("utf-8", "backslashreplace"), **files}
 
 

@@ -66,7 +66,7 @@ def compare(
     from evalkit.gates import load_policies, policies_sha256
     from evalkit.reports.comparison import comparison_report, comparison_to_json
     from evalkit.reports.judged import read_judged
-    from evalkit.reports.terminal import to_text
+    from evalkit.reports.render.terminal import to_text
     from evalkit.store import find_run
 
     criteria = policies_sha256(load_policies(gates)) if gates.is_file() else None
@@ -90,7 +90,7 @@ def parity(
 ) -> None:
     """Show what changed between two runs of the same model: quantised, served, in bf16."""
     from evalkit.reports.parity import parity_report, parity_to_json
-    from evalkit.reports.terminal import to_text
+    from evalkit.reports.render.terminal import to_text
     from evalkit.store import find_run, read_run
 
     folders = [find_run(name, runs) for name in (first, second)]

@@ -163,7 +163,7 @@ def _goes_on() -> bool:
 
 
 def _print(shown: Sequence[RenderableType]) -> None:
-    from evalkit.reports.terminal import to_text
+    from evalkit.reports.render.terminal import to_text
 
     out = console(sys.stdout)
     typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)

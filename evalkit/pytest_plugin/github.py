@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from evalkit.evaluation import Evaluation
     from evalkit.gates import Release, Verdict
     from evalkit.pytest_plugin.session import GateSession
-    from evalkit.reports.sheets import Grid
+    from evalkit.reports.view import Blocks
 
 MOST_BYTES = 1024 * 1024
 """Of a step's summary, with what others wrote. GitHub drops a longer one as a whole."""
@@ -125,17 +125,18 @@ def summary(release: Release, evaluation: Evaluation | None) -> str:
     """
     from evalkit.gates import Outcome
     from evalkit.reports.numbers import contest_line, cost_line
-    from evalkit.reports.sheets import Grid, Sheet, sheet_to_markdown
+    from evalkit.reports.render.markdown import to_markdown
     from evalkit.reports.terminal import closing_line, contamination_line
+    from evalkit.reports.view import Heading, bullets, grid
 
     title = f"{release.system}: {release.verdict.partition(':')[0]}"
     lines = [closing_line(release).plain]
-    grids = []
+    grids: list[Blocks] = []
     if release.verdicts:
         order = {Outcome.FAIL: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
         judged = sorted(release.verdicts, key=lambda v: order[v.outcome])
         columns = ("gate", "verdict", "value", "95%", "n", "needs")
-        grids.append(Grid("Gates", columns, tuple(map(_gate_row, judged)), is_text=True))
+        grids.append(grid("Gates", columns, tuple(map(_gate_row, judged)), is_text=True))
     if evaluation is not None:
         data = evaluation.record.data
         grids += _numbers(evaluation)
@@ -146,7 +147,8 @@ def summary(release: Release, evaluation: Evaluation | None) -> str:
             *(f"a regression: {contest_line(found.contest)}" for found in release.regressions),
             *(f"note: {note}" for note in evaluation.record.all_notes),
         ]
-    return sheet_to_markdown(Sheet(title, tuple(lines), tuple(grids)), {})
+    blocks = [Heading(1, title), *bullets(lines), *(block for found in grids for block in found)]
+    return to_markdown(blocks)
 
 
 def _gate_row(verdict: Verdict) -> tuple[str, ...]:
@@ -162,11 +164,11 @@ def _gate_row(verdict: Verdict) -> tuple[str, ...]:
     )
 
 
-def _numbers(evaluation: Evaluation) -> list[Grid]:
+def _numbers(evaluation: Evaluation) -> list[Blocks]:
     """How often it was right, and the values it gets right least often."""
     from evalkit.errors import InsufficientData
     from evalkit.reports.numbers import interval, number
-    from evalkit.reports.sheets import Grid
+    from evalkit.reports.view import grid
 
     found = []
     for metric in evaluation.headline_metrics():
@@ -181,7 +183,7 @@ def _numbers(evaluation: Evaluation) -> list[Grid]:
     ]
     recalls = sorted(recalls, key=lambda entry: entry[1].value)[:WEAKEST]
     return [
-        Grid(
+        grid(
             title,
             (what, *columns),
             tuple((name, number(e.value), interval(e), f"{e.n}") for name, e in rows),

@@ -377,7 +377,8 @@ class GateSession:
 
     def _show(self, terminal: pytest.TerminalReporter, releases: list[Release]) -> None:
         """Every gate, then one line for each system: may it ship?"""
-        from evalkit.reports.terminal import closing_line, release_report, side_by_side, to_text
+        from evalkit.reports.render.terminal import to_text
+        from evalkit.reports.terminal import closing_line, release_report, side_by_side
         from evalkit.systems import shown_path
 
         terminal.section("release gate")

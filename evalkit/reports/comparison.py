@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from evalkit.errors import InsufficientData
 from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, compare, pair
-from evalkit.gates import ALPHA
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.numbers import cost_line, number, p_value, points
+from evalkit.reports.numbers import cost_line
 from evalkit.reports.printable import printable
+from evalkit.reports.render.terminal import to_terminal
 from evalkit.reports.terminal import flipped_case
 from evalkit.reports.verdicts import contest_to_json
+from evalkit.reports.view import (
+    Blocks,
+    Cell,
+    Column,
+    PValue,
+    Tone,
+    Toned,
+    contest_span,
+    difference_of,
+    figure,
+    is_shown,
+    metric_name,
+    phrase,
+    table,
+)
 from evalkit.systems import shown_path
-from evalkit.tasks import Task
+from evalkit.tasks import Field, Task
 
 Pairs = Sequence[tuple[EvaluatedRow, EvaluatedRow]]
 """Each row of A with that of B."""
@@ -62,27 +75,10 @@ def comparison_report(a: JudgedRun, b: JudgedRun, *, show: int) -> list[Renderab
     one, other = run_names(first, second, (a.folder, b.folder))
     pairs = list(zip(*pair(first.rows, second.rows), strict=True))
     found = contests(first, second)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("metric", overflow="fold")
-    for heading in ("A", "B", "A - B", "95%", "p"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for contest in found:
-        test, unit = contest.comparison, contest.metric.unit
-        style = ""
-        if test.p_value < ALPHA:
-            style = "green" if contest.advantage > 0 else "bold red"
-        table.add_row(
-            Text(contest.metric.name),
-            number(test.first.value, unit),
-            number(test.second.value, unit),
-            Text(points(test.difference, unit), style=style),
-            f"{points(test.low, unit)} to {points(test.high, unit)}",
-            p_value(test.p_value).removeprefix("p ").removeprefix("= "),
-        )
     clean = sum(ours.seen is None and theirs.seen is None for ours, theirs in pairs)
     shown: list[RenderableType] = [
         Text(f"A: {one}\nB: {other}"),
-        table,
+        *to_terminal(contest_table(found, first.task.fields)),
         Text(
             f"{len(first.rows):,} rows, {clean:,} of them clean for both; McNemar's test for "
             "shares, a paired bootstrap for the rest; p without correction for their number"
@@ -95,6 +91,35 @@ def comparison_report(a: JudgedRun, b: JudgedRun, *, show: int) -> list[Renderab
     shown += [Text(line) for line in (*record_differences(first, second), *_costs(first, second))]
     shown += [Text(f"{label}: {run.verdict}") for label, run in (("A", a), ("B", b))]
     return shown
+
+
+def contest_table(contests: Sequence[Contest], fields: Mapping[str, Field]) -> Blocks:
+    """A number of two systems on each row, with the paired test."""
+    heads = [
+        phrase("col.metric"),
+        "A",
+        "B",
+        phrase("head.test_difference"),
+        Column(phrase("col.ci"), drop=1),
+        phrase("col.p"),
+    ]
+    rows: list[list[Cell]] = []
+    for contest in contests:
+        test, unit = contest.comparison, contest.metric.unit
+        tone: Tone = ""
+        if is_shown(contest):
+            tone = "good" if contest.advantage > 0 else "bad"
+        rows.append(
+            [
+                metric_name(contest.metric, fields),
+                figure(test.first, unit),
+                figure(test.second, unit),
+                Toned(difference_of(contest), tone),
+                contest_span(contest),
+                PValue(test.p_value),
+            ]
+        )
+    return table(heads, rows)
 
 
 def comparison_to_json(first: Evaluation, second: Evaluation) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from evalkit.data.overlap import Duplicates, Kind
 from evalkit.data.quality import Limits, Rule
 from evalkit.data.splitting import Parts
 from evalkit.records import Example, Label
-from evalkit.reports.sheets import Chart, Grid, Sheet
+from evalkit.reports.charts import Chart, Sheet, sheet
+from evalkit.reports.view import Blocks, grid
 from evalkit.tasks import Task
 
 SCHEMA = 1
@@ -33,7 +34,7 @@ def clean_sheet(cleaned: Cleaned, task: Task, source: str, limits: Limits, show:
         f"most rows have settles {settled:,}.",
         f"Nearly the same inputs with different labels: {cleaned.alike_kept:,}, kept.",
     ]
-    rules = Grid(
+    rules = grid(
         "Removed, by rule",
         ("rule", "rows", "what it removes"),
         tuple((rule.value, f"{n:,}", limits.meaning(rule)) for rule, n in counts.items()),
@@ -55,12 +56,12 @@ def clean_sheet(cleaned: Cleaned, task: Task, source: str, limits: Limits, show:
     grids = [rules]
     if examples:
         columns = ("rule", "row", "seen", "text")
-        grids.append(Grid("Removed rows, for example", columns, tuple(examples), is_text=True))
+        grids.append(grid("Removed rows, for example", columns, tuple(examples), is_text=True))
     if conflicts:
         heads = ("rows", "labels", "text")
-        grids.append(Grid("Label conflicts", heads, tuple(conflicts), is_text=True))
+        grids.append(grid("Label conflicts", heads, tuple(conflicts), is_text=True))
     sides = {"before": cleaned.before, "after": cleaned.after}
-    return Sheet(
+    return sheet(
         f"Cleaning {source}", tuple(lines), (*grids, *_balance(task, sides)), _charts(task, sides)
     )
 
@@ -94,7 +95,7 @@ def remap_sheet(
 ) -> Sheet:
     """Which label became which."""
     grids = [
-        Grid(
+        grid(
             f"Labels of {name}",
             ("was", "is", "rows"),
             tuple((old, new, f"{n:,}") for (old, new), n in sorted(counts.items())),
@@ -110,7 +111,7 @@ def remap_sheet(
         if task.fields[name].kind != "multi-label":
             values = {str(label): float(after[str(label)]) for label in task.fields[name].labels}
             charts.append(Chart(name, f"{name} after remapping", "rows", {"after": values}))
-    return Sheet(f"Remapping {source}", (line,), tuple(grids), tuple(charts))
+    return sheet(f"Remapping {source}", (line,), tuple(grids), tuple(charts))
 
 
 def remap_to_json(
@@ -152,9 +153,12 @@ def split_sheet(
         (name, f"{len(rows):,}", f"{len(rows) / len(examples):.1%}", f"{shares[name]:.1%}")
         for name, rows in sides.items()
     )
-    grid = Grid("Parts", ("part", "rows", "share", "wanted"), sizes)
-    return Sheet(
-        f"Splitting {source}", tuple(lines), (grid, *_balance(task, sides)), _charts(task, sides)
+    grids = [grid("Parts", ("part", "rows", "share", "wanted"), sizes), *_balance(task, sides)]
+    return sheet(
+        f"Splitting {source}",
+        tuple(lines),
+        (grids, *_balance(task, sides)),
+        _charts(task, sides),
     )
 
 
@@ -196,10 +200,10 @@ def augment_sheet(augmented: Augmented, task: Task, source: str, show: int) -> S
     shown = tuple(
         (m.text, ", ".join(m.labels), ", ".join(m.sources)) for m in augmented.made[:show]
     )
-    grids = [Grid("Rows made, by their labels", ("labels", "rows"), made)] if made else []
+    grids = [grid("Rows made, by their labels", ("labels", "rows"), made)] if made else []
     if shown:
         columns = ("text", "labels", "made of")
-        grids.append(Grid("Rows made, for example", columns, shown, is_text=True))
+        grids.append(grid("Rows made, for example", columns, shown, is_text=True))
     before, after = _augmented_labels(augmented, task)
     charts = Chart(
         augmented.field,
@@ -207,7 +211,7 @@ def augment_sheet(augmented: Augmented, task: Task, source: str, show: int) -> S
         "rows",
         {"before": _heights(before), "after": _heights(after)},
     )
-    return Sheet(f"Augmenting {source}", lines, tuple(grids), (charts,))
+    return sheet(f"Augmenting {source}", lines, tuple(grids), (charts,))
 
 
 def augment_to_json(augmented: Augmented, task: Task, source: str) -> dict[str, Any]:
@@ -242,7 +246,7 @@ def stats_sheet(described: Description, source: str) -> Sheet:
     no_example = f"; {faults.total():,} more are no examples of it" if faults else ""
     lines = [f"{described.rows:,} rows of {source}, read as {task.name}{no_example}."]
     grids = [
-        Grid(
+        grid(
             f"Labels of {name}",
             ("value", "rows", "share"),
             tuple((v, f"{n:,}", f"{n / described.rows:.1%}") for v, n in counts.items()),
@@ -250,7 +254,7 @@ def stats_sheet(described: Description, source: str) -> Sheet:
         for name, counts in described.labels.items()
     ]
     grids += [
-        Grid(
+        grid(
             f"Values of {name} in one row",
             ("values", "rows", "share"),
             tuple(
@@ -260,7 +264,7 @@ def stats_sheet(described: Description, source: str) -> Sheet:
         for name, counts in described.sets.items()
     ]
     grids.append(
-        Grid(
+        grid(
             "Characters",
             ("input", "least", "median", "95%", "most"),
             tuple(
@@ -271,18 +275,18 @@ def stats_sheet(described: Description, source: str) -> Sheet:
     )
     scripts = described.scripts.most_common()
     shares = tuple((s, f"{n:,}", f"{n / described.rows:.1%}") for s, n in scripts)
-    grids.append(Grid("Scripts", ("script", "rows", "share"), shares))
+    grids.append(grid("Scripts", ("script", "rows", "share"), shares))
     grids.append(_duplicates(described.duplicates))
     if faults or low:
         found = tuple((rule.value, f"{n:,}") for rule, n in [*faults.items(), *low.items()])
-        grids.append(Grid("What `evalkit data clean` would remove", ("rule", "rows"), found))
+        grids.append(grid("What `evalkit data clean` would remove", ("rule", "rows"), found))
     charts = [
         Chart(name, f"Labels of {name}", "rows", {"rows": _heights(counts)})
         for name, counts in described.labels.items()
     ]
     lengths = _histogram(described.lengths_of_all)
     charts.append(Chart("lengths", "Characters of all inputs", "rows", {"rows": lengths}))
-    return Sheet(f"Rows of {source}", tuple(lines), tuple(grids), tuple(charts))
+    return sheet(f"Rows of {source}", tuple(lines), tuple(grids), tuple(charts))
 
 
 def stats_to_json(described: Description, source: str) -> dict[str, Any]:
@@ -309,7 +313,7 @@ def stats_to_json(described: Description, source: str) -> dict[str, Any]:
     }
 
 
-def _duplicates(duplicates: Duplicates) -> Grid:
+def _duplicates(duplicates: Duplicates) -> Blocks:
     rows = tuple(
         (name, *(f"{n:,}" for n in counts))
         for name, counts in zip(
@@ -318,7 +322,7 @@ def _duplicates(duplicates: Duplicates) -> Grid:
             strict=True,
         )
     )
-    return Grid("Duplicates", ("duplicates", "groups", "repeats", "labels differ"), rows)
+    return grid("Duplicates", ("duplicates", "groups", "repeats", "labels differ"), rows)
 
 
 def _duplicate_counts(duplicates: Duplicates) -> dict[Kind, tuple[int, int, int]]:
@@ -330,11 +334,11 @@ def _duplicate_counts(duplicates: Duplicates) -> dict[Kind, tuple[int, int, int]
     return counts
 
 
-def _balance(task: Task, sides: Mapping[str, Sequence[Example]]) -> list[Grid]:
+def _balance(task: Task, sides: Mapping[str, Sequence[Example]]) -> list[Blocks]:
     """For each field the share of each value on each side."""
     counts = {side: count_labels(task, rows) for side, rows in sides.items()}
     return [
-        Grid(
+        grid(
             f"Labels of {name}",
             ("value", *sides),
             tuple(

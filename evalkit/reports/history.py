@@ -9,18 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from evalkit.errors import EvidenceError, UserError, did_you_mean
 from evalkit.evaluation import Evaluation
 from evalkit.gates import Outcome, Policy, Verdict, verdict_in_words
 from evalkit.records import Estimate
-from evalkit.reports.numbers import number
 from evalkit.reports.printable import printable
+from evalkit.reports.render.terminal import to_terminal
 from evalkit.reports.verdicts import SCHEMA
+from evalkit.reports.view import Column, Data, Tone, Toned, figure, phrase, table
 from evalkit.store import baseline_folders, read_record, read_verdicts, run_folders
 
 MOST_NUMBERS = 4
@@ -228,24 +227,27 @@ def history_view(summaries: Sequence[RunSummary]) -> list[RenderableType]:
     for task in dict.fromkeys(run.task for run in summaries if not run.why_unreadable):
         of_task = [run for run in summaries if run.task == task and not run.why_unreadable]
         headline = of_task[-1].headline[:MOST_NUMBERS]
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        table.add_column("run", overflow="fold")
-        table.add_column("system", overflow="fold")
-        table.add_column("rows", justify="right", no_wrap=True)
-        table.add_column("verdict", no_wrap=True)
-        for name in headline:
+        heads = [
+            Column(phrase("col.run"), is_text=True),
+            Column(phrase("col.system"), is_text=True, folds=True),
+            Column(phrase("col.rows"), drop=9),
+            Column(phrase("col.outcome"), is_text=True),
+        ]
+        for place, name in enumerate(headline, start=1):
             short = name.removesuffix(" fields right").removesuffix(" accuracy")
-            table.add_column(Text(printable(short, 12)), justify="right", overflow="fold")
-        for run in of_task:
-            measured = (run.measured.get(name) for name in headline)
-            table.add_row(
-                Text(_short_name(run, stamps)),
-                Text(printable(run.system, 40)),
-                f"{run.rows}",
-                Text(run.verdict.partition(":")[0], style=_style(run)),
-                *("-" if found is None else number(found.value) for found in measured),
-            )
-        shown += [Text(f"task {printable(task)}; share of rows that are right:"), table]
+            heads.append(Column(Data(short, 24), drop=place))
+        rows = [
+            [
+                _short_name(run, stamps),
+                Data(run.system, 40),
+                run.rows,
+                Toned(run.verdict.partition(":")[0], _tone(run)),
+                *(figure(run.measured.get(name)) for name in headline),
+            ]
+            for run in of_task
+        ]
+        shown.append(Text(f"task {printable(task)}; share of rows that are right:"))
+        shown += to_terminal(table(heads, rows))
     reasons = Counter(run.verdict for run in summaries if run.verdict and run.may_ship is None)
     shown += [
         Text(f"{printable(why, 300)} ({count} {'run' if count == 1 else 'runs'})")
@@ -267,5 +269,5 @@ def _short_name(run: RunSummary, stamps: Mapping[str, int]) -> str:
     return stamp if rest == run.system and stamps[stamp] == 1 else printable(run.name, 60)
 
 
-def _style(run: RunSummary) -> str:
-    return "yellow" if run.may_ship is None else "green" if run.may_ship else "bold red"
+def _tone(run: RunSummary) -> Tone:
+    return "open" if run.may_ship is None else "good" if run.may_ship else "bad"

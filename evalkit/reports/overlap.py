@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from evalkit.data import Dataset, DuplicateGroup, Duplicates, Kind, Match, Overlap
 from evalkit.records import Example
+from evalkit.reports.charts import Sheet, sheet
 from evalkit.reports.printable import printable
-from evalkit.reports.sheets import Grid, Sheet
+from evalkit.reports.render.terminal import to_terminal
+from evalkit.reports.view import Blocks, Figure, columns, grid, phrase, table
 from evalkit.tasks import Task
 
 SCHEMA = 1
@@ -57,10 +57,10 @@ def overlap_report(report: OverlapReport, show: int) -> list[RenderableType]:
     ]
     for dataset, duplicates in report.sets:
         rows = f"{duplicates.rows:,} rows of {printable(dataset.source, 50)}"
-        shown += [Text(f"Duplicates among {rows}:"), _duplicates_table(duplicates)]
+        shown += [Text(f"Duplicates among {rows}:"), *to_terminal(_duplicates_table(duplicates))]
         shown += _groups(dataset, duplicates, show)
     if report.test:
-        shown += [Text("Test rows that are in training:"), _matches_table(report)]
+        shown += [Text("Test rows that are in training:"), *to_terminal(_matches_table(report))]
         shown += _matches(report, show)
     return shown
 
@@ -107,9 +107,9 @@ def without_sheet(twins: Sequence[Twin], rows: int, train: str, test: str, show:
         for kind in Kind
         for row, other, match in [twin for twin in twins if twin[2].kind is kind][:show]
     ]
-    columns = ("kind", "similarity", "row", "repeats", "text", "text repeated")
-    grids = (Grid("Taken out, for example", columns, tuple(examples), is_text=True),)
-    return Sheet(f"{train} without {test}", (line,), grids if examples else ())
+    heads = ("kind", "similarity", "row", "repeats", "text", "text repeated")
+    found = grid("Taken out, for example", heads, examples, is_text=True)
+    return sheet(f"{train} without {test}", [line], [found] if examples else [])
 
 
 def without_to_json(twins: Sequence[Twin], rows: int, train: str, test: str) -> dict[str, Any]:
@@ -153,27 +153,24 @@ def _counts(duplicates: Duplicates, kind: Kind) -> dict[str, int]:
     }
 
 
-def _duplicates_table(duplicates: Duplicates) -> Table:
-    table = _table("duplicates", "groups", "rows", "repeats", "labels differ")
-    for kind, name in zip(Kind, ("exact", "or normalised", "or near"), strict=True):
-        table.add_row(name, *(f"{n:,}" for n in _counts(duplicates, kind).values()))
-    return table
+def _duplicates_table(duplicates: Duplicates) -> Blocks:
+    names = ("duplicates", "groups", "rows", "repeats", "labels_differ")
+    heads = [phrase(f"{'col' if name == 'rows' else 'head'}.{name}") for name in names]
+    rows = [
+        [name, *_counts(duplicates, kind).values()]
+        for kind, name in zip(Kind, ("exact", "or normalised", "or near"), strict=True)
+    ]
+    return table(heads, rows)
 
 
-def _matches_table(report: OverlapReport) -> Table:
-    table = _table("at best", "rows", "share", "labels differ")
+def _matches_table(report: OverlapReport) -> Blocks:
+    heads = [phrase("head.by_kind"), *columns("rows"), phrase("head.share")]
+    rows = []
     for kind in (*Kind, None):
         found = report.matches(kind)
-        share = f"{len(found) / len(report.found.matches):.1%}"
-        table.add_row(kind or "in all", f"{len(found):,}", share, f"{_disagreeing(found):,}")
-    return table
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, justify="right" if column != columns[0] else "left")
-    return table
+        share = Figure(len(found) / len(report.found.matches))
+        rows.append([str(kind or "in all"), len(found), share, _disagreeing(found)])
+    return table([*heads, phrase("head.labels_differ")], rows)
 
 
 def _groups(dataset: Dataset, duplicates: Duplicates, show: int) -> Iterator[Text]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from evalkit import metrics
@@ -18,11 +16,13 @@ from evalkit.errors import UserError
 from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, check_same_rows, pair
 from evalkit.evaluation.rows import groups_of
 from evalkit.records import Estimate
-from evalkit.reports.comparison import record_differences, run_names
-from evalkit.reports.numbers import interval, number, p_value, points
+from evalkit.reports.comparison import contest_table, record_differences, run_names
 from evalkit.reports.printable import printable
+from evalkit.reports.render.terminal import to_terminal
 from evalkit.reports.terminal import headline_contests
 from evalkit.reports.verdicts import contest_to_json
+from evalkit.reports.view import Blocks, columns, figure, phrase, span_of, table
+from evalkit.tasks import Field
 
 Pairs = Sequence[tuple[EvaluatedRow, EvaluatedRow]]
 
@@ -42,6 +42,7 @@ class Parity:
     """Whether the hashes of the prompt are equal."""
     prompt_tokens: tuple[int, int]
     """Rows whose prompt has as many tokens in both, of those where both are known."""
+    fields: Mapping[str, Field]
     differences: list[str]
     """What else differs between the records."""
 
@@ -84,6 +85,7 @@ def compare_answers(first: Evaluation, second: Evaluation) -> Parity:
         tuple(headline_contests(first, second)),
         first.record.prompt_sha256 == second.record.prompt_sha256,
         (sum(one == other for one, other in known), len(known)),
+        first.task.fields,
         record_differences(first, second),
     )
 
@@ -103,8 +105,7 @@ def parity_report(
     one, other = run_names(first, second, folders)
     shown: list[RenderableType] = [
         Text(f"A: {one}\nB: {other}"),
-        _changes(found),
-        _accuracies(found),
+        *to_terminal([*_changes(found), *contest_table(found.contests, found.fields)]),
         Text(_prompts(found)),
         *(Text(line) for line in found.differences),
     ]
@@ -151,40 +152,18 @@ def parity_to_json(first: Evaluation, second: Evaluation) -> dict[str, Any]:
     }
 
 
-def _changes(found: Parity) -> Table:
-    table = _table("answers that differ", "rows", "share", "95%")
-    for name, estimate in found.changed.items():
-        label = "the text" if name == "text" else f"what it says of {name}"
-        table.add_row(
-            label,
+def _changes(found: Parity) -> Blocks:
+    heads = [phrase("head.differing"), *columns("rows"), phrase("head.share"), *columns("ci")]
+    rows = [
+        [
+            "the text" if name == "text" else f"what it says of {name}",
             f"{estimate.successes:,} of {estimate.n:,}",
-            number(estimate.value),
-            interval(estimate),
-        )
-    return table
-
-
-def _accuracies(found: Parity) -> Table:
-    table = _table("right", "A", "B", "A - B", "95%", "p")
-    for contest in found.contests:
-        test = contest.comparison
-        table.add_row(
-            Text(contest.metric.name),
-            number(test.first.value),
-            number(test.second.value),
-            points(test.difference),
-            f"{points(test.low)} to {points(test.high)}",
-            p_value(test.p_value).removeprefix("p ").removeprefix("= "),
-        )
-    return table
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column(first, overflow="fold")
-    for heading in others:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
+            figure(estimate),
+            span_of(estimate),
+        ]
+        for name, estimate in found.changed.items()
+    ]
+    return table(heads, rows)
 
 
 def _prompts(found: Parity) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -21,14 +20,28 @@ from evalkit.reports.mistakes import (
     find_mistakes,
     mistake_to_json,
 )
-from evalkit.reports.numbers import cost_line, interval, number
+from evalkit.reports.numbers import cost_line, number
 from evalkit.reports.printable import printable
+from evalkit.reports.render.terminal import to_terminal
 from evalkit.reports.terminal import (
     contamination_line,
     measured_lines,
     release_report,
 )
 from evalkit.reports.verdicts import verdicts_to_json
+from evalkit.reports.view import (
+    Blocks,
+    Cell,
+    Column,
+    Data,
+    Figure,
+    Paragraph,
+    Toned,
+    figure,
+    phrase,
+    span_of,
+    table,
+)
 from evalkit.systems import shown_path
 from evalkit.tasks import FieldKind
 
@@ -116,8 +129,8 @@ def _field(evaluation: Evaluation, field: str) -> list[RenderableType]:
     """One field: its values, what was taken for what, calibration, the worst cases."""
     if not evaluation.clean_rows:
         return [Text("no clean rows to count")]
-    shown = [_values(evaluation, field), *_confusion(evaluation, field)]
-    shown += _reliability(evaluation, field)
+    blocks = [*_values(evaluation, field), *_confusion(evaluation, field)]
+    shown = to_terminal([*blocks, *_reliability(evaluation, field)])
     mistakes = find_mistakes(evaluation, field)
     if mistakes:
         told = "the most confident first" if mistakes[0].confidence is not None else "the first"
@@ -127,82 +140,103 @@ def _field(evaluation: Evaluation, field: str) -> list[RenderableType]:
     return shown
 
 
-def _values(evaluation: Evaluation, field: str) -> Table:
+def _values(evaluation: Evaluation, field: str) -> Blocks:
     spec = evaluation.task.fields[field]
-    table = _table("value", "rows", "said", "precision", "95%", "recall", "95%", "F1")
-    for scores in evaluation.label_scores(field):
-        table.add_row(
-            Text(printable(spec.display(scores.value), 2 * _VALUE_WIDTH)),
-            str(scores.support),
-            str(scores.named),
+    heads = [
+        Column(phrase("col.label"), is_text=True, folds=True),
+        Column(phrase("col.rows"), drop=2),
+        Column(phrase("head.said"), drop=3),
+        Column(phrase("head.precision")),
+        Column(phrase("col.ci"), drop=5),
+        Column(phrase("head.recall")),
+        Column(phrase("col.ci"), drop=4),
+        Column(phrase("head.f1"), drop=1),
+    ]
+    rows = [
+        [
+            spec.display(scores.value),
+            scores.support,
+            scores.named,
             *_with_interval(scores.precision),
             *_with_interval(scores.recall),
-            _with_interval(scores.f1)[0],
-        )
-    return table
+            figure(scores.f1),
+        ]
+        for scores in evaluation.label_scores(field)
+    ]
+    return table(heads, rows)
 
 
-def _with_interval(estimate: Estimate | None) -> tuple[str, str]:
-    return ("-", "") if estimate is None else (number(estimate.value), interval(estimate))
+def _with_interval(estimate: Estimate | None) -> tuple[Cell, Cell]:
+    return (None, "") if estimate is None else (figure(estimate), span_of(estimate))
 
 
-def _confusion(evaluation: Evaluation, field: str) -> list[RenderableType]:
+def _confusion(evaluation: Evaluation, field: str) -> Blocks:
     found, spec = evaluation.confusion(field), evaluation.task.fields[field]
-    names = [printable(spec.display(value), _VALUE_WIDTH) for value in found.values]
+    names = [Data(spec.display(value), _VALUE_WIDTH) for value in found.values]
     columns = (found.out_of_enum, found.missing, found.unreadable)
     none = [sum(counts) for counts in zip(*columns, strict=True)]
     if spec.kind is FieldKind.MULTI_LABEL or len(names) > MATRIX_VALUES:
         return _confusions(evaluation, field)
-    table = _table("right \\ said", *names, *(["none of them"] if any(none) else []))
-    for at, (name, counts) in enumerate(zip(names, found.counts, strict=True)):
-        cells = [
-            Text(str(count), style="bold" if place == at else "" if count else "dim")
-            for place, count in enumerate(counts)
+    heads = [phrase("head.truth"), *names, *([phrase("head.none")] if any(none) else [])]
+    rows = [
+        [
+            name,
+            *(
+                Toned(count, "strong" if place == at else "" if count else "quiet")
+                for place, count in enumerate(counts)
+            ),
+            *([none[at]] if any(none) else []),
         ]
-        table.add_row(Text(name), *cells, *([Text(str(none[at]))] if any(none) else []))
-    return [table]
+        for at, (name, counts) in enumerate(zip(names, found.counts, strict=True))
+    ]
+    return table(heads, rows)
 
 
-def _confusions(evaluation: Evaluation, field: str) -> list[RenderableType]:
+def _confusions(evaluation: Evaluation, field: str) -> Blocks:
     """The commonest of a field with many values."""
     found, spec = evaluation.confusion(field), evaluation.task.fields[field]
-    counted = [
+    counted: list[tuple[int, int, Cell]] = [
         (count, i, spec.display(found.values[j]))
         for i, row in enumerate(found.counts)
         for j, count in enumerate(row)
         if i != j and count
     ]
-    for name, column in (
-        ("out of enum", found.out_of_enum),
-        ("missing", found.missing),
-        ("unreadable", found.unreadable),
+    for code, column in (
+        ("said.out_of_enum", found.out_of_enum),
+        ("said.missing", found.missing),
+        ("said.unreadable", found.unreadable),
     ):
-        counted += [(count, i, name) for i, count in enumerate(column) if count]
+        counted += [(count, i, phrase(code)) for i, count in enumerate(column) if count]
     counted.sort(key=lambda entry: -entry[0])
-    if not counted:
-        return []
-    table = _table("right", "said", "rows")
-    table.columns[1].justify = "left"
-    for count, i, said in counted[:CONFUSIONS]:
-        right = printable(spec.display(found.values[i]), 2 * _VALUE_WIDTH)
-        table.add_row(Text(right), Text(printable(said, 2 * _VALUE_WIDTH)), str(count))
+    heads = [
+        Column(phrase("head.right"), is_text=True, folds=True),
+        Column(phrase("head.said"), is_text=True, folds=True),
+        Column(phrase("col.rows")),
+    ]
+    rows = [[spec.display(found.values[i]), said, count] for count, i, said in counted[:CONFUSIONS]]
     more = len(counted) - CONFUSIONS
-    return [table, *([Text(f"and {more} rarer confusions")] if more > 0 else [])]
+    return [*table(heads, rows), *([Paragraph(phrase("rarer", n=more))] if more > 0 else [])]
 
 
-def _reliability(evaluation: Evaluation, field: str) -> list[RenderableType]:
-    points = [point for point in evaluation.reliability(field) if point.accuracy.n]
-    if not points:
-        return []
-    table = _table("confidence", "rows", "mean confidence", "accuracy", "95%")
-    for point in points:
-        table.add_row(
+def _reliability(evaluation: Evaluation, field: str) -> Blocks:
+    heads = [
+        phrase("col.confidence"),
+        phrase("col.rows"),
+        Column(phrase("head.mean_confidence"), drop=1),
+        phrase("head.accuracy"),
+        phrase("col.ci"),
+    ]
+    rows = [
+        [
             f"{100 * point.low:.0f}-{100 * point.high:.0f}%",
-            str(point.accuracy.n),
-            number(point.mean_confidence),
+            point.accuracy.n,
+            Figure(point.mean_confidence),
             *_with_interval(point.accuracy),
-        )
-    return [table]
+        ]
+        for point in evaluation.reliability(field)
+        if point.accuracy.n
+    ]
+    return table(heads, rows)
 
 
 def mistake_table(
@@ -241,14 +275,6 @@ def mistake_table(
 
 def _inputs(example: Example) -> str:
     return printable(" | ".join(text for text in example.inputs.values() if text), _TEXT_WIDTH)
-
-
-def _table(first: str, *columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column(Text(first), overflow="fold")
-    for heading in columns:
-        table.add_column(Text(heading), justify="right", overflow="fold")
-    return table
 
 
 def errors_page(

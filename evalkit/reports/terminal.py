@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Iterable, Sequence
 
-from rich import box
-from rich.console import Console, RenderableType
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from evalkit.errors import InsufficientData, UserError
 from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, compare, describe_said
 from evalkit.gates import Outcome, Release, Verdict
+from evalkit.locale import Lang
 from evalkit.reports.numbers import (
     contest_line,
     cost_line,
@@ -26,9 +24,22 @@ from evalkit.reports.numbers import (
     value_interval,
 )
 from evalkit.reports.printable import printable
+from evalkit.reports.render.terminal import to_terminal
+from evalkit.reports.view import (
+    Cell,
+    Column,
+    Plain,
+    badge,
+    bound,
+    figure,
+    listed,
+    phrase,
+    table,
+    verdict_span,
+    verdict_value,
+)
 from evalkit.tasks import Task
 
-STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCONCLUSIVE: "yellow"}
 WRONG_CASES = 5
 
 
@@ -101,40 +112,39 @@ def _said(row: EvaluatedRow, task: Task) -> str:
     return printable(said, 90)
 
 
-def release_table(release: Release) -> Table:
-    """Every gate of one system."""
+def release_table(release: Release, lang: Lang = "en") -> list[RenderableType]:
+    """Every gate of one system; those of one criterion together."""
     both = any(verdict.on_all_rows is not None for verdict in release.verdicts)
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title=printable(release.system),
-        title_justify="left",
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    table.add_column("gate", overflow="fold")
-    for heading in ("value", "n", "95%", "needs", "drop", *(["all rows"] if both else [])):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    heads = [
+        Column(phrase("col.gate"), is_text=True),
+        Column(phrase("col.value")),
+        Column(phrase("col.n"), drop=3),
+        Column(phrase("col.ci"), drop=1),
+        Column(phrase("col.needs")),
+        Column(phrase("col.drop"), drop=4),
+        *([Column(phrase("col.all_rows"), drop=2)] if both else []),
+        Column(phrase("col.outcome"), is_text=True),
+    ]
+    rows: list[list[Cell]] = []
     told = ""
     for verdict in release.verdicts:
         if verdict.slice and verdict.gate != told:
-            table.add_row(Text(printable(verdict.gate)))
+            rows.append([verdict.gate, *[""] * (len(heads) - 1)])
         told = verdict.gate if verdict.slice else ""
-        outcome = Text(verdict.outcome.upper(), style=STYLES[verdict.outcome])
-        if verdict.outcome is not Outcome.INCONCLUSIVE and verdict.crosses:
-            outcome.append(" ~", style="yellow")
-        everywhere = verdict.on_all_rows
-        table.add_row(
-            Text(printable(f"  {verdict.slice}" if verdict.slice else verdict.gate)),
-            value(verdict),
-            str(verdict.estimate.n),
-            value_interval(verdict),
-            needed(verdict.policy, verdict.unit),
-            "" if verdict.detects is None else f"{100 * verdict.detects:.1f}",
-            *([number(everywhere.value, verdict.unit) if everywhere else ""] if both else []),
-            outcome,
+        everywhere = figure(verdict.on_all_rows, verdict.unit) or ""
+        rows.append(
+            [
+                f"  {verdict.slice}" if verdict.slice else verdict.gate,
+                verdict_value(verdict),
+                verdict.estimate.n,
+                verdict_span(verdict),
+                bound(verdict),
+                "" if verdict.detects is None else Plain(100 * verdict.detects),
+                *([everywhere] if both else []),
+                badge(verdict),
+            ]
         )
-    return table
+    return [Text(printable(release.system), style="italic"), *to_terminal(table(heads, rows), lang)]
 
 
 def closing_line(release: Release) -> Text:
@@ -194,7 +204,7 @@ def release_report(release: Release, evaluation: Evaluation, run: str) -> list[R
     """The table, what has to be known to read it, and the closing line."""
     record = evaluation.record
     seconds = record.seconds
-    shown: list[RenderableType] = [release_table(release)]
+    shown = release_table(release)
     if crossing := [v for v in release.verdicts if v.settled_by is not None]:
         shown.append(
             Text(
@@ -237,22 +247,22 @@ def side_by_side(
     releases: Sequence[Release], evaluations: Sequence[Evaluation]
 ) -> list[RenderableType]:
     """One column for each system, and paired tests of the first against the others."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("gate", no_wrap=True)
-    for release in releases:
-        table.add_column(printable(release.system), justify="right", overflow="fold")
-    labels = dict.fromkeys(v.label for release in releases for v in release.verdicts)
-    for label in labels:
-        cells = []
-        for release in releases:
-            found = next((v for v in release.verdicts if v.label == label), None)
-            cells.append(
-                Text(f"{value(found)} {found.outcome.upper()}", style=STYLES[found.outcome])
-                if found
-                else Text("-")
-            )
-        table.add_row(Text(printable(label)), *cells)
-    shown: list[RenderableType] = [table]
+    heads = [Column(phrase("col.gate"), is_text=True)]
+    heads += [Column(release.system, folds=True) for release in releases]
+    found = [{v.label: v for v in release.verdicts} for release in releases]
+    rows = [
+        [
+            label,
+            *(
+                listed([verdict_value(of[label]), " ", badge(of[label])], "")
+                if label in of
+                else None
+                for of in found
+            ),
+        ]
+        for label in dict.fromkeys(label for of in found for label in of)
+    ]
+    shown: list[RenderableType] = [*to_terminal(table(heads, rows))]
     first, *others = evaluations
     for other in others:
         try:
@@ -312,16 +322,3 @@ def contamination_line(evaluation: Evaluation) -> str:
         f"contamination: {seen} of {len(evaluation.rows)} rows repeat one of "
         f"{said.trained_rows or 0:,} training rows" + (f" ({kinds})" if kinds else "")
     )
-
-
-def to_text(shown: Sequence[RenderableType], width: int, *, colour: bool) -> str:
-    """Render for a terminal of that width."""
-    console = Console(
-        file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False
-    )
-    for part in shown:
-        # Lines of text stay whole, so that they can be searched for in a log.
-        console.print(part, markup=False, soft_wrap=isinstance(part, Text))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert isinstance(text, str)
-    return text

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from evalkit.evaluation import Contest, Metric
 from evalkit.gates import ALPHA, Outcome, Policy, Verdict
 from evalkit.records import Estimate
 from evalkit.tasks import Field
 
+Tone = Literal["", "good", "bad", "open", "quiet", "strong"]
 Cell = Any
 """A class of this module, `str`, `int` or None."""
 
@@ -125,11 +126,23 @@ class Badge:
 
 
 @dataclass(frozen=True, slots=True)
+class Toned:
+    """A cell that is good, bad, open or of little weight; the words say so, too."""
+
+    what: Cell
+    tone: Tone
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table."""
 
     head: Cell
     is_text: bool = False
+    drop: int = 0
+    """Where not all columns fit, those with the highest number go first; 0 always stays."""
+    folds: bool = False
+    """Whether its texts may take several lines; names and numbers never do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +176,15 @@ class Heading:
     text: Cell
 
 
-Block = Table | Points | Paragraph | Heading
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A file beside a report."""
+
+    title: str
+    file: str
+
+
+Block = Table | Points | Paragraph | Heading | Picture
 Blocks = list[Block]
 
 
@@ -191,7 +212,7 @@ def table(
     """A table as one block; none without rows.
 
     Args:
-        heads: of the columns.
+        heads: of the columns; a `Column` stands for itself.
         rows: of cells, as many as columns.
         texts: how many of the first columns are text; the others are numbers.
         last: how many of the last columns are text.
@@ -199,9 +220,23 @@ def table(
     if not rows:
         return []
     numbers = range(texts, len(heads) - last)
-    columns = (Column(head, place not in numbers) for place, head in enumerate(heads))
+    columns = (
+        head if isinstance(head, Column) else Column(head, place not in numbers)
+        for place, head in enumerate(heads)
+    )
     assert all(len(row) == len(heads) for row in rows)
     return [Table(tuple(columns), tuple(map(tuple, rows)))]
+
+
+def grid(
+    title: Cell, heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, is_text: bool = False
+) -> Blocks:
+    """A table under a title; its first column is text, and the others too where `is_text`.
+
+    Texts may take several lines.
+    """
+    columns = (Column(h, is_text or not place, folds=True) for place, h in enumerate(heads))
+    return [Heading(2, title), Table(tuple(columns), tuple(map(tuple, rows)))]
 
 
 def columns(*keys: str) -> list[Phrase]:

@@ -15,7 +15,7 @@ from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.formats import get_format
 from evalkit.records import Completion, Example, FinishReason
 from evalkit.reports.parity import compare_answers, parity_report, parity_to_json
-from evalkit.reports.terminal import to_text
+from evalkit.reports.render.terminal import to_text
 from evalkit.run_record import RunRecord
 from evalkit.store import write_run
 from evalkit.tasks import load_task

@@ -17,7 +17,7 @@ from evalkit.reports.card.subject import Measured, Subject, shown_source
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.numbers import interval, needed, number, value, value_interval
 from evalkit.reports.printable import printable
-from evalkit.reports.sheets import escaped
+from evalkit.reports.render.markdown import escaped
 from evalkit.reports.terminal import closing_line, contamination_line
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def render_card(
 
 def _plain(text: object, width: int = 200) -> str:
     """Untrusted text as Markdown that reads as this text and nothing else."""
-    return escaped(printable(str(text), width))
+    return escaped(text, width)
 
 
 def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import assert_never
 from evalkit.locale import Lang
 from evalkit.reports.printable import printable
 from evalkit.reports.render.words import Words
-from evalkit.reports.view import Block, Data, Heading, Paragraph, Points, Table
+from evalkit.reports.view import Block, Data, Heading, Paragraph, Picture, Points, Table
 
 WIDEST = 300
 """Characters of a data text that are shown, where nothing else is said."""
@@ -38,6 +38,15 @@ def safe(text: object, width: int = WIDEST) -> Markdown:
         return text
     # What only matters at the start of a line is `as_paragraph`'s business.
     return Markdown(_SPECIAL.sub(r"\\\g<0>", printable(str(text), width)))
+
+
+def escaped(text: object, width: int = WIDEST) -> str:
+    r"""A data text as Markdown that may start a line.
+
+    >>> escaped("<b>5*3</b>")
+    '\\<b\\>5\\*3\\</b\\>'
+    """
+    return as_paragraph(safe(text, width))
 
 
 def as_paragraph(markdown: str) -> str:
@@ -90,6 +99,10 @@ def _lines(block: Block, words: MarkdownWords) -> Iterator[str]:
             yield _row(["---" if column.is_text else "---:" for column in block.columns])
             for row in block.rows:
                 yield _row([words.cell(cell) for cell in row])
+        case Picture():
+            # Angle brackets let the name hold spaces and brackets.
+            file = re.sub(r"([\\<>])", r"\\\1", block.file)
+            yield f"![{as_paragraph(words.cell(block.title))}](<{file}>)"
         case _:
             assert_never(block)
 

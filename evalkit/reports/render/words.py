@@ -42,6 +42,8 @@ class Words(Speaker[_Text], Generic[_Text]):
                 return self.code(found.name)
             case view.Bold():
                 return self.bold(self.cell(found.what))
+            case view.Toned():
+                return self.cell(found.what)
             case view.MetricName():
                 return self._metric(found)
             case view.Badge():

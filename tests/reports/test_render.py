@@ -6,17 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from evalkit.reports.charts import Chart, draw
 from evalkit.reports.printable import printable
-from evalkit.reports.sheets import (
-    Chart,
-    Grid,
-    Sheet,
-    draw,
-    escaped,
-    sheet_to_markdown,
-    sheet_to_terminal,
-)
-from evalkit.reports.terminal import to_text
+from evalkit.reports.render.markdown import escaped, to_markdown
+from evalkit.reports.render.terminal import to_terminal, to_text
+from evalkit.reports.view import Column, Heading, Picture, bullets, grid, table
 
 PNG = b"\x89PNG\r\n\x1a\n"
 hostile = st.one_of(
@@ -45,21 +39,38 @@ def test_an_escaped_text_reads_as_itself(text):
 
 @given(st.lists(hostile, min_size=3, max_size=3))
 def test_markdown_holds_no_html_and_the_table_stands(texts):
-    grid = Grid(texts[0], ("a", "b"), ((texts[1], texts[2]), ("1", "2")))
-    chart = Chart("x", texts[0], "rows", {"n": {"a": 1.0}})
-    sheet = Sheet(texts[1], (texts[2],), (grid,), (chart,))
-    found = list(tokens(sheet_to_markdown(sheet, {"x": "a <b>.png"}, texts[0])))
+    blocks = [
+        Heading(1, texts[1]),
+        *bullets([texts[2], texts[0]]),
+        *grid(texts[0], ("a", "b"), ((texts[1], texts[2]), ("1", "2"))),
+        Picture(texts[0], "a <b>.png"),
+    ]
+    found = list(tokens(to_markdown(blocks)))
     assert not [t for t in found if t.type.startswith("html")]
     assert len([t for t in found if t.type == "image"]) == 1
     assert len([t for t in found if t.type == "tr_open"]) == 3
     cells = [found[i + 1].children for i, t in enumerate(found) if t.type == "td_open"]
     read = ["".join(t.content for t in children) for children in cells]
-    assert read == [*(printable(text, 280).strip() for text in texts[1:]), "1", "2"]
+    assert read == [*(printable(text, 300).strip() for text in texts[1:]), "1", "2"]
 
 
 def test_the_terminal_gets_no_control_characters():
-    sheet = Sheet("t", ("a\x1b[2J",), (Grid("g\x1b", ("a",), (("b\x1b[31m",),)),))
-    assert "\x1b" not in to_text(sheet_to_terminal(sheet), 80, colour=False)
+    blocks = [*bullets(["a\x1b[2J"]), *grid("g\x1b", ("a",), (("b\x1b[31m",),))]
+    assert "\x1b" not in to_text(to_terminal(blocks), 80, colour=False)
+
+
+@given(st.lists(st.text("ab_ 1", min_size=1, max_size=10), min_size=1, max_size=5), st.booleans())
+def test_names_stay_whole_and_columns_go_first(names, wide):
+    heads = [Column("name", is_text=True), *(Column(f"number {i}", drop=i) for i in (1, 2, 3))]
+    shown = to_text(
+        to_terminal(table(heads, [[name.strip() or "x", 1, 2, 3] for name in names])),
+        200 if wide else 30,
+        colour=False,
+    )
+    for name in names:
+        assert any((name.strip() or "x") in line for line in shown.splitlines())
+    assert ("number 3" in shown) is wide
+    assert max(map(len, shown.splitlines())) <= (200 if wide else 30)
 
 
 def test_charts_are_pictures_whatever_the_labels_are():

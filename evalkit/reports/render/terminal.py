@@ -1,0 +1,164 @@
+"""Blocks in a terminal: tables that fit, of names and numbers that are never broken."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from evalkit.gates import Outcome
+from evalkit.locale import Lang
+from evalkit.reports import numbers
+from evalkit.reports.printable import printable
+from evalkit.reports.render.words import Words
+from evalkit.reports.view import (
+    Badge,
+    Block,
+    Bold,
+    Bound,
+    Cell,
+    Column,
+    Data,
+    Heading,
+    Paragraph,
+    Phrase,
+    Points,
+    Span,
+    Table,
+    Toned,
+)
+
+WIDEST = 1000
+"""Characters of a line."""
+_WIDEST_CELL = 70
+_NARROWEST = 12
+"""Of a column whose texts may take several lines."""
+_TONES = {"good": "green", "bad": "bold red", "open": "yellow", "quiet": "dim", "strong": "bold"}
+_OUTCOMES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCONCLUSIVE: "yellow"}
+
+
+class TerminalWords(Words[str]):
+    """Cells as plain text; bounds and intervals in ASCII."""
+
+    def __init__(self, lang: Lang = "en", width: int = WIDEST) -> None:
+        super().__init__(lang, str, lambda text: printable(str(text), width))
+
+    def cell(self, found: Cell) -> str:
+        """A cell as text; what a gate says in capitals."""
+        if isinstance(found, Badge):
+            said = self(f"outcome.{found.outcome.value}").upper()
+            return f"{said} ~" if found.crosses else said
+        return super().cell(found)
+
+    def data(self, found: Data) -> str:
+        """Anybody's text, cut."""
+        return printable(str(found.text), found.width)
+
+    def span(self, found: Span) -> str:
+        """An interval; a dash is enough where nothing is below zero."""
+        if found.is_difference:
+            return super().span(found)
+        return f"{numbers.bare(found.low, found.unit)}-{numbers.bare(found.high, found.unit)}"
+
+    def head(self, found: Cell) -> str:
+        """A heading: in small letters, where it is ours."""
+        said = self.cell(found)
+        small = isinstance(found, Phrase) and not said[1:2].isupper() and said[1:2].isalpha()
+        return f"{said[:1].lower()}{said[1:]}" if small else said
+
+    def styled(self, found: Cell) -> Text:
+        """A cell in its colour."""
+        if isinstance(found, Badge):
+            return Text(self.cell(found), style=_OUTCOMES[found.outcome])
+        style = _TONES[found.tone] if isinstance(found, Toned) and found.tone else ""
+        return Text(self.cell(found), style="bold" if isinstance(found, Bold) else style)
+
+    def _bound(self, found: Bound) -> str:
+        return numbers.needed(found.policy, found.unit)
+
+
+@dataclass(frozen=True)
+class FittedTable:
+    """A table that leaves columns out where not all fit."""
+
+    columns: Sequence[Column]
+    heads: Sequence[str]
+    rows: Sequence[Sequence[Text]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The columns that fit, the names whole."""
+        kept = list(range(len(self.columns)))
+        while self._width(kept) > options.max_width:
+            worst = max(kept, key=lambda place: self.columns[place].drop)
+            if not self.columns[worst].drop:
+                break
+            kept.remove(worst)
+        made = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        fits = self._width(kept) <= options.max_width
+        for place in kept:
+            column = self.columns[place]
+            made.add_column(
+                Text(self.heads[place]),
+                justify="left" if column.is_text else "right",
+                overflow="fold",
+                no_wrap=fits and not column.folds,
+                min_width=self._least(place) if fits else None,
+            )
+        for row in self.rows:
+            made.add_row(*(row[place] for place in kept))
+        yield made
+
+    def _width(self, places: Sequence[int]) -> int:
+        return sum(self._least(place) + 1 for place in places) + 1
+
+    def _least(self, place: int) -> int:
+        texts = [self.heads[place], *(row[place].plain for row in self.rows)]
+        widest = max(map(cell_len, texts))
+        return min(widest, _NARROWEST) if self.columns[place].folds else widest
+
+
+def to_terminal(blocks: Iterable[Block], lang: Lang = "en") -> list[RenderableType]:
+    """Blocks for `to_text`; the title of the whole and pictures are left out."""
+    words = TerminalWords(lang)
+    return [part for block in blocks for part in _parts(block, words)]
+
+
+def _parts(block: Block, words: TerminalWords) -> Iterator[RenderableType]:
+    match block:
+        case Heading() if block.level > 1:
+            yield Text(f"{words.cell(block.text)}:")
+        case Paragraph():
+            yield words.styled(block.text)
+        case Points():
+            for number, item in enumerate(block.items, start=1):
+                yield (
+                    Text(f"{number}. ").append(words.styled(item))
+                    if block.numbered
+                    else (words.styled(item))
+                )
+        case Table():
+            cells = TerminalWords(words.lang, _WIDEST_CELL)
+            yield FittedTable(
+                block.columns,
+                [cells.head(column.head) for column in block.columns],
+                [[cells.styled(cell) for cell in row] for row in block.rows],
+            )
+
+
+def to_text(shown: Sequence[RenderableType], width: int, *, colour: bool) -> str:
+    """Render for a terminal of that width."""
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False
+    )
+    for part in shown:
+        # Lines of text stay whole, so that they can be searched for in a log.
+        console.print(part, markup=False, soft_wrap=isinstance(part, Text))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert isinstance(text, str)
+    return text
