@@ -154,12 +154,7 @@ def split_sheet(
         for name, rows in sides.items()
     )
     grids = [grid("Parts", ("part", "rows", "share", "wanted"), sizes), *_balance(task, sides)]
-    return sheet(
-        f"Splitting {source}",
-        tuple(lines),
-        (grids, *_balance(task, sides)),
-        _charts(task, sides),
-    )
+    return sheet(f"Splitting {source}", lines, grids, _charts(task, sides))
 
 
 def split_to_json(
