@@ -18,7 +18,7 @@ from rich.console import Console
 from evalkit.data import load_dataset
 from evalkit.data.normalising import exact_inputs
 from evalkit.metrics import share
-from evalkit.store import read_run
+from evalkit.runs import read_run
 
 
 def main() -> None:

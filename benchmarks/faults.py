@@ -35,7 +35,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from rich.console import Console  # noqa: E402
 
 from evalkit.errors import EvidenceError  # noqa: E402
-from evalkit.store import find_run, read_for_judging, read_verdicts, run_folders  # noqa: E402
+from evalkit.runs import find_run, read_for_judging, read_verdicts, run_folders  # noqa: E402
 from evalkit.weights import stderr_progress  # noqa: E402
 from evalkit.weights.cache import cached, damaged, hash_file, keep  # noqa: E402
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from evalkit.evaluation import EvaluatedRow
 from evalkit.metrics import compare_hits
-from evalkit.store import read_run
+from evalkit.runs import read_run
 from evalkit.tasks import Field, Task
 
 Pair = tuple[EvaluatedRow, EvaluatedRow]

@@ -22,11 +22,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from evalkit.answering import Respondent
 from evalkit.data import load_dataset
 from evalkit.engines.building import EngineOptions, build_engine
 from evalkit.environment import peak_memory
-from evalkit.running import run_system
+from evalkit.runs.cache import CachedModel
+from evalkit.runs.runner import run_system
 from evalkit.systems import load_system
 
 FOLDERS = ("Work", "Personal", "Promotions", "Alerts")
@@ -67,7 +67,7 @@ def measure(rows: int) -> Cost:
         started = time.perf_counter()
         system = load_system(folder / "reciter")
         dataset = load_dataset(str(folder / "rows.jsonl"), system.task)
-        respondent = Respondent(system, EngineOptions(), folder / "runs", build_engine)
+        respondent = CachedModel(system, EngineOptions(), folder / "runs", build_engine)
         evaluation, _ = run_system(respondent, dataset, Console(quiet=True))
         assert "priority accuracy" in evaluation.overview()
         seconds = time.perf_counter() - started

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import evalkit.reports.terminal
-import evalkit.running  # noqa: F401
+import evalkit.runs.runner  # noqa: F401
 from evalkit.pytest_plugin.github import MOST_BYTES, append_summary, command
 
 WORKFLOWS = Path(__file__).parents[1] / ".github" / "workflows"

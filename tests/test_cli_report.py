@@ -15,7 +15,7 @@ from evalkit.cli import main
 from evalkit.errors import UserError
 from evalkit.reports.judged import read_judged
 from evalkit.reports.writing import comparison_name, write_text
-from evalkit.store import read_run, read_verdicts, write_run
+from evalkit.runs import read_run, read_verdicts, write_run
 from judged_runs import write_judged_run
 
 COST = {

@@ -18,7 +18,7 @@ import sklearn.linear_model
 import sklearn.preprocessing  # noqa: F401
 
 import evalkit.reports.terminal
-import evalkit.running
+import evalkit.runs.runner
 from evalkit.data import Fingerprints, load_dataset
 from evalkit.reports.html.run_page import run_page
 from evalkit.reports.judged import read_judged

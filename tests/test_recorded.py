@@ -20,7 +20,7 @@ import pytest
 
 from evalkit.cli import main
 from evalkit.reports.judged import read_judged
-from evalkit.store import read_for_judging, read_part, read_record, read_verdicts
+from evalkit.runs import read_for_judging, read_part, read_record, read_verdicts
 
 RECORDED = Path(__file__).parent / "recorded"
 SYSTEMS = ["tfidf", "tiny", "wild"]

@@ -19,7 +19,7 @@ import pytest
 
 import evalkit.evaluation
 import evalkit.reports.terminal
-import evalkit.running  # noqa: F401 (pytester unloads what a run imports: numpy cannot come twice)
+import evalkit.runs.runner  # noqa: F401 (pytester unloads what a run imports: numpy cannot come twice)
 
 mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
 from mlflow.tracking import MlflowClient  # noqa: E402

@@ -113,7 +113,7 @@ def _write(
     from evalkit.reports.card.subject import subject_of
     from evalkit.reports.card.text import render_card
     from evalkit.reports.writing import write_text
-    from evalkit.store import read_verdicts
+    from evalkit.runs import read_verdicts
 
     measured = (read_verdicts(judged.folder) or {})["measured"]
     entry = None

@@ -47,7 +47,7 @@ def report(
     """Write a run's report beside it, a comparison of several runs, and the index of all runs."""
     from evalkit.gates import load_policies, policies_sha256
     from evalkit.reports.judged import read_judged
-    from evalkit.store import find_run
+    from evalkit.runs import find_run
     from evalkit.systems import shown_path
 
     _check_options(form, lang, to, named or [])

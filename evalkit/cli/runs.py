@@ -35,7 +35,7 @@ def gate(
     """
     import pytest
 
-    from evalkit.store import VERDICTS, find_run, read_verdicts
+    from evalkit.runs import VERDICTS, find_run, read_verdicts
 
     arguments = [str(suites), "-q", "--run", run, "--runs", str(runs), "--gate-mode", gate_mode]
     for option, given in (("--gates", gates), ("--against", against), ("--data", data)):
@@ -67,7 +67,7 @@ def compare(
     from evalkit.reports.comparison import comparison_report, comparison_to_json
     from evalkit.reports.judged import read_judged
     from evalkit.reports.render.terminal import to_text
-    from evalkit.store import find_run
+    from evalkit.runs import find_run
 
     criteria = policies_sha256(load_policies(gates)) if gates.is_file() else None
     a, b = (read_judged(find_run(name, runs), criteria) for name in (first, second))
@@ -91,7 +91,7 @@ def parity(
     """Show what changed between two runs of the same model: quantised, served, in bf16."""
     from evalkit.reports.parity import parity_report, parity_to_json
     from evalkit.reports.render.terminal import to_text
-    from evalkit.store import find_run, read_run
+    from evalkit.runs import find_run, read_run
 
     folders = [find_run(name, runs) for name in (first, second)]
     ours, theirs = (read_run(folder) for folder in folders)
@@ -112,7 +112,7 @@ def baseline_set(
 ) -> None:
     """Keep a run, so that `pytest suites/ --model NAME --against BASELINE` can find it."""
     from evalkit.errors import UserError
-    from evalkit.store import BASELINES, copy_run, find_run, read_run
+    from evalkit.runs import BASELINES, copy_run, find_run, read_run
     from evalkit.systems import shown_path
 
     folder = find_run(run, runs)
@@ -132,7 +132,7 @@ def baseline_set(
 @baseline.command("list")
 def baseline_list(runs: RUNS = Path("runs"), as_json: AsJson = False) -> None:
     """List the baselines that are kept."""
-    from evalkit.store import baseline_folders, read_subject
+    from evalkit.runs import baseline_folders, read_subject
 
     found = [
         {"name": folder.name, "system": read_subject(folder)[0]}

@@ -28,7 +28,7 @@ def show(run: Run, field: Field = None, runs: RUNS = Path("runs"), as_json: AsJs
     from evalkit.reports.judged import read_judged
     from evalkit.reports.mistakes import check_field
     from evalkit.reports.run_view import run_to_json, run_view
-    from evalkit.store import find_run
+    from evalkit.runs import find_run
 
     found = read_judged(find_run(run, runs))
     if field is not None:
@@ -61,7 +61,7 @@ def errors(
 ) -> None:
     """Page through the rows that a run got wrong, the most confident first."""
     from evalkit.reports.mistakes import find_mistakes, mistake_to_json
-    from evalkit.store import find_run, read_run
+    from evalkit.runs import find_run, read_run
 
     folder = find_run(run, runs)
     evaluation = read_run(folder)

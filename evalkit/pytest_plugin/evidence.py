@@ -77,7 +77,7 @@ class Evidence:
             named: a run's folder, or its name under `--runs`.
             taken: names of other subjects.
         """
-        from evalkit.store import find_run, read_for_judging, read_subject
+        from evalkit.runs import find_run, read_for_judging, read_subject
 
         folder = find_run(named, self.runs_folder)
         system, task, abilities = read_subject(folder)
@@ -116,7 +116,7 @@ class Evidence:
         if named is None:
             return
         from evalkit.evaluation import check_same_rows
-        from evalkit.store import find_run, read_for_judging
+        from evalkit.runs import find_run, read_for_judging
 
         self._baseline_run = find_run(named, self.runs_folder)
         baseline = read_for_judging(self._baseline_run)
@@ -143,7 +143,7 @@ class Evidence:
         return self.evaluations[subject.name]
 
     def _run(self, system: System, dataset: Dataset) -> tuple[Evaluation, Path]:
-        from evalkit.running import run_system
+        from evalkit.runs.runner import run_system
 
         return self._respondents.guarded(
             system,
@@ -189,8 +189,8 @@ class Evidence:
     ) -> Evaluation:
         """Let a system answer other rows as a part of its run, once. See the fixture `ask`."""
         from evalkit.data.loading import hash_examples
-        from evalkit.running import ask_system
-        from evalkit.store import ASKED, read_run
+        from evalkit.runs import ASKED, read_run
+        from evalkit.runs.runner import ask_system
 
         examples = examples[: self.config.getoption("limit")]
         asked = task or subject.task
@@ -225,14 +225,14 @@ class Evidence:
         self, subject: Subject, name: str, requests: Sequence[Request], *, adapter: bool
     ) -> dict[str, Completion]:
         """Let a system answer requests that belong to no task. See the fixture `answers`."""
-        from evalkit.running import complete_requests, hash_requests
-        from evalkit.store.rows import completion_from_json
+        from evalkit.runs.rows import completion_from_json
+        from evalkit.runs.runner import complete_requests, hash_requests
 
         requests = requests[: self.config.getoption("limit")]
 
         def make(system: System, console: Console) -> tuple[RunRecord, list[dict[str, Any]]]:
-            respondent = self._respondents.of(system, None, adapter=adapter)
-            complete_requests(respondent, self.runs[subject.name], name, requests, console)
+            model = self._respondents.of(system, None, adapter=adapter)
+            complete_requests(model, self.runs[subject.name], name, requests, console)
             return self._read_part(self.runs[subject.name], name)
 
         def read(run: Path) -> tuple[RunRecord, list[dict[str, Any]]]:
@@ -247,13 +247,13 @@ class Evidence:
         self, subject: Subject, name: str, texts: Mapping[str, str]
     ) -> list[dict[str, Any]]:
         """Measure how far an adapter moved its base. See the fixture `divergences`."""
-        from evalkit.running import hash_texts, measure_divergences
+        from evalkit.runs.runner import hash_texts, measure_divergences
 
         texts = dict(list(texts.items())[: self.config.getoption("limit")])
 
         def make(system: System, console: Console) -> tuple[RunRecord, list[dict[str, Any]]]:
-            respondent = self._respondents.of(system, None)
-            measure_divergences(respondent, self.runs[subject.name], name, texts, console)
+            model = self._respondents.of(system, None)
+            measure_divergences(model, self.runs[subject.name], name, texts, console)
             return self._read_part(self.runs[subject.name], name)
 
         def read(run: Path) -> tuple[RunRecord, list[dict[str, Any]]]:
@@ -267,7 +267,7 @@ class Evidence:
     def against_baseline(self, measured: Measurement | Estimate | Contest) -> Contest | None:
         """The same number against the run that `--against` names, where it can be compared."""
         from evalkit.evaluation import Measurement, compare
-        from evalkit.store import ASKED, read_run
+        from evalkit.runs import ASKED, read_run
 
         if self._baseline is None or not isinstance(measured, Measurement):
             return None
@@ -314,13 +314,13 @@ class Evidence:
 
     @staticmethod
     def _has_part(run: Path, name: str) -> bool:
-        from evalkit.store import ASKED
+        from evalkit.runs import ASKED
 
         return (run / ASKED / name).is_dir()
 
     @staticmethod
     def _read_part(run: Path, name: str) -> tuple[RunRecord, list[dict[str, Any]]]:
-        from evalkit.store import read_part
+        from evalkit.runs import read_part
 
         found = read_part(run, name)
         assert found is not None

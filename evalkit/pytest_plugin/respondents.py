@@ -16,9 +16,9 @@ from evalkit.errors import EvidenceError, InsufficientData, UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evalkit.answering import Respondent
     from evalkit.engines.loading import Device
     from evalkit.engines.pool import Engines
+    from evalkit.runs.cache import CachedModel
     from evalkit.systems import System
     from evalkit.tasks import Task
 
@@ -31,7 +31,7 @@ class Respondents:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self._engines: Engines | None = None
-        self._made: dict[tuple[Any, ...], Respondent] = {}
+        self._made: dict[tuple[Any, ...], CachedModel] = {}
 
     def of(
         self,
@@ -42,7 +42,7 @@ class Respondents:
         batch_size: int | None = None,
         device: Device | None = None,
         apart: str = "",
-    ) -> Respondent:
+    ) -> CachedModel:
         """The one for a system, asked about a task of its own or another.
 
         Args:
@@ -53,9 +53,9 @@ class Respondents:
             device: another than `--device`.
             apart: a name under which answers are kept apart from all others.
         """
-        from evalkit.answering import Respondent, without_adapter
         from evalkit.engines.building import EngineOptions
         from evalkit.engines.pool import Engines
+        from evalkit.runs.cache import CachedModel, without_adapter
 
         self._engines = self._engines or Engines()
         options = EngineOptions(
@@ -67,12 +67,12 @@ class Respondents:
         asked = asked.with_task(task) if task else asked
         key = (system.folder, asked.task.fingerprint, adapter, options, apart)
         if key not in self._made:
-            made = Respondent(
+            made = CachedModel(
                 asked,
                 options,
                 Path(self.config.getoption("runs")),
                 self._engines.build,
-                apart=apart,
+                cache_namespace=apart,
             )
             if self.config.getoption("fresh"):
                 made.store.ignore_known()

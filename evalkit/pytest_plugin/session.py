@@ -322,7 +322,7 @@ class GateSession:
         from evalkit.gates import policies_sha256
         from evalkit.reports.judged import JudgedRun
         from evalkit.reports.verdicts import release_from_json, verdicts_to_json
-        from evalkit.store import write_verdicts
+        from evalkit.runs import write_verdicts
         from evalkit.systems import shown_path
 
         releases = list(self.releases())

@@ -62,7 +62,7 @@ class Tracking:
 
 def _log(folder: Path) -> str:
     from evalkit.reports.mlflow_run import describe_run, log_run
-    from evalkit.store import read_record, read_verdicts
+    from evalkit.runs import read_record, read_verdicts
 
     tracked = describe_run(folder, read_record(folder), read_verdicts(folder) or {})
     # One line is ours; what the connection's library has to say besides is not for this place.

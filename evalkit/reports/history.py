@@ -20,7 +20,7 @@ from evalkit.reports.printable import printable
 from evalkit.reports.render.terminal import to_terminal
 from evalkit.reports.verdicts import SCHEMA
 from evalkit.reports.view import Column, Data, Tone, Toned, figure, phrase, table
-from evalkit.store import baseline_folders, read_record, read_verdicts, run_folders
+from evalkit.runs import baseline_folders, read_record, read_verdicts, run_folders
 
 MOST_NUMBERS = 4
 """Of the headline, as many as fit beside a run."""

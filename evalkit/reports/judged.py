@@ -11,7 +11,7 @@ from evalkit.evaluation import Evaluation
 from evalkit.gates import Release
 from evalkit.locale import say
 from evalkit.reports.verdicts import release_from_json
-from evalkit.store import read_run, read_verdicts
+from evalkit.runs import read_run, read_verdicts
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from evalkit.errors import UserError
 from evalkit.evaluation import check_same_rows
 from evalkit.reports.judged import JudgedRun, read_judged
 from evalkit.run_record import RunRecord
-from evalkit.store import VERDICTS, read_record, run_folders
+from evalkit.runs import VERDICTS, read_record, run_folders
 
 
 def find_related(run: JudgedRun, runs: Path) -> list[JudgedRun]:

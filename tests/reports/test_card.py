@@ -19,7 +19,7 @@ from evalkit.reports.card.subject import Subject
 from evalkit.reports.card.text import render_card, training_card
 from evalkit.reports.judged import read_judged
 from evalkit.reports.printable import printable
-from evalkit.store import read_verdicts
+from evalkit.runs import read_verdicts
 from evalkit.training.recipe import Recipe
 from judged_runs import write_judged_run
 

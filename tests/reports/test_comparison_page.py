@@ -22,7 +22,7 @@ from evalkit.reports.html.comparison_page import comparison_page
 from evalkit.reports.html.scatter import HEIGHT, RADIUS, WIDTH, scatter, time_text
 from evalkit.reports.judged import JudgedRun, read_judged
 from evalkit.reports.several import compare_runs
-from evalkit.store import read_run, write_run
+from evalkit.runs import read_run, write_run
 from judged_runs import TASK, write_judged_run
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from evalkit.reports.history import GateSummary, summarise
 from evalkit.reports.html.index_page import index_page
 from evalkit.reports.html.sparkline import HEIGHT, MOST_RUNS, WIDTH, sparkline
 from evalkit.reports.writing import write_comparison, write_index
-from evalkit.store import BASELINES, copy_run, write_verdicts
+from evalkit.runs import BASELINES, copy_run, write_verdicts
 from judged_runs import write_judged_run
 
 if TYPE_CHECKING:

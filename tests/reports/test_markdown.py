@@ -34,7 +34,7 @@ from evalkit.reports.sections.several import comparison_markdown
 from evalkit.reports.verdicts import verdicts_to_json
 from evalkit.reports.view import Code, Data, Paragraph, bullets, metric_name, table
 from evalkit.run_record import RunRecord
-from evalkit.store.rows import row_to_json
+from evalkit.runs.rows import row_to_json
 from evalkit.tasks import load_task
 
 GOLDEN = Path(__file__).parent / "golden"

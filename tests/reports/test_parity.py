@@ -17,7 +17,7 @@ from evalkit.records import Completion, Example, FinishReason
 from evalkit.reports.parity import compare_answers, parity_report, parity_to_json
 from evalkit.reports.render.terminal import to_text
 from evalkit.run_record import RunRecord
-from evalkit.store import write_run
+from evalkit.runs import write_run
 from evalkit.tasks import load_task
 
 TASK = load_task("notifications-3level")

@@ -15,7 +15,7 @@ from evalkit.reports.judged import JudgedRun, read_judged
 from evalkit.reports.related import find_related
 from evalkit.reports.verdicts import verdicts_to_json
 from evalkit.run_record import RunRecord
-from evalkit.store import read_run, write_run, write_verdicts
+from evalkit.runs import read_run, write_run, write_verdicts
 from evalkit.tasks import load_task
 
 TASK = load_task("notifications-3level")

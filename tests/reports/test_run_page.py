@@ -29,7 +29,7 @@ from evalkit.reports.judged import JudgedRun
 from evalkit.reports.numbers import needed, number, value, value_interval
 from evalkit.reports.terminal import closing_line
 from evalkit.run_record import RunRecord
-from evalkit.store import write_evaluation_part, write_run
+from evalkit.runs import write_evaluation_part, write_run
 from evalkit.tasks import load_task
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from evalkit.reports.render.terminal import to_text
 from evalkit.reports.terminal import closing_line, release_table
 from evalkit.reports.verdicts import release_from_json, verdicts_to_json
 from evalkit.run_record import RunRecord
-from evalkit.store import read_run, write_run, write_verdicts
+from evalkit.runs import read_run, write_run, write_verdicts
 from evalkit.tasks import load_task
 
 TASK = load_task("notifications-3level")

@@ -7,7 +7,7 @@ from pathlib import Path
 from evalkit.errors import UserError
 from evalkit.reports.judged import JudgedRun, read_judged
 from evalkit.run_record import RunRecord
-from evalkit.store import find_run, read_record, read_subject, run_folders
+from evalkit.runs import find_run, read_record, read_subject, run_folders
 from evalkit.systems import System, shown_path
 from evalkit.weights import weights_fingerprint
 from evalkit.weights.cache import hash_file

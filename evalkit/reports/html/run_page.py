@@ -20,7 +20,7 @@ from evalkit.reports.judged import JudgedRun
 from evalkit.reports.numbers import contest_line, number, p_value
 from evalkit.reports.terminal import closing_line, contamination_line
 from evalkit.run_record import Cost
-from evalkit.store import ASKED, RECORD, read_record, read_run
+from evalkit.runs import ASKED, RECORD, read_record, read_run
 from evalkit.tasks import FieldKind
 
 MATRIX_VALUES = 12

@@ -21,7 +21,7 @@ from evalkit.formats import get_format
 from evalkit.locale import revived, say, sentences
 from evalkit.records import Example
 from evalkit.run_record import RunRecord
-from evalkit.store.rows import ChangedRowError, RowReader, row_to_json, to_line
+from evalkit.runs.rows import ChangedRowError, RowReader, row_to_json, to_line
 from evalkit.tasks import Task
 
 SCHEMA = 3

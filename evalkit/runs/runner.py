@@ -14,7 +14,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from evalkit.answering import Answered, Respondent
 from evalkit.data import Dataset, Match, duplicate_groups, load_fingerprints
 from evalkit.data.fingerprints import FILE as FINGERPRINTS
 from evalkit.data.loading import hash_examples
@@ -32,33 +31,32 @@ from evalkit.run_record import (
     RunRecord,
     SkippedRow,
 )
-from evalkit.store import (
+from evalkit.runs import (
     read_run,
     request_sha256,
     write_evaluation_part,
     write_part,
     write_run,
 )
-from evalkit.store.rows import completion_to_json
+from evalkit.runs.cache import Answered, CachedModel
+from evalkit.runs.rows import completion_to_json
 from evalkit.systems import System, adapter_notes, shown_path
 from evalkit.weights.cache import hash_file
 
 
-def run_system(
-    respondent: Respondent, dataset: Dataset, console: Console
-) -> tuple[Evaluation, Path]:
+def run_system(model: CachedModel, dataset: Dataset, console: Console) -> tuple[Evaluation, Path]:
     """Let a system answer a dataset, store the run, and read it back.
 
     Args:
-        respondent: what is under test.
+        model: what is under test.
         dataset: what it is asked.
         console: where progress is shown, if it is a terminal.
 
     Returns the evaluation as read from disk, and the run's folder.
     """
     started = datetime.now(UTC)
-    system = respondent.system
-    evaluation, answered = _evaluate(respondent, dataset.examples, _data(dataset), console)
+    system = model.system
+    evaluation, answered = _evaluate(model, dataset.examples, _data(dataset), console)
     record = evaluation.record.having(
         started=started.isoformat(timespec="seconds"),
         notes=[
@@ -70,21 +68,21 @@ def run_system(
         ],
         **_circumstances(system),
         seconds={
-            "load": round(respondent.load_seconds, 3),
+            "load": round(model.load_seconds, 3),
             "answer": round(answered.seconds, 3),
         },
         cost=_cost(evaluation.rows, answered).to_json(),
     )
     evaluation = Evaluation(evaluation.system, evaluation.task, evaluation.rows, record)
-    folder = write_run(evaluation, respondent.runs)
-    respondent.close()
+    folder = write_run(evaluation, model.runs)
+    model.close()
     del evaluation, answered
     known = {example.id: example for example in dataset.examples}
     return read_run(folder, known), folder
 
 
 def ask_system(
-    respondent: Respondent,
+    model: CachedModel,
     run: Path,
     name: str,
     examples: Sequence[Example],
@@ -95,44 +93,42 @@ def ask_system(
     Returns the evaluation as read from disk.
     """
     data = DataRecord(source=name, sha256=hash_examples(examples), rows=len(examples))
-    evaluation, _ = _evaluate(respondent, examples, data, console, name)
+    evaluation, _ = _evaluate(model, examples, data, console, name)
     folder = write_evaluation_part(run, name, evaluation)
-    respondent.close()
+    model.close()
     return read_run(folder)
 
 
 def complete_requests(
-    respondent: Respondent,
+    model: CachedModel,
     run: Path,
     name: str,
     requests: Sequence[Request],
     console: Console,
 ) -> None:
     """Let a system answer requests that belong to no task, as a part of a run."""
-    with _bar(console, f"{respondent.system.name}: {name}", len(requests)) as advance:
-        answered = respondent.answer(lambda: requests, advance)
+    with _bar(console, f"{model.system.name}: {name}", len(requests)) as advance:
+        answered = model.answer(lambda: requests, advance)
     record = RunRecord(
-        system=respondent.system.name,
+        system=model.system.name,
         requests_sha256=hash_requests(requests),
-        **_identity(respondent),
+        **_identity(model),
         unanswered=answered.unanswered,
     )
     rows = ({"id": n, **completion_to_json(said)} for n, said in answered.completions.items())
     write_part(run, name, record, rows)
-    respondent.close()
+    model.close()
 
 
 def measure_divergences(
-    respondent: Respondent, run: Path, name: str, texts: Mapping[str, str], console: Console
+    model: CachedModel, run: Path, name: str, texts: Mapping[str, str], console: Console
 ) -> None:
     """Measure how far an adapter moved its base on plain texts, as a part of a run."""
-    with _bar(console, f"{respondent.system.name}: {name}", len(texts)):
-        rows = respondent.divergences(texts)
-    record = RunRecord(
-        system=respondent.system.name, texts_sha256=hash_texts(texts), **_identity(respondent)
-    )
+    with _bar(console, f"{model.system.name}: {name}", len(texts)):
+        rows = model.divergences(texts)
+    record = RunRecord(system=model.system.name, texts_sha256=hash_texts(texts), **_identity(model))
     write_part(run, name, record, rows)
-    respondent.close()
+    model.close()
 
 
 def hash_requests(requests: Sequence[Request]) -> str:
@@ -147,25 +143,25 @@ def hash_texts(texts: Mapping[str, str]) -> str:
 
 
 def _evaluate(
-    respondent: Respondent,
+    model: CachedModel,
     examples: Sequence[Example],
     data: DataRecord,
     console: Console,
     name: str = "",
 ) -> tuple[Evaluation, Answered]:
-    system = respondent.system
+    system = model.system
     contamination, seen = _find_seen(system, examples)
     groups = duplicate_groups(examples)
     title = f"{system.name}: {name}" if name else system.name
     with _bar(console, title, len(examples)) as advance:
-        answered = respondent.answer(
+        answered = model.answer(
             lambda: build_requests(system.task, system.format, examples), advance
         )
     if not answered.completions:
         why = next(iter(answered.unanswered.values()), "there was nothing to ask")
         raise UserError(f"{system.name} gave no answer at all: {why}")
     record = RunRecord(
-        **_identity(respondent),
+        **_identity(model),
         data=data,
         contamination=contamination,
         part=name or None,
@@ -185,20 +181,20 @@ def _evaluate(
     return evaluation, answered
 
 
-def _identity(respondent: Respondent) -> dict[str, Any]:
+def _identity(model: CachedModel) -> dict[str, Any]:
     """Everything that decides what the answers are."""
-    system = respondent.system
+    system = model.system
     return {
         "base": system.config.base,
-        "weights_sha256": respondent.weights_sha256,
-        "trained_sha256": respondent.trained_sha256,
+        "weights_sha256": model.weights_sha256,
+        "trained_sha256": model.trained_sha256,
         "quantization": system.config.quantization,
         "format": system.format.name,
         "thoughts": system.format.thoughts.added,
         "normalize": system.config.normalize,
         "task_sha256": system.task.fingerprint,
         "abilities": sorted(system.abilities),
-        **respondent.described,
+        **model.described,
     }
 
 

@@ -2,7 +2,7 @@
 
 One file for each way of answering: it is named by a hash of all that decides the answers but the
 prompt (weights, adapter, format, decoding, precision, batch size, packages, evalkit's own code;
-see `evalkit.answering`), and a line is found by the hash of its request. So an evaluation that
+see `evalkit.runs.cache`), and a line is found by the hash of its request. So an evaluation that
 was interrupted, or is asked for again, goes on from what is known, and a changed adapter, prompt
 or setting finds nothing. What is known needs no model: a line keeps how the engine described
 itself.
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.records import Request
-from evalkit.store.rows import to_line
+from evalkit.runs.rows import to_line
 
 FOLDER = ".answers"
 _CHECK = "line_sha256"

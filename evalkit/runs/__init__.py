@@ -8,8 +8,8 @@ criteria they hold for. `runs/baselines/NAME/` keeps runs that later ones are he
 `runs/.answers/` every answer a system ever gave, so that nothing is computed twice.
 """
 
-from evalkit.store.answers import AnswerStore, request_sha256
-from evalkit.store.runs import (
+from evalkit.runs.answers import AnswerStore, request_sha256
+from evalkit.runs.disk import (
     ASKED,
     BASELINES,
     RECORD,
@@ -26,7 +26,7 @@ from evalkit.store.runs import (
     write_part,
     write_run,
 )
-from evalkit.store.verdicts import VERDICTS, read_verdicts, write_verdicts
+from evalkit.runs.verdicts import VERDICTS, read_verdicts, write_verdicts
 
 __all__ = [
     "ASKED",

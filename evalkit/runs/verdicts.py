@@ -10,7 +10,7 @@ from typing import Any
 from evalkit.atomic import write_text
 from evalkit.errors import EvidenceError
 from evalkit.locale import revived, say, sentences
-from evalkit.store.runs import RECORD, hash_content, pretty, read_parts_sha256
+from evalkit.runs.disk import RECORD, hash_content, pretty, read_parts_sha256
 
 VERDICTS = "verdicts.json"
 _HASH = "verdicts_sha256"

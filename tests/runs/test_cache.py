@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.answering import Respondent, without_adapter
 from evalkit.engines.building import EngineOptions
 from evalkit.records import Completion, FinishReason, Prompt, Request, Span, Unanswered
+from evalkit.runs.cache import CachedModel, without_adapter
 from evalkit.systems import System, load_system
 
 SYSTEM = 'task = "notifications-3level"\nformat = "json"\nengine = "keyword"\n'
@@ -50,30 +50,32 @@ def system(tmp_path: Path) -> System:
     return load_system(folder)
 
 
-Make = Callable[..., Respondent]
+Make = Callable[..., CachedModel]
 
 
 @pytest.fixture
 def make(system: System, tmp_path: Path) -> Make:
-    def made(engine: Scripted, apart: str = "", batch_size: int = 16) -> Respondent:
+    def made(engine: Scripted, apart: str = "", batch_size: int = 16) -> CachedModel:
         options = EngineOptions(batch_size=batch_size)
-        return Respondent(system, options, tmp_path / "runs", lambda *_: engine, apart=apart)
+        return CachedModel(
+            system, options, tmp_path / "runs", lambda *_: engine, cache_namespace=apart
+        )
 
     return made
 
 
 def test_equal_requests_are_asked_once_and_known_ones_never(make: Make) -> None:
     engine = Scripted()
-    respondent = make(engine)
+    model = make(engine)
     asked = [request("a", "x"), request("b", "y"), request("c", "x")]
-    answered = respondent.answer(lambda: asked)
+    answered = model.answer(lambda: asked)
     assert {name: said.text for name, said in answered.completions.items()} == {
         "a": "X",
         "b": "Y",
         "c": "X",
     }
     assert (engine.asked, answered.reused) == (["a", "b"], 0)
-    respondent.close()
+    model.close()
     later = Scripted()
     answered = make(later).answer(lambda: [request("other", "y"), request("new", "z")])
     assert (later.asked, answered.reused) == (["new"], 1)
@@ -81,9 +83,9 @@ def test_equal_requests_are_asked_once_and_known_ones_never(make: Make) -> None:
 
 
 def test_what_is_known_needs_no_engine(make: Make) -> None:
-    respondent = make(Scripted())
-    respondent.answer(lambda: [request("a", "x")])
-    respondent.close()
+    model = make(Scripted())
+    model.answer(lambda: [request("a", "x")])
+    model.close()
 
     def broken(*_: object) -> Scripted:
         raise AssertionError("an engine was built")
@@ -95,24 +97,24 @@ def test_what_is_known_needs_no_engine(make: Make) -> None:
 
 
 def test_other_circumstances_find_nothing(make: Make, system: System) -> None:
-    respondent = make(Scripted())
-    respondent.answer(lambda: [request("a", "x")])
-    respondent.close()
+    model = make(Scripted())
+    model.answer(lambda: [request("a", "x")])
+    model.close()
     for other in (make(Scripted(), apart="again"), make(Scripted(), batch_size=1)):
         assert other.answer(lambda: [request("a", "x")]).reused == 0
     file = system.folder / "system.toml"
     file.write_text(SYSTEM.replace("3level", "5level"))
-    changed = Respondent(
-        load_system(system.folder), EngineOptions(), respondent.runs, lambda *_: Scripted()
+    changed = CachedModel(
+        load_system(system.folder), EngineOptions(), model.runs, lambda *_: Scripted()
     )
     assert changed.answer(lambda: [request("a", "x")]).reused == 0
     assert make(Scripted()).answer(lambda: [request("a", "x")]).reused == 1
 
 
 def test_answers_of_an_engine_that_is_another_now_are_asked_anew(make: Make) -> None:
-    respondent = make(Scripted("paper"))
-    respondent.answer(lambda: [request("a", "x")])
-    respondent.close()
+    model = make(Scripted("paper"))
+    model.answer(lambda: [request("a", "x")])
+    model.close()
     engine = Scripted("stone")
     answered = make(engine).answer(lambda: [request("a", "x"), request("b", "y")])
     assert (engine.asked, answered.reused) == (["b", "a"], 1)
@@ -125,12 +127,12 @@ def test_what_got_no_answer_is_asked_again(make: Make) -> None:
             for name, said in super().complete(requests):
                 yield name, said if name == "a" else Unanswered("down")  # type: ignore[misc]
 
-    respondent = make(Dying())
+    model = make(Dying())
     asked = [request("a", "x"), request("b", "y"), request("c", "y")]
-    answered = respondent.answer(lambda: asked)
+    answered = model.answer(lambda: asked)
     assert list(answered.completions) == ["a"]
     assert answered.unanswered == {"b": "down", "c": "down"}
-    respondent.close()
+    model.close()
     engine = Scripted()
     assert len(make(engine).answer(lambda: asked).completions) == 3
     assert engine.asked == ["b"]
@@ -168,11 +170,11 @@ def test_a_killed_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
         import os, signal, sys
         from pathlib import Path
         from rich.console import Console
-        from evalkit.answering import Respondent
+        from evalkit.runs.cache import CachedModel
         from evalkit.data.loading import Dataset, hash_examples
         from evalkit.engines.building import EngineOptions
         from evalkit.records import Completion, Example, FinishReason
-        from evalkit.running import run_system
+        from evalkit.runs.runner import run_system
         from evalkit.systems import load_system
 
         folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
@@ -208,8 +210,8 @@ def test_a_killed_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
         )
         dataset = Dataset("made", rows, (), {}, hash_examples(rows), ())
         runs = folder / ("alone" if kill_at < 0 else "runs")
-        respondent = Respondent(system, EngineOptions(), runs, lambda *_: Slow())
-        print(run_system(respondent, dataset, Console(quiet=True))[1])
+        model = CachedModel(system, EngineOptions(), runs, lambda *_: Slow())
+        print(run_system(model, dataset, Console(quiet=True))[1])
         """
     ).replace("kill_at and computed > kill_at", "0 < kill_at < computed")
     (tmp_path / "s").mkdir()
@@ -242,12 +244,12 @@ def test_what_decides_a_near_tie_is_part_of_the_key(
     changed: str, make: Make, monkeypatch: pytest.MonkeyPatch
 ):
     first = Scripted()
-    respondent = make(first)
-    respondent.answer(lambda: [request("a", "x")])
-    respondent.close()
+    model = make(first)
+    model.answer(lambda: [request("a", "x")])
+    model.close()
     monkeypatch.setenv(changed, "elsewhere")
     elsewhere = Scripted()
-    respondent = make(elsewhere)
-    assert respondent.answer(lambda: [request("a", "x")]).reused == 0
-    respondent.close()
+    model = make(elsewhere)
+    assert model.answer(lambda: [request("a", "x")]).reused == 0
+    model.close()
     assert elsewhere.asked == ["a"]

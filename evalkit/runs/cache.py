@@ -15,8 +15,8 @@ from evalkit.engines.building import EngineOptions
 from evalkit.environment import machine, package_versions, processor
 from evalkit.formats.base import empty_prompt
 from evalkit.records import Completion, Request, Unanswered
-from evalkit.store import AnswerStore, request_sha256
-from evalkit.store.rows import completion_from_json, completion_to_json
+from evalkit.runs import AnswerStore, request_sha256
+from evalkit.runs.rows import completion_from_json, completion_to_json
 from evalkit.systems import System
 from evalkit.weights import weights_fingerprint
 from evalkit.weights.cache import hash_file
@@ -45,7 +45,7 @@ class Answered:
     """Wall-clock time, without that of loading."""
 
 
-class Respondent:
+class CachedModel:
     """One way of answering: a system, its options, and the store of what is known of it.
 
     The engine is built when something is asked that is not known.
@@ -58,7 +58,7 @@ class Respondent:
         runs: Path,
         build: Build,
         *,
-        apart: str = "",
+        cache_namespace: str = "",
     ) -> None:
         """Look up what is known.
 
@@ -67,14 +67,14 @@ class Respondent:
             options: how it is run on this machine.
             runs: folder of all runs, where answers are kept.
             build: makes the engine.
-            apart: a name under which answers are kept apart from those to the same requests
-                in other circumstances.
+            cache_namespace: keeps answers apart from those to the same requests in other
+                circumstances.
         """
         self.system = system
         self.options = options
         self.runs = runs
         self.build = build
-        self.apart = apart
+        self.cache_namespace = cache_namespace
         self.load_seconds = 0.0
         self._engine: Engine | None = None
         self.store = AnswerStore(runs, self._identity())
@@ -234,7 +234,7 @@ class Respondent:
             "machine": machine(),
             "processor": processor(),
             "code_sha256": _code_sha256(),
-            "apart": self.apart,
+            "apart": self.cache_namespace,
         }
 
     def _tokenizer_sha256(self) -> list[str]:
@@ -264,7 +264,7 @@ def _text_key(text: str) -> str:
 @cache
 def _code_sha256() -> str:
     """Hash the parts of evalkit that decide what is asked and what is answered."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     digest = hashlib.sha256((package / "records.py").read_bytes())
     for folder in ("engines", "formats", "tasks", "weights"):
         for path in sorted((package / folder).glob("*.py")):
