@@ -81,7 +81,13 @@ def load_dataset(
     rows, source_notes = deque(raw.rows), raw.notes
     if not rows:
         raise UserError(f"{source} holds no rows. Put at least one labelled row into it.")
-    reader = row_reader(task, is_table=raw.is_table, is_text=raw.is_text, tags=tags)
+    reader = row_reader(
+        task,
+        is_table=raw.is_table,
+        is_text=raw.is_text,
+        tags=tags,
+        class_names=raw.class_names,
+    )
     total = len(rows)
     del raw
     schemes, scheme_notes = choose_schemes(
@@ -93,7 +99,10 @@ def load_dataset(
             f"{source}: all {total:,} rows are bad under task '{task.name}'. "
             f"The first: {skipped[0].where}: {skipped[0].why}"
         )
+    examples, repeated = _numbered(examples)
     notes = [*source_notes, *scheme_notes]
+    if repeated:
+        notes.append(say("note.ids", source=source, n=repeated))
     notes += _row_notes(source, total, len(examples), skipped)
     return Dataset(
         source,
@@ -163,14 +172,11 @@ def _read_examples(
 ) -> tuple[tuple[Example, ...], tuple[BadRow, ...]]:
     examples: list[Example] = []
     skipped: list[BadRow] = []
-    seen: dict[str, str] = {}
     for row in rows:
         if len(examples) == limit:
             break
         try:
             example = reader.example(row, schemes)
-            if example.id in seen:
-                raise RowFault(f"id {example.id!r} already stands at {seen[example.id]}.")
         except RowFault as fault:
             if on_bad_row == "stop":
                 raise UserError(
@@ -179,9 +185,26 @@ def _read_examples(
                 ) from None
             skipped.append(BadRow(row.where, str(fault)))
         else:
-            seen[example.id] = row.where
             examples.append(example)
     return tuple(examples), tuple(skipped)
+
+
+def _numbered(examples: Sequence[Example]) -> tuple[tuple[Example, ...], int]:
+    """Tell rows of one id apart by a number behind it; return also how many there are."""
+    taken = {example.id for example in examples}
+    if len(taken) == len(examples):
+        return tuple(examples), 0
+    repeated = len(examples) - len(taken)
+    seen: set[str] = set()
+    numbered = []
+    for example in examples:
+        new, number = example.id, 1
+        while new in seen or (number > 1 and new in taken):
+            number += 1
+            new = f"{example.id}#{number}"
+        seen.add(new)
+        numbered.append(replace(example, id=new))
+    return tuple(numbered), repeated
 
 
 def _row_notes(source: str, total: int, used: int, skipped: tuple[BadRow, ...]) -> list[Note]:

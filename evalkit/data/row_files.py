@@ -244,7 +244,7 @@ def read_as(
     if not any(True for _ in islice(file.rows(), 1)):
         raise UserError(f"{file.source} holds no rows. Put at least one labelled row into it.")
     task = load_task(task_name) if task_name else _choose_task(file)
-    reader = row_reader(task, is_table=file.is_table, is_text=file.is_text)
+    reader = _reader(task, file)
 
     def count(name: str) -> Counter[str | int]:
         return reader.count_values(file.rows(), name)
@@ -261,7 +261,7 @@ def _choose_task(file: RowFile | LoadedRows) -> Task:
     tasks = sorted(map(load_task, task_names()), key=_schemes)
     best = tasks[0]
     for task in tasks:
-        reader = row_reader(task, is_table=file.is_table, is_text=file.is_text)
+        reader = _reader(task, file)
         counts[task.name] = sum(_is_example(row, reader) for row in tried)
         if counts[task.name] > counts[best.name]:
             best = task
@@ -271,6 +271,11 @@ def _choose_task(file: RowFile | LoadedRows) -> Task:
             "the task with --task; the path of your own .toml file will do."
         )
     return best
+
+
+def _reader(task: Task, file: RowFile | LoadedRows) -> RowReader:
+    names = file.raw.class_names if isinstance(file, LoadedRows) else {}
+    return row_reader(task, is_table=file.is_table, is_text=file.is_text, class_names=names)
 
 
 def _schemes(task: Task) -> int:

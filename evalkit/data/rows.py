@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ from evalkit.tasks import Field, FieldKind, Task
 RawLabel = str | int | tuple[str | int, ...]
 """A label as the row has it, of the right type, before any mapping; a tuple for a set."""
 
-_DIGITS = re.compile(r"[+-]?[0-9]{1,18}")
+_DIGITS = re.compile(r"[+-]?[0-9]{1,18}(\.0+)?")
+_INDEX = re.compile(r"-?[0-9]{1,6}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _KEYS_SHOWN = 12
 
@@ -40,6 +42,8 @@ class RowReader:
     """Cells are text: digits count as numbers, an empty cell yields to the next path."""
     short_names: frozenset[str]
     """Last parts of paths that may stand for the whole path."""
+    class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Column -> the names that its whole numbers stand for, where the source has them."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tag -> the path of a text that a row may have beside inputs and labels."""
 
@@ -86,17 +90,30 @@ class RowReader:
             raise RowFault(f"field '{name}': {self._missing(content, field.paths)}")
         try:
             if field.kind is FieldKind.MULTI_LABEL:
-                return tuple(_one_of_set(part) for part in _parts(value, self.is_text))
-            if field.kind is FieldKind.ORDINAL:
-                return _ordinal(value, self.is_text)
-            return _choice(value, self.is_text)
+                parts = _parts(value, self.is_text)
+                return tuple(self._own(field, _choice(part, is_text=False)) for part in parts)
+            read = _ordinal if field.kind is FieldKind.ORDINAL else _choice
+            return self._own(field, read(value, self.is_text))
         except RowFault as fault:
             raise RowFault(f"field '{name}': {fault}") from None
+
+    def _own(self, field: Field, value: str | int) -> str | int:
+        """Return the field's own value that this one is another writing of, or else itself."""
+        names = next((self.class_names[c] for c in field.paths if c in self.class_names), ())
+        mapped = any(str(value) in mapping for mapping in field.mappings.values())
+        if isinstance(value, int) and 0 <= value < len(names) and not mapped:
+            value = names[value]
+        if value in field.labels:
+            return value
+        plain = unicodedata.normalize("NFC", str(value))
+        same = [v for v in field.labels if unicodedata.normalize("NFC", str(v)) == plain]
+        return same[0] if same else value
 
     def _id(self, content: Mapping[str, object]) -> str:
         value = self._find(content, self.task.id_paths)
         if value is None:
             return ""
+        value = _whole(value)
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise RowFault(f"id: {shown(value)} is {type_of(value)}. Write text or a whole number.")
         return _checked_text(str(value), "id").strip()
@@ -137,9 +154,7 @@ class RowReader:
     def _at(self, content: Mapping[str, object], path: str) -> object | None:
         if content.get(path) is not None:
             return content[path]
-        value: object = content
-        for part in path.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
+        value = follow(content, path.split("."))
         if value is None and (last := _last(path)) in self.short_names:
             return content.get(last)
         return value
@@ -154,7 +169,12 @@ class RowReader:
 
 
 def row_reader(
-    task: Task, *, is_table: bool, is_text: bool, tags: Mapping[str, str] | None = None
+    task: Task,
+    *,
+    is_table: bool,
+    is_text: bool,
+    tags: Mapping[str, str] | None = None,
+    class_names: Mapping[str, Sequence[str]] | None = None,
 ) -> RowReader:
     """Return a reader of a task's rows.
 
@@ -166,7 +186,7 @@ def row_reader(
         for path in paths:
             owners[_last(path)].add(owner)
     short = (name for name, meant in owners.items() if len(meant) == 1) if is_table else ()
-    return RowReader(task, is_text, frozenset(short), tags or {})
+    return RowReader(task, is_text, frozenset(short), class_names or {}, tags or {})
 
 
 def decode(name: str, field: Field, raw: RawLabel, scheme: str | None) -> Label:
@@ -205,20 +225,53 @@ def _own_value(field: Field, value: str | int, scheme: str | None) -> str | int:
     raise RowFault(f"{shown(value)} is not one of {_listed(field.labels)}.{near}{hint}")
 
 
+def follow(value: object, parts: Iterable[str]) -> object | None:
+    """Return what a path leads to, or None.
+
+    In a list a part is an index, or the role of a message (the last one of that `role`, or `from`
+    as ShareGPT has it). Text that is asked for a part is read as JSON.
+    """
+    for part in parts:
+        if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError):
+                return None
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        elif isinstance(value, list | tuple):
+            value = _member(value, part)
+        else:
+            return None
+    return value
+
+
+def _member(members: Sequence[object], part: str) -> object | None:
+    if _INDEX.fullmatch(part):
+        place = int(part)
+        return members[place] if -len(members) <= place < len(members) else None
+    said = [m for m in members if isinstance(m, Mapping) and part in (m.get("role"), m.get("from"))]
+    return said[-1] if said else None
+
+
+def _whole(value: object) -> object:
+    """Return 1 for 1.0, as tables write whole numbers beside missing ones."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _ordinal(value: object, is_text: bool) -> str | int:
+    value = _whole(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if not isinstance(value, str):
         raise RowFault(f"{shown(value)} is {type_of(value)}. Write a whole number.")
     text = value.strip() if is_text else value
-    if not _DIGITS.fullmatch(text):
-        return text  # a word, which a mapping may know
-    if is_text:
-        return int(text)
-    raise RowFault(f"{shown(value)} is text. Write the number without quotes.")
+    # A word is left as it is: a mapping may know it.
+    return int(text.partition(".")[0]) if _DIGITS.fullmatch(text) else text
 
 
 def _choice(value: object, is_text: bool) -> str | int:
+    value = _whole(value)
     if isinstance(value, str):
         return value.strip() if is_text else value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -241,10 +294,6 @@ def _parts(value: object, is_text: bool) -> list[object]:
             f'{shown(value)} is not a JSON list. Write ["a", "b"], or a, b without brackets.'
         ) from None
     return list(parts)
-
-
-def _one_of_set(value: object) -> str | int:
-    return _choice(value, is_text=False)
 
 
 def _checked_text(text: str, what: str) -> str:
@@ -277,6 +326,8 @@ def _leaves(content: Mapping[str, object], before: str = "") -> Iterator[str]:
     for key, value in content.items():
         if isinstance(value, Mapping) and value:
             yield from _leaves(value, f"{before}{key}.")
+        elif isinstance(value, list) and any(isinstance(part, Mapping) for part in value):
+            yield from _leaves({str(i): part for i, part in enumerate(value)}, f"{before}{key}.")
         elif value is not None:
             yield f"{before}{key}"
 

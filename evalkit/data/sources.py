@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import io
 import json
 import re
 import sys
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 from evalkit.data.quoting import shown, shown_error, type_of
 from evalkit.errors import UserError, did_you_mean
@@ -24,6 +28,7 @@ from evalkit.locale import say
 _HUB = re.compile(
     r"hf:(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[^:\s]+))?(?::(?P<split>.+))?"
 )
+LONGEST_CELL = 2**31 - 1
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
 
@@ -52,6 +57,8 @@ class RawRows:
     """Whether every cell is text: numbers are digits, and an empty cell may mean null."""
     notes: tuple[str, ...] = ()
     """Choices made for the user, to be shown."""
+    class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Column -> the names that its numbers stand for (ClassLabel of `datasets`)."""
 
 
 def read_source(source: str, prefer_split: str) -> RawRows:
@@ -63,12 +70,24 @@ def read_source(source: str, prefer_split: str) -> RawRows:
     if source.startswith("hf:"):
         return _read_hub(source, prefer_split)
     path = Path(source)
-    readers = {".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".csv": _read_csv}
-    readers[".parquet"] = _read_parquet
-    check_file(path, source, readers)
+    readers: dict[str, Callable[[Path, str], RawRows]] = {
+        ".jsonl": _read_jsonl,
+        ".ndjson": _read_jsonl,
+        ".json": _read_json,
+        ".csv": _read_csv,
+        ".tsv": partial(_read_csv, delimiter="\t"),
+        ".parquet": _read_parquet,
+    }
+    packed = path.suffix.lower() == ".gz"
+    check_file(path, source, [*readers, *([".gz"] if packed else ())])
+    ending = (path.with_suffix("") if packed else path).suffix.lower()
+    if ending not in readers or (packed and ending == ".parquet"):
+        raise UserError(
+            f"{source}: pack .jsonl, .json, .csv or .tsv with gzip, as in rows.jsonl.gz."
+        )
     try:
-        return readers[path.suffix.lower()](path, source)
-    except OSError as error:
+        return readers[ending](path, source)
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{source} cannot be read: {shown_error(error)}") from error
 
 
@@ -91,8 +110,37 @@ def check_file(path: Path, source: str, endings: Iterable[str]) -> None:
 
 def _read_jsonl(path: Path, source: str) -> RawRows:
     # Bytes split at \n alone; str.splitlines would also split at U+2028 inside a string.
-    with path.open("rb") as file:
+    with _open(path) as file:
         return RawRows(tuple(_jsonl_rows(file, source)))
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a file, unpacking it where its name ends in .gz."""
+    if path.suffix.lower() == ".gz":
+        return cast("BinaryIO", gzip.open(path, "rb"))
+    return path.open("rb")
+
+
+def _read_json(path: Path, source: str) -> RawRows:
+    """Read a list of objects; a file of JSON lines under this name is read as such."""
+    with _open(path) as file:
+        raw = file.read()
+    refuse_utf16(raw, source)
+    raw = raw.removeprefix(codecs.BOM_UTF8)
+    if not raw.lstrip().startswith(b"["):
+        return RawRows(tuple(_jsonl_rows(io.BytesIO(raw), source)))
+    try:
+        members = json.loads(raw, object_pairs_hook=_refuse_repeated_keys)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{source}: not valid JSON ({error}).") from error
+    return RawRows(
+        tuple(
+            RawRow(number, f"{source} row {number}", member)
+            if isinstance(member, dict)
+            else RawRow(number, f"{source} row {number}", None, f"{type_of(member)}, no object.")
+            for number, member in enumerate(members, start=1)
+        )
+    )
 
 
 def _jsonl_rows(lines: Iterable[bytes], source: str) -> Iterator[RawRow]:
@@ -151,12 +199,13 @@ def _json_hint(text: str) -> str:
 # --- CSV ----------------------------------------------------------------------------------
 
 
-def _read_csv(path: Path, source: str) -> RawRows:
-    raw = path.read_bytes()
+def _read_csv(path: Path, source: str, delimiter: str = ",") -> RawRows:
+    with _open(path) as file:
+        raw = file.read()
     refuse_utf16(raw, source)
     # Bytes that are not UTF-8 become lone surrogates, so that only their own row is bad.
     text = raw.decode("utf-8-sig", errors="surrogateescape")
-    records = csv_records(io.StringIO(text, newline=""))
+    records = csv_records(io.StringIO(text, newline=""), delimiter)
     columns = csv_columns(records, source)
     rows = [csv_row(line, f"{source}:{line}", columns, cells) for line, cells in records]
     return RawRows(tuple(rows), is_table=True, is_text=True)
@@ -179,10 +228,13 @@ def csv_columns(records: Iterator[tuple[int, list[str] | str]], source: str) -> 
     return columns
 
 
-def csv_records(lines: Iterable[str]) -> Iterator[tuple[int, list[str] | str]]:
+def csv_records(
+    lines: Iterable[str], delimiter: str = ","
+) -> Iterator[tuple[int, list[str] | str]]:
     """Yield each record's first line and its cells, or what is wrong; blank lines left out."""
     # Not strict, csv would take everything after a forgotten quote for one cell, silently.
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, strict=True, delimiter=delimiter)
+    csv.field_size_limit(LONGEST_CELL)  # 131,072 characters otherwise
     while True:
         line = reader.line_num + 1
         try:
@@ -229,7 +281,28 @@ def _read_parquet(path: Path, source: str) -> RawRows:
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{source} cannot be read as Parquet: {error}") from error
     _check_columns(table.column_names, source)
-    return RawRows(_numbered(table.to_pylist(), source), is_table=True)
+    names = class_names(_features(table.schema.metadata or {}))
+    return RawRows(_numbered(table.to_pylist(), source), is_table=True, class_names=names)
+
+
+def _features(metadata: Mapping[bytes, bytes]) -> Mapping[str, Any]:
+    """Return what `datasets` says of the columns in a file's metadata, if it does."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return features if isinstance(features, dict) else {}
+
+
+def class_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the names of each ClassLabel column, or of a list of them."""
+    found = {}
+    for column, feature in features.items():
+        inner = feature.get("feature", feature) if isinstance(feature, dict) else feature
+        names = inner.get("names") if isinstance(inner, dict) else None
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            found[column] = names
+    return found
 
 
 def _read_hub(source: str, prefer_split: str) -> RawRows:
@@ -244,7 +317,8 @@ def _read_hub(source: str, prefer_split: str) -> RawRows:
 
         splits = [] if split else datasets.get_dataset_split_names(name, revision=revision)
         taken = split or _choose_split(source, splits, prefer_split)
-        rows = datasets.load_dataset(name, split=taken, revision=revision).to_list()
+        loaded = datasets.load_dataset(name, split=taken, revision=revision)
+        rows, names = loaded.to_list(), class_names(_plain(loaded))
     except UserError:
         raise
     except Exception as error:
@@ -255,7 +329,13 @@ def _read_hub(source: str, prefer_split: str) -> RawRows:
     where = f"hf:{name}{f'@{revision}' if revision else ''}:{taken}"
     taken_of = say("note.split", source=source, taken=taken, splits=", ".join(splits))
     notes = () if split else (taken_of,)
-    return RawRows(_numbered(rows, where), is_table=True, notes=notes)
+    return RawRows(_numbered(rows, where), is_table=True, notes=notes, class_names=names)
+
+
+def _plain(loaded: Any) -> Mapping[str, Any]:
+    """Return the features of a hub dataset as a file's metadata would have them."""
+    features = getattr(loaded, "features", None)
+    return features.to_dict() if features is not None else {}
 
 
 def _choose_split(source: str, splits: Sequence[str], preferred: str) -> str:

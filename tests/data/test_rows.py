@@ -1,5 +1,7 @@
 """What makes a row an example, and what is said of rows that are none."""
 
+import unicodedata
+
 import pytest
 
 from evalkit.data import load_dataset
@@ -76,8 +78,8 @@ def test_a_misplaced_key_is_named(write, row, three_levels):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"priority": "3"}, "'3' is text. Write the number without quotes."),
-        ({"priority": 3.0}, "3.0 is a fraction. Write a whole number."),
+        ({"priority": 2.5}, "2.5 is a fraction. Write a whole number."),
+        ({"priority": "2.5"}, "'2.5' is not one of 1, 2, 3."),
         ({"priority": True}, "True is true or false. Write a whole number."),
         ({"priority": "high"}, "'high' is not one of 1, 2, 3."),
         ({"priority": None}, "nothing at 'classification.priority'"),
@@ -127,11 +129,94 @@ def test_ids(write, row, three_levels):
     assert "id: True is true or false" in fault(write({**row(), "id": True}), three_levels)
 
 
-def test_a_repeated_id_says_where_it_stood(write, row, three_levels):
-    source = write(row(1), row(2), row(1))
-    with pytest.raises(UserError, match=r":3: id 'n1' already stands at .*rows.jsonl:1\. "):
-        load_dataset(source, three_levels)
-    assert len(load_dataset(source, three_levels, on_bad_row="skip").examples) == 2
+def test_rows_of_one_id_are_numbered_and_a_note_says_so(write, row, three_levels):
+    """Published data have them; nothing rests on the id."""
+    again = {**row(2), "id": "n1#2"}
+    source = write(row(1), row(2), row(1), again, row(1))
+    dataset = load_dataset(source, three_levels)
+    assert [row.id for row in dataset.examples] == ["n1", "n2", "n1#3", "n1#2", "n1#4"]
+    (note,) = [note for note in dataset.notes if "id" in note and "numbered" in note]
+    assert ": 2 rows have an id that stands before them" in note
+    assert load_dataset(write(row(1)), three_levels).examples[0].id == "n1"
+
+
+@pytest.mark.parametrize("priority", [3, 3.0, "3", "3.0", "+3"])
+def test_a_level_may_be_written_as_tables_write_it(write, row, three_levels, priority):
+    (example,) = load_dataset(write(row(priority=priority)), three_levels).examples
+    assert (example.labels["priority"], type(example.labels["priority"])) == (3, int)
+
+
+def queue_task(*values, kind="choice"):
+    """A field with these values."""
+    return Task.model_validate(
+        {
+            "name": "t",
+            "family": "t",
+            "summary": "x",
+            "instruction": "Sort.",
+            "inputs": {"text": {"title": "Text", "paths": ["text"]}},
+            "fields": {
+                "label": {
+                    "kind": kind,
+                    "title": "Labels",
+                    "paths": ["label"],
+                    "values": [{"value": value, "description": "d"} for value in values],
+                }
+            },
+        }
+    )
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+def test_how_an_accent_is_encoded_does_not_change_a_label(write, form, written):
+    own, said = (unicodedata.normalize(f, "café") for f in (form, written))
+    source = write({"text": "x", "label": said})
+    (example,) = load_dataset(source, queue_task(own, "tea")).examples
+    assert example.labels["label"] == own
+    (example,) = load_dataset(
+        write({"text": "x", "label": [said]}), queue_task(own, "tea", kind="multi-label")
+    ).examples
+    assert example.labels["label"] == (own,)
+
+
+@pytest.mark.parametrize("label", [1, 1.0, "1"])
+def test_a_number_is_the_value_that_is_its_digits(write, label):
+    (example,) = load_dataset(write({"text": "x", "label": label}), queue_task("1", "2")).examples
+    assert example.labels["label"] == "1"
+
+
+CHATS = [
+    {"messages": [{"role": "user", "content": "late?"}, {"role": "assistant", "content": "yes"}]},
+    {"conversations": [{"from": "human", "value": "late?"}, {"from": "gpt", "value": "yes"}]},
+    {"instruction": "Sort.", "input": "late?", "output": '{"label": "yes"}'},
+]
+BY_INDEX = (
+    ["messages.0.content", "conversations.0.value", "input"],
+    ["messages.-1.content", "conversations.1.value", "output.label"],
+)
+BY_ROLE = (
+    ["messages.user.content", "conversations.human.value", "input"],
+    ["messages.assistant.content", "conversations.gpt.value", "output.label"],
+)
+
+
+@pytest.mark.parametrize("chat", CHATS)
+@pytest.mark.parametrize("paths", [BY_INDEX, BY_ROLE])
+def test_training_formats_are_read_by_index_role_and_through_json(write, chat, paths):
+    content = queue_task("yes", "no").model_dump()
+    content["inputs"]["text"]["paths"], content["fields"]["label"]["paths"] = paths
+    (example,) = load_dataset(write(chat), Task.model_validate(content)).examples
+    assert (example.inputs, example.labels) == ({"text": "late?"}, {"label": "yes"})
+
+
+def test_what_a_path_does_not_lead_to_is_named_with_what_is_there(write):
+    content = queue_task("yes", "no").model_dump()
+    content["fields"]["label"]["paths"] = ["messages.2.content"]
+    content["inputs"]["text"]["paths"] = ["messages.0.content"]
+    said = fault(write(CHATS[0]), Task.model_validate(content))
+    assert "nothing at 'messages.2.content'" in said
+    assert "messages.1.content" in said
 
 
 def pair_task(optional=False):

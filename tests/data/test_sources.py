@@ -1,13 +1,17 @@
 """Reading rows from files and from a stand-in for the hub."""
 
+import gzip
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from evalkit.data import load_dataset
-from evalkit.data.sources import read_source
+from evalkit.data.sources import class_names, read_source
 from evalkit.errors import UserError
 
 HEADER = "id,notification.app,notification.title,notification.body,folder,priority"
@@ -77,8 +81,12 @@ def test_a_missing_file_names_a_near_one(write, row, three_levels, tmp_path):
 def test_folders_and_unknown_endings(write, row, three_levels, tmp_path):
     with pytest.raises(UserError, match="is a folder"):
         load_dataset(str(tmp_path), three_levels)
-    with pytest.raises(UserError, match=r"ending in '.json'; evalkit reads .jsonl"):
-        load_dataset(write(row(), name="rows.json"), three_levels)
+    with pytest.raises(UserError, match=r"ending in '.xml'; evalkit reads .jsonl"):
+        load_dataset(write(row(), name="rows.xml"), three_levels)
+    with pytest.raises(UserError, match=r"pack \.jsonl"):
+        load_dataset(write(row(), name="rows.parquet.gz"), three_levels)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_dataset(write(row(), name="rows.jsonl.gz"), three_levels)
 
 
 @pytest.mark.parametrize("name", ["empty.jsonl", "empty.csv"])
@@ -132,7 +140,7 @@ def test_an_empty_csv_label_is_missing(write, three_levels):
         ("1,a,b,c,Work", "5 cells under 6 columns"),
         ("1,a,b,c,d,Work,3", "7 cells under 6 columns"),
         ('1,a,"b" c,d,Work,3', "not valid CSV in line 2"),
-        ("1,a,b,c,Work,3.0", "field 'priority': '3.0' is not one of 1, 2, 3"),
+        ("1,a,b,c,Work,3.5", "field 'priority': '3.5' is not one of 1, 2, 3"),
     ],
 )
 def test_csv_records_that_do_not_fit(write, three_levels, record, why):
@@ -264,3 +272,88 @@ def test_hub_faults_are_the_users_to_mend(three_levels):
         load_dataset("hf:owner/name:nope", three_levels)
     with pytest.raises(UserError, match="write hub datasets as"):
         read_source("hf:a/b/c", "test")
+
+
+def _packed(write, row, name, make):
+    rows = [row(1), row(2)]
+    path = Path(write(name=name))
+    path.write_bytes(make(rows))
+    return str(path)
+
+
+def _lines(rows):
+    return "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+
+
+def _tsv(rows):
+    head = "id\tapp_display_name\ttitle\tbody\tfolder\tpriority\n"
+    cells = "\tSlack\t#dev\tHello\tWork\t1\n"
+    return (head + "".join(f"{row['id']}{cells}" for row in rows)).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("rows.json", lambda rows: json.dumps(rows).encode()),
+        ("bom.json", lambda rows: b"\xef\xbb\xbf" + json.dumps(rows).encode()),
+        ("lines.json", _lines),
+        ("rows.jsonl.gz", lambda rows: gzip.compress(_lines(rows))),
+        ("rows.json.gz", lambda rows: gzip.compress(json.dumps(rows).encode())),
+        ("rows.tsv", _tsv),
+        ("rows.tsv.gz", lambda rows: gzip.compress(_tsv(rows))),
+    ],
+)
+def test_lists_tabs_and_packed_files(write, row, three_levels, name, make):
+    dataset = load_dataset(_packed(write, row, name, make), three_levels)
+    found = [(example.id, example.inputs["body"]) for example in dataset.examples]
+    assert found == [("n1", "Hello"), ("n2", "Hello")]
+
+
+@pytest.mark.parametrize("content", [b"[1", b'[{"id": 1, "id": 2}]', b"[" * 100_000])
+def test_a_list_that_is_not_json_is_one_message(tmp_path, three_levels, content):
+    (tmp_path / "rows.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"rows\.json: not valid JSON"):
+        load_dataset(str(tmp_path / "rows.json"), three_levels)
+
+
+def test_a_packed_file_that_breaks_off_is_one_message(tmp_path, three_levels, row):
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(_lines([row(1)]))[:-12])
+    with pytest.raises(UserError, match="cannot be read"):
+        load_dataset(str(tmp_path / "rows.jsonl.gz"), three_levels)
+
+
+def test_a_csv_cell_may_be_longer_than_131072_characters(write, three_levels):
+    body = "long words " * 20_000
+    source = write(HEADER, f'1,a,b,"{body}",Work,3', name="rows.csv")
+    (example,) = load_dataset(source, three_levels).examples
+    assert body in example.inputs.values()
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_class_numbers_have_the_names_that_the_file_gives_them(tmp_path, intents, listed):
+    names = ["payment", "inventory"]
+    feature = {"names": names, "_type": "ClassLabel"}
+    columns = {
+        "prompt": {"dtype": "string", "_type": "Value"},
+        "output": {"feature": feature, "_type": "List"} if listed else feature,
+    }
+    if not listed:
+        assert class_names(columns) == {"output": names}
+        return
+    table = pa.table({"prompt": ["a", "b"], "output": [[1], [0, 1]]}).replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": columns}})}
+    )
+    pq.write_table(table, tmp_path / "rows.parquet")
+    dataset = load_dataset(str(tmp_path / "rows.parquet"), intents)
+    assert [set(row.labels["intents"]) for row in dataset.examples] == [
+        {"inventory"},
+        {"payment", "inventory"},
+    ]
+
+
+@pytest.mark.parametrize("metadata", [{}, {"huggingface": "{"}, {"huggingface": '{"info": []}'}])
+def test_a_file_without_class_names_is_read_as_it_stands(tmp_path, intents, metadata):
+    table = pa.table({"prompt": ["a"], "output": [["payment"]]}).replace_schema_metadata(metadata)
+    pq.write_table(table, tmp_path / "rows.parquet")
+    (example,) = load_dataset(str(tmp_path / "rows.parquet"), intents).examples
+    assert example.labels["intents"] == ("payment",)
