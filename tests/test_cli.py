@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from evalkit import __version__
+
 ROOT = Path(__file__).parents[1]
+MAIN = "from evalkit.cli import main; main()"
 
 
-def evalkit(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def evalkit(
+    *arguments: str, cwd: Path = ROOT, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from evalkit.cli import main; main()", *arguments],
+        # Completion goes by the name that the installed script is called by.
+        [sys.executable, "-c", f"import sys; sys.argv[0] = 'evalkit'; {MAIN}", *arguments],
         cwd=cwd,
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -50,6 +58,23 @@ def test_the_table_fits_80_columns_when_piped() -> None:
     assert "smollm2-3level-base" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "\x1b" not in done.stdout
+
+
+def test_the_version_and_the_module_say_the_same() -> None:
+    said = f"evalkit {__version__}\n"
+    assert evalkit("--version").stdout == said
+    module = [sys.executable, "-m", "evalkit", "--version"]
+    assert subprocess.run(module, capture_output=True, text=True, check=True).stdout == said
+
+
+def test_a_shell_completes_commands_and_systems() -> None:
+    def completed(typed: str) -> list[str]:
+        done = evalkit(_EVALKIT_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD="2")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    assert "smollm2-intents-base" in completed("evalkit fetch smollm2-in")
+    assert not [name for name in completed("evalkit fetch smollm2-in") if "3level" in name]
 
 
 @pytest.mark.parametrize(

@@ -240,5 +240,5 @@ def test_without_mlflow_nothing_is_begun(
     )
     found = judge(pytester, "--model", "mine", "--track", "mlflow")
     assert found.ret == 4
-    found.stderr.fnmatch_lines(["*pip install 'evalkit[[]mlflow]'*"])
+    found.stderr.fnmatch_lines(["*pip install 'pytest-evalkit[[]mlflow]'*"])
     assert not (project / "runs").exists()

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
+from evalkit import __version__
 from evalkit.cli.card import card
 from evalkit.cli.common import PytestCode
 from evalkit.cli.data import data
@@ -24,11 +26,28 @@ from evalkit.cli.show import errors, runs, show
 from evalkit.cli.train import train
 from evalkit.errors import UserError
 
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"evalkit {__version__}")
+        raise typer.Exit
+
+
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """What every command shares; the help text is the application's own."""
+
+
 app = typer.Typer(
     help="A release gate for small fine-tuned language models that classify text. "
     "The gate itself is `pytest suites/ --model NAME`.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for command in (
@@ -48,6 +67,7 @@ for command in (
     grammar,
 ):
     app.command()(command)
+app.callback()(options)
 app.add_typer(baseline, name="baseline")
 app.add_typer(data, name="data")
 

@@ -12,8 +12,20 @@ from evalkit.reports.strict_json import finite
 if TYPE_CHECKING:
     from rich.console import Console
 
+
+def shelf_names(incomplete: str) -> list[str]:
+    """The systems on the shelf whose names begin so, for the shell's completion."""
+    from evalkit.errors import UserError
+    from evalkit.systems import list_systems
+
+    try:
+        return [found.name for found in list_systems() if found.name.startswith(incomplete)]
+    except UserError:
+        return []
+
+
 SYSTEM = "A system on the shelf, or a folder with system.toml."
-Name = Annotated[str, typer.Argument(help=SYSTEM)]
+Name = Annotated[str, typer.Argument(help=SYSTEM, autocompletion=shelf_names)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

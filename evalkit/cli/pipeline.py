@@ -121,7 +121,10 @@ class Job:
             drawn = draw(chart)
             if drawn is None:
                 blocks += bullets(
-                    ["Plots are left out, as matplotlib is missing: pip install evalkit[plots]."]
+                    [
+                        "Plots are left out, as matplotlib is missing: "
+                        "pip install pytest-evalkit[plots]."
+                    ]
                 )
                 break
             plain = re.sub(r"[^\w-]+", "-", chart.name)

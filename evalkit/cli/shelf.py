@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.common import AsJson, console, print_json
+from evalkit.cli.common import SYSTEM, AsJson, console, print_json, shelf_names
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ def systems(
 
 
 def fetch(
-    name: Annotated[
-        str | None, typer.Argument(help="A system on the shelf, or a folder with system.toml.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help=SYSTEM, autocompletion=shelf_names)] = None,
     verify: Annotated[
         bool, typer.Option(help="Hash all weights that were fetched before, and fetch nothing.")
     ] = False,

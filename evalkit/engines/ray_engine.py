@@ -174,7 +174,7 @@ def _connect(place: Cluster) -> Any:
         import ray
     except ImportError as error:
         raise UserError(
-            "engine 'ray' needs Ray, which is not installed: pip install 'evalkit[ray]'."
+            "engine 'ray' needs Ray, which is not installed: pip install 'pytest-evalkit[ray]'."
         ) from error
     if not ray.is_initialized():
         _check_reachable(place.address)

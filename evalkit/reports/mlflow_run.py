@@ -25,7 +25,7 @@ from evalkit.reports.printable import printable
 from evalkit.run_record import RunRecord
 
 _T = TypeVar("_T")
-MISSING = "--track mlflow needs MLflow's client: pip install 'evalkit[mlflow]'"
+MISSING = "--track mlflow needs MLflow's client: pip install 'pytest-evalkit[mlflow]'"
 FILES = ("report.html", "predictions.jsonl", "record.json", "verdicts.json")
 """What of a run's folder is kept with MLflow, where it is there."""
 PATIENCE = {

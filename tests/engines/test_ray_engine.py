@@ -20,7 +20,7 @@ from evalkit.records import Completion, Example, FinishReason, Prompt, Request, 
 from evalkit.systems import System, load_system
 from tiny_models import save_base
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'evalkit[ray]'")
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'pytest-evalkit[ray]'")
 
 OPTIONS = EngineOptions(device="cpu", precision="fp32", batch_size=2)
 

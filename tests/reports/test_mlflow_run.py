@@ -97,7 +97,7 @@ def test_without_the_client_or_a_server_there_is_a_message(monkeypatch: pytest.M
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:1")
     check_client()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'evalkit\[mlflow\]'"):
+    with pytest.raises(UserError, match=r"pip install 'pytest-evalkit\[mlflow\]'"):
         check_client()
 
 

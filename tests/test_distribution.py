@@ -1,0 +1,119 @@
+"""What is published: sdist and wheel are whole, and the wheel works by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = (
+    "pyproject.toml",
+    "MANIFEST.in",
+    "README.md",
+    "LICENSE",
+    "constraints.txt",
+    "conftest.py",
+)
+FOLDERS = ("evalkit", "suites", "fixtures")
+NO_CACHES = shutil.ignore_patterns("__pycache__")
+
+
+def files_of(folder: Path) -> set[str]:
+    return {
+        path.relative_to(folder.parent).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def build(kind: str, source: Path, out: Path) -> Path:
+    """Build without a network and without isolation, by the backend itself."""
+    code = f"from setuptools.build_meta import build_{kind} as b; print(b({str(out)!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return out / done.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, unpacked."""
+    source = tmp_path_factory.mktemp("source")
+    for name in SOURCES:
+        shutil.copyfile(ROOT / name, source / name)
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, source / name, ignore=NO_CACHES)
+    out = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(build("sdist", source, out)) as packed:
+        packed.extractall(out, filter="data")
+    (folder,) = (path for path in out.iterdir() if path.is_dir())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel made of the source distribution, unpacked."""
+    out = tmp_path_factory.mktemp("wheel")
+    folder = out / "site"
+    with zipfile.ZipFile(build("wheel", sdist, out)) as packed:
+        packed.extractall(folder)
+    return folder
+
+
+def test_the_sdist_holds_the_package_the_suites_and_their_rows(sdist: Path) -> None:
+    for name in FOLDERS:
+        assert files_of(ROOT / name) - files_of(sdist / name) == set()
+    assert not (sdist / "tests").exists()
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    (info,) = wheel.glob("*.dist-info")
+    assert {path.name for path in wheel.iterdir()} == {"evalkit", info.name}
+    assert files_of(wheel / "evalkit") == files_of(ROOT / "evalkit")
+
+
+def test_the_metadata_names_distribution_commands_and_plugin(wheel: Path) -> None:
+    (info,) = wheel.glob("*.dist-info")
+    told = Parser().parsestr((info / "METADATA").read_text(encoding="utf-8"))
+    assert told["Name"] == "pytest-evalkit"
+    assert told["License-Expression"] == "Apache-2.0"
+    assert "Framework :: Pytest" in (told.get_all("Classifier") or [])
+    assert told.get_payload().startswith("# evalkit")
+    entries = (info / "entry_points.txt").read_text(encoding="utf-8").split("\n")
+    assert "evalkit = evalkit.cli:main" in entries
+    assert "evalkit = evalkit.pytest_plugin" in entries
+
+
+def test_what_was_unpacked_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    env = {k: v for k, v in os.environ.items() if k != "EVALKIT_SHELF"} | {"PYTHONPATH": str(wheel)}
+
+    def python(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert Path(python("-c", "import evalkit; print(evalkit.__file__)").strip()).is_relative_to(
+        wheel
+    )
+    python("-m", "evalkit", "init", "demo")
+    skeleton = files_of(ROOT / "evalkit" / "skeleton")
+    assert {f"demo{name.removeprefix('skeleton')}" for name in skeleton} == files_of(
+        tmp_path / "demo"
+    )
+    assert "intents" in python("-m", "evalkit", "grammar", "intents")
