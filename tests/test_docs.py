@@ -100,7 +100,8 @@ def check_toml(block: Block) -> None:
     """Is it what a system.toml, a task or a gates.toml may hold?"""
     found = tomllib.loads(block.text)
     if not found.keys().isdisjoint(("task", "format", "endpoint", "ray", "thoughts")):
-        config = SystemConfig.model_validate({"task": "t", "format": "json", **found})
+        base = {} if "engine" in found else {"base": "hf:OWNER/NAME"}
+        config = SystemConfig.model_validate({"task": "t", "format": "json", **base, **found})
         if config.engine in ("tfidf", "majority"):
             read_baseline_recipe(config.engine, config.recipe, block.where)  # type: ignore[arg-type]
         elif config.recipe:
