@@ -25,8 +25,7 @@ from rich.console import Console
 from evalkit.data import load_dataset
 from evalkit.engines.building import EngineOptions, build_engine
 from evalkit.environment import peak_memory
-from evalkit.runs.cache import CachedModel
-from evalkit.runs.runner import run_system
+from evalkit.runs.runner import Runner
 from evalkit.systems import load_system
 
 FOLDERS = ("Work", "Personal", "Promotions", "Alerts")
@@ -67,8 +66,8 @@ def measure(rows: int) -> Cost:
         started = time.perf_counter()
         system = load_system(folder / "reciter")
         dataset = load_dataset(str(folder / "rows.jsonl"), system.task)
-        respondent = CachedModel(system, EngineOptions(), folder / "runs", build_engine)
-        evaluation, _ = run_system(respondent, dataset, Console(quiet=True))
+        runner = Runner(folder / "runs", EngineOptions(), Console(quiet=True), build=build_engine)
+        evaluation, _ = runner.evaluate(system, dataset)
         assert "priority accuracy" in evaluation.overview()
         seconds = time.perf_counter() - started
     return Cost(len(evaluation.rows), seconds, peak_memory()["process"])

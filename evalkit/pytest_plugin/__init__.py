@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalkit.errors import UserError
-from evalkit.pytest_plugin.evidence import Subject
 from evalkit.pytest_plugin.github import GitHubOutputs
 from evalkit.pytest_plugin.junit import record_gate
+from evalkit.pytest_plugin.run_cache import SystemUnderTest
 from evalkit.pytest_plugin.session import MISFIT, NO_MODEL, GateSession, as_usage_errors
 
 if TYPE_CHECKING:
@@ -91,31 +91,33 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def system_under_test(request: pytest.FixtureRequest) -> Subject:
+def system_under_test(request: pytest.FixtureRequest) -> SystemUnderTest:
     """What `--model` or `--run` names: its `name` and its `task`."""
     return request.config.stash[_SESSION].subjects[request.param]
 
 
 @pytest.fixture(scope="session")
-def evaluation(system_under_test: Subject, pytestconfig: pytest.Config) -> Evaluation:
+def evaluation(system_under_test: SystemUnderTest, pytestconfig: pytest.Config) -> Evaluation:
     """The system's answers on the data, made once a session and read back from disk."""
-    return pytestconfig.stash[_SESSION].evidence.evaluate(system_under_test)
+    return pytestconfig.stash[_SESSION].run_cache.evaluate(system_under_test)
 
 
 @pytest.fixture(scope="session")
 def tfidf_baseline(
-    evaluation: Evaluation, system_under_test: Subject, pytestconfig: pytest.Config
+    evaluation: Evaluation, system_under_test: SystemUnderTest, pytestconfig: pytest.Config
 ) -> Evaluation:
     """The answers of the shelf's TF-IDF baseline on the same rows.
 
     A test that takes it is skipped, and its criterion does not apply, where the system under
     test is that baseline itself.
     """
-    return pytestconfig.stash[_SESSION].evidence.evaluate_tfidf(system_under_test, evaluation)
+    return pytestconfig.stash[_SESSION].run_cache.evaluate_tfidf(system_under_test, evaluation)
 
 
 @pytest.fixture(scope="session")
-def ask(evaluation: Evaluation, system_under_test: Subject, pytestconfig: pytest.Config) -> Ask:
+def ask(
+    evaluation: Evaluation, system_under_test: SystemUnderTest, pytestconfig: pytest.Config
+) -> Ask:
     """`ask("other-rows", examples)`: let the system answer other rows, as a part of its run.
 
     Args of the function:
@@ -130,7 +132,7 @@ def ask(evaluation: Evaluation, system_under_test: Subject, pytestconfig: pytest
     It returns an `Evaluation`, made once a session and read back from disk. Where a stored run
     is judged again, it is that run's; the test is inconclusive if the run has none.
     """
-    evidence = pytestconfig.stash[_SESSION].evidence
+    evidence = pytestconfig.stash[_SESSION].run_cache
 
     def asked(
         name: str,
@@ -142,47 +144,43 @@ def ask(evaluation: Evaluation, system_under_test: Subject, pytestconfig: pytest
         device: Device | None = None,
         apart: bool = False,
     ) -> Evaluation:
-        return evidence.ask(
-            system_under_test,
-            name,
-            examples,
-            task,
-            adapter=adapter,
-            batch_size=batch_size,
-            device=device,
-            apart=apart,
-        )
+        from evalkit.runs.runner import Variant
+
+        variant = Variant(task, adapter, batch_size, device, name if apart else "")
+        return evidence.ask(system_under_test, name, examples, variant)
 
     return asked
 
 
 @pytest.fixture(scope="session")
 def answers(
-    evaluation: Evaluation, system_under_test: Subject, pytestconfig: pytest.Config
+    evaluation: Evaluation, system_under_test: SystemUnderTest, pytestconfig: pytest.Config
 ) -> Answers:
     """`answers("probes", requests)`: what the system writes when asked something of no task.
 
     `adapter=False` asks the base without its adapter. It returns request id -> Completion.
     """
-    evidence = pytestconfig.stash[_SESSION].evidence
+    evidence = pytestconfig.stash[_SESSION].run_cache
 
     def asked(
         name: str, requests: Sequence[Request], *, adapter: bool = True
     ) -> dict[str, Completion]:
-        return evidence.answers(system_under_test, name, requests, adapter=adapter)
+        from evalkit.runs.runner import Variant
+
+        return evidence.answers(system_under_test, name, requests, Variant(adapter=adapter))
 
     return asked
 
 
 @pytest.fixture(scope="session")
 def divergences(
-    evaluation: Evaluation, system_under_test: Subject, pytestconfig: pytest.Config
+    evaluation: Evaluation, system_under_test: SystemUnderTest, pytestconfig: pytest.Config
 ) -> Divergences:
     """`divergences("texts", {id: text})`: how far the adapter moved the base on plain texts.
 
     It returns for each text `id`, `kl` (mean over its tokens, in nats) and `tokens`.
     """
-    evidence = pytestconfig.stash[_SESSION].evidence
+    evidence = pytestconfig.stash[_SESSION].run_cache
 
     def measured(name: str, texts: Mapping[str, str]) -> list[dict[str, Any]]:
         return evidence.divergences(system_under_test, name, texts)
@@ -193,7 +191,7 @@ def divergences(
 @pytest.fixture
 def gate(
     request: pytest.FixtureRequest,
-    system_under_test: Subject,
+    system_under_test: SystemUnderTest,
     pytestconfig: pytest.Config,
     record_testsuite_property: Callable[[str, object], None],
 ) -> Gate:
@@ -224,7 +222,7 @@ def gate(
                 measured,
                 slice_name="" if slice is None else str(slice),
                 mode=pytestconfig.getoption("gate_mode"),
-                regression=session.evidence.against_baseline(measured),
+                regression=session.run_cache.against_baseline(measured),
             )
         except UserError as error:
             pytest.fail(str(error), pytrace=False)

@@ -16,7 +16,7 @@ import pytest
 from evalkit.pytest_plugin.suite_files import SuiteTest, read_suite
 
 if TYPE_CHECKING:
-    from evalkit.pytest_plugin.evidence import Subject
+    from evalkit.pytest_plugin.run_cache import SystemUnderTest
 
 
 @dataclass
@@ -100,7 +100,7 @@ class Expected:
         return self._named(system, criteria, lambda due: due.withdrawn)
 
     def uncollected(
-        self, subject: Subject, suites: Iterable[Path], criteria: Collection[str]
+        self, subject: SystemUnderTest, suites: Iterable[Path], criteria: Collection[str]
     ) -> dict[str, str]:
         """Tests that stand in suite files, are for a system, and were never found by pytest."""
         found: dict[str, str] = {}

@@ -57,7 +57,7 @@ class GitHubOutputs:
         finally:
             if self.annotates:
                 say(f"::{token}::")
-        evidence = self.gate.evidence
+        evidence = self.gate.run_cache
         if evidence.evaluations or any(evidence.faults.values()):
             try:
                 self._report(list(self.gate.releases()), say)
@@ -71,7 +71,7 @@ class GitHubOutputs:
                 for line in annotation_lines(release):
                     say(line)
         if self.summary:
-            evaluations = self.gate.evidence.evaluations
+            evaluations = self.gate.run_cache.evaluations
             text = "\n".join(summary(r, evaluations.get(r.system)) for r in releases)
             append_summary(Path(self.summary), text)
 

@@ -13,11 +13,11 @@ import pytest
 
 from evalkit.errors import DoesNotApply, EvidenceError, InsufficientData, UserError
 from evalkit.locale import say
-from evalkit.pytest_plugin.evidence import Evidence, Subject
 from evalkit.pytest_plugin.expected import Expected, params
 from evalkit.pytest_plugin.junit import record_release
 from evalkit.pytest_plugin.marks import check_family, check_marks, families_of, place
 from evalkit.pytest_plugin.rows import RowsLeftOut
+from evalkit.pytest_plugin.run_cache import RunCache, SystemUnderTest
 from evalkit.pytest_plugin.suite_files import find_suites
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class GateSession:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.evidence = Evidence(config)
-        self.subjects: dict[str, Subject] = {}
+        self.run_cache = RunCache(config)
+        self.subjects: dict[str, SystemUnderTest] = {}
         self.verdicts: dict[str, dict[str, list[Verdict]]] = {}
         self.broken: dict[str, list[str]] = {}
         self.expected = Expected()
@@ -56,11 +56,11 @@ class GateSession:
         for model in models:
             from evalkit.systems import load_system
 
-            self._add(self.evidence.subject(load_system(model)), f"--model {model}")
+            self._add(self.run_cache.subject(load_system(model)), f"--model {model}")
         for run in runs:
-            self._add(self.evidence.stored(run, list(self.subjects)), f"--run {run}")
+            self._add(self.run_cache.stored(run, list(self.subjects)), f"--run {run}")
 
-    def _add(self, subject: Subject, asked: str) -> None:
+    def _add(self, subject: SystemUnderTest, asked: str) -> None:
         if subject.name in self.subjects:
             raise UserError(f"{asked}: '{subject.name}' is named twice.")
         self.subjects[subject.name] = subject
@@ -84,7 +84,7 @@ class GateSession:
             self.expected.add(item, name, unfit)
 
     @staticmethod
-    def _lacking(item: pytest.Item, subject: Subject) -> list[str]:
+    def _lacking(item: pytest.Item, subject: SystemUnderTest) -> list[str]:
         needed = [what for mark in item.iter_markers("needs") for what in mark.args]
         return [what for what in needed if what not in subject.abilities]
 
@@ -132,7 +132,7 @@ class GateSession:
                     f"'{family}'). Name a folder of suites: pytest suites/ --model {unused[0]}"
                 )
             self._check_parts()
-            self.evidence.load_rows(list(self.subjects.values()))
+            self.run_cache.load_rows(list(self.subjects.values()))
             for suite in sorted(self.expected.files):
                 self.policies(suite)
             self._check_criteria()
@@ -148,7 +148,7 @@ class GateSession:
         subject = self.subjects.get(name or "")
         if subject is None or subject.run is None:
             return False
-        return bool(self.evidence.faults[subject.name])
+        return bool(self.run_cache.faults[subject.name])
 
     def _check_criteria(self) -> None:
         tasks = [subject.task for subject in self.subjects.values()]
@@ -196,7 +196,7 @@ class GateSession:
             self.criteria[path] = load_policies(path)
         return path, self.criteria[path]
 
-    def add(self, subject: Subject, nodeid: str, verdict: Verdict) -> None:
+    def add(self, subject: SystemUnderTest, nodeid: str, verdict: Verdict) -> None:
         """Take down what a gate said."""
         self.verdicts.setdefault(subject.name, {}).setdefault(nodeid, []).append(verdict)
 
@@ -217,7 +217,7 @@ class GateSession:
             return (yield)
 
     @contextmanager
-    def _inconclusive(self, item: pytest.Item, subject: Subject | None) -> Iterator[None]:
+    def _inconclusive(self, item: pytest.Item, subject: SystemUnderTest | None) -> Iterator[None]:
         try:
             yield
         except DoesNotApply as why:
@@ -228,7 +228,7 @@ class GateSession:
             pytest.fail(f"INCONCLUSIVE: {error}", pytrace=False)
         except EvidenceError as error:
             if subject is not None:
-                self.evidence.faults[subject.name].append(error.message)
+                self.run_cache.faults[subject.name].append(error.message)
             pytest.fail(f"INCONCLUSIVE: {error}", pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
@@ -258,13 +258,13 @@ class GateSession:
 
     def releases(self) -> Iterator[Release]:
         """What the verdicts on each system come to."""
-        evidence = self.evidence
+        evidence = self.run_cache
         for name, subject in self.subjects.items():
             if name in evidence.evaluations or evidence.faults[name]:
                 yield self._release(name, subject)
             # Otherwise it never came to answer.
 
-    def _release(self, name: str, subject: Subject) -> Release:
+    def _release(self, name: str, subject: SystemUnderTest) -> Release:
         from evalkit.gates import conclude
 
         spoilt = self._is_spoilt(name)
@@ -272,7 +272,7 @@ class GateSession:
         said = self.verdicts.get(name, {})
         verdicts = [v for spoken in said.values() for v in spoken]
         missed = {} if spoilt else self.expected.missed(name, set(said), policies)
-        rows = RowsLeftOut.of(self.evidence.evaluations.get(name))
+        rows = RowsLeftOut.of(self.run_cache.evaluations.get(name))
         allowed = rows.judge(policies, subject.task.family)
         return conclude(
             name,
@@ -284,7 +284,7 @@ class GateSession:
             excused=self._excused(subject),
             withdrawn=self.expected.withdrawn(name, policies),
             partial=self.is_partial,
-            faults=[*self.evidence.faults[name], *rows.faults(allowed)],
+            faults=[*self.run_cache.faults[name], *rows.faults(allowed)],
             caveats=[*rows.caveats(), *self._caveats()],
         )
 
@@ -293,7 +293,7 @@ class GateSession:
         """The criteria of all suites that were collected."""
         return {name: p for found in self.criteria.values() for name, p in found.items()}
 
-    def _excused(self, subject: Subject) -> dict[str, str]:
+    def _excused(self, subject: SystemUnderTest) -> dict[str, str]:
         """What does not apply to a system, and why: criteria, gates with slices, tests."""
         excused: dict[str, str] = {}
         for name, policy in self.all_policies.items():
@@ -316,7 +316,7 @@ class GateSession:
 
         A whole run that may not ship never exits with 0.
         """
-        evidence = self.evidence
+        evidence = self.run_cache
         if not evidence.evaluations and not any(evidence.faults.values()):
             return (yield)
         from evalkit.gates import policies_sha256
@@ -363,7 +363,7 @@ class GateSession:
         from evalkit.reports.writing import write_comparison, write_index, write_run_page
         from evalkit.systems import shown_path
 
-        runs = self.evidence.runs_folder
+        runs = self.run_cache.runs_folder
         pages = [("report", partial(write_run_page, run)) for run in judged]
         if len(judged) > 1:
             pages.append(("comparison", partial(write_comparison, judged, runs)))
@@ -383,11 +383,11 @@ class GateSession:
 
         terminal.section("release gate")
         width, colour = terminal._tw.fullwidth, terminal.hasmarkup
-        evaluations = self.evidence.evaluations
+        evaluations = self.run_cache.evaluations
         for release in releases:
             name = release.system
             if name in evaluations:
-                run = shown_path(self.evidence.runs[name])
+                run = shown_path(self.run_cache.runs[name])
                 shown = release_report(release, evaluations[name], run)
             else:
                 shown = [closing_line(release)]

@@ -37,7 +37,7 @@ class Tracking:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Log what was judged. `GateSession` has written it by now, as it wraps this hook."""
-        evidence = self.session.evidence
+        evidence = self.session.run_cache
         for name in evidence.evaluations:
             folder = evidence.runs[name]
             try:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -32,6 +32,13 @@ BASELINES = "baselines"
 """Folder under `runs/`."""
 ASKED = "asked"
 """Folder of a run that holds what else the system was asked."""
+
+
+class Part(NamedTuple):
+    """What a system was asked outside of its task."""
+
+    record: RunRecord
+    rows: list[dict[str, Any]]
 
 
 def write_run(evaluation: Evaluation, runs: Path) -> Path:
@@ -119,18 +126,16 @@ def write_evaluation_part(run: Path, name: str, evaluation: Evaluation) -> Path:
     return write_part(run, name, _record_of(evaluation), map(row_to_json, evaluation.rows))
 
 
-def read_part(run: Path, name: str) -> tuple[RunRecord, list[dict[str, Any]]] | None:
-    """The record and the rows of a part; None where the run has none of that name.
+def read_part(run: Path, name: str) -> Part:
+    """The record and the rows of what a run was asked outside of its task.
 
     Raises:
         EvidenceError: it was changed after it was written, or is not whole.
-        UserError: it was written under another schema.
+        UserError: there is none of that name, or it was written under another schema.
     """
     folder = run / ASKED / name
-    if not folder.is_dir():
-        return None
     record = read_record(folder)
-    return record, list(_read_lines(folder, record))
+    return Part(record, list(_read_lines(folder, record)))
 
 
 def read_parts_sha256(run: Path) -> dict[str, str]:

@@ -7,9 +7,10 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,6 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from evalkit.data import Dataset, Match, duplicate_groups, load_fingerprints
 from evalkit.data.fingerprints import FILE as FINGERPRINTS
 from evalkit.data.loading import hash_examples
+from evalkit.engines.building import EngineOptions
+from evalkit.engines.pool import Engines
 from evalkit.environment import commit, machine, package_versions, peak_memory, processor
 from evalkit.errors import UserError
 from evalkit.evaluation import EvaluatedRow, Evaluation, build_requests, evaluate
@@ -32,103 +35,195 @@ from evalkit.run_record import (
     SkippedRow,
 )
 from evalkit.runs import (
+    Part,
+    read_part,
     read_run,
     request_sha256,
     write_evaluation_part,
     write_part,
     write_run,
 )
-from evalkit.runs.cache import Answered, CachedModel
+from evalkit.runs.cache import Answered, CachedModel, without_adapter
 from evalkit.runs.rows import completion_to_json
 from evalkit.systems import System, adapter_notes, shown_path
 from evalkit.weights.cache import hash_file
 
-
-def run_system(model: CachedModel, dataset: Dataset, console: Console) -> tuple[Evaluation, Path]:
-    """Let a system answer a dataset, store the run, and read it back.
-
-    Args:
-        model: what is under test.
-        dataset: what it is asked.
-        console: where progress is shown, if it is a terminal.
-
-    Returns the evaluation as read from disk, and the run's folder.
-    """
-    started = datetime.now(UTC)
-    system = model.system
-    evaluation, answered = _evaluate(model, dataset.examples, _data(dataset), console)
-    record = evaluation.record.having(
-        started=started.isoformat(timespec="seconds"),
-        notes=[
-            *_reuse_notes(answered, len(dataset.examples)),
-            *_context_notes(evaluation),
-            *adapter_notes(system),
-            *_training_notes(system, evaluation.record),
-            *_trust_notes(system, evaluation.record.contamination),
-        ],
-        **_circumstances(system),
-        seconds={
-            "load": round(model.load_seconds, 3),
-            "answer": round(answered.seconds, 3),
-        },
-        cost=_cost(evaluation.rows, answered).to_json(),
-    )
-    evaluation = Evaluation(evaluation.system, evaluation.task, evaluation.rows, record)
-    folder = write_run(evaluation, model.runs)
-    model.close()
-    del evaluation, answered
-    known = {example.id: example for example in dataset.examples}
-    return read_run(folder, known), folder
+if TYPE_CHECKING:
+    from evalkit.engines.loading import Device
+    from evalkit.runs.cache import Build
+    from evalkit.tasks import Task
 
 
-def ask_system(
-    model: CachedModel,
-    run: Path,
-    name: str,
-    examples: Sequence[Example],
-    console: Console,
-) -> Evaluation:
-    """Let a system answer other rows, or a variant of its task, as a part of a run.
+@dataclass(frozen=True)
+class Variant:
+    """How a system is asked, where that is not as it is."""
 
-    Returns the evaluation as read from disk.
-    """
-    data = DataRecord(source=name, sha256=hash_examples(examples), rows=len(examples))
-    evaluation, _ = _evaluate(model, examples, data, console, name)
-    folder = write_evaluation_part(run, name, evaluation)
-    model.close()
-    return read_run(folder)
+    task: Task | None = None
+    """Another than its own."""
+    adapter: bool = True
+    batch_size: int | None = None
+    """Another than the runner's."""
+    device: Device | None = None
+    """Another than the runner's."""
+    cache_namespace: str = ""
+    """Keeps its answers apart from those to the same requests in other circumstances."""
 
 
-def complete_requests(
-    model: CachedModel,
-    run: Path,
-    name: str,
-    requests: Sequence[Request],
-    console: Console,
-) -> None:
-    """Let a system answer requests that belong to no task, as a part of a run."""
-    with _bar(console, f"{model.system.name}: {name}", len(requests)) as advance:
-        answered = model.answer(lambda: requests, advance)
-    record = RunRecord(
-        system=model.system.name,
-        requests_sha256=hash_requests(requests),
-        **_identity(model),
-        unanswered=answered.unanswered,
-    )
-    rows = ({"id": n, **completion_to_json(said)} for n, said in answered.completions.items())
-    write_part(run, name, record, rows)
-    model.close()
+AS_IT_IS = Variant()
 
 
-def measure_divergences(
-    model: CachedModel, run: Path, name: str, texts: Mapping[str, str], console: Console
-) -> None:
-    """Measure how far an adapter moved its base on plain texts, as a part of a run."""
-    with _bar(console, f"{model.system.name}: {name}", len(texts)):
-        rows = model.divergences(texts)
-    record = RunRecord(system=model.system.name, texts_sha256=hash_texts(texts), **_identity(model))
-    write_part(run, name, record, rows)
-    model.close()
+class Runner:
+    """Lets systems answer, and puts what came into runs on disk. Engines are built once."""
+
+    def __init__(
+        self,
+        runs: Path,
+        options: EngineOptions,
+        console: Console,
+        *,
+        fresh: bool = False,
+        build: Build | None = None,
+    ) -> None:
+        """Take where and how.
+
+        Args:
+            runs: folder of all runs.
+            options: how systems are run on this machine.
+            console: where progress is shown, if it is a terminal.
+            fresh: compute every answer anew.
+            build: makes an engine; one that shares bases between systems by default.
+        """
+        self.runs = runs
+        self.options = options
+        self.console = console
+        self.fresh = fresh
+        self._build = build or Engines().build
+        self._models: dict[tuple[Any, ...], CachedModel] = {}
+
+    def evaluate(self, system: System, dataset: Dataset) -> tuple[Evaluation, Path]:
+        """Let a system answer a dataset, store the run, and read it back.
+
+        Returns the evaluation as read from disk, and the run's folder.
+        """
+        started = datetime.now(UTC)
+        model = self._model(system, AS_IT_IS)
+        evaluation, answered = self._evaluate(model, dataset.examples, _data(dataset))
+        record = evaluation.record.having(
+            started=started.isoformat(timespec="seconds"),
+            notes=[
+                *_reuse_notes(answered, len(dataset.examples)),
+                *_context_notes(evaluation),
+                *adapter_notes(system),
+                *_training_notes(system, evaluation.record),
+                *_trust_notes(system, evaluation.record.contamination),
+            ],
+            **_circumstances(system),
+            seconds={
+                "load": round(model.load_seconds, 3),
+                "answer": round(answered.seconds, 3),
+            },
+            cost=_cost(evaluation.rows, answered).to_json(),
+        )
+        folder = write_run(replace(evaluation, record=record), self.runs)
+        model.close()
+        del evaluation, answered
+        return read_run(folder, {example.id: example for example in dataset.examples}), folder
+
+    def ask(
+        self, system: System, variant: Variant, run: Path, name: str, examples: Sequence[Example]
+    ) -> Evaluation:
+        """Let a system answer other rows, or a variant of its task, as a part of a run.
+
+        Returns the evaluation as read from disk.
+        """
+        data = DataRecord(source=name, sha256=hash_examples(examples), rows=len(examples))
+        model = self._model(system, variant)
+        evaluation, _ = self._evaluate(model, examples, data, name)
+        folder = write_evaluation_part(run, name, evaluation)
+        model.close()
+        return read_run(folder)
+
+    def complete(
+        self, system: System, variant: Variant, run: Path, name: str, requests: Sequence[Request]
+    ) -> Part:
+        """Let a system answer requests that belong to no task, as a part of a run."""
+        model = self._model(system, variant)
+        with _bar(self.console, f"{system.name}: {name}", len(requests)) as advance:
+            answered = model.answer(lambda: requests, advance)
+        record = RunRecord(
+            system=system.name,
+            requests_sha256=hash_requests(requests),
+            **_identity(model),
+            unanswered=answered.unanswered,
+        )
+        rows = ({"id": n, **completion_to_json(said)} for n, said in answered.completions.items())
+        write_part(run, name, record, rows)
+        model.close()
+        return read_part(run, name)
+
+    def measure_divergences(
+        self, system: System, run: Path, name: str, texts: Mapping[str, str]
+    ) -> Part:
+        """Measure how far an adapter moved its base on plain texts, as a part of a run."""
+        model = self._model(system, AS_IT_IS)
+        with _bar(self.console, f"{system.name}: {name}", len(texts)):
+            rows = model.divergences(texts)
+        record = RunRecord(system=system.name, texts_sha256=hash_texts(texts), **_identity(model))
+        write_part(run, name, record, rows)
+        model.close()
+        return read_part(run, name)
+
+    def _model(self, system: System, variant: Variant) -> CachedModel:
+        options = replace(
+            self.options,
+            device=variant.device or self.options.device,
+            batch_size=variant.batch_size or self.options.batch_size,
+        )
+        asked = system if variant.adapter else without_adapter(system)
+        asked = asked.with_task(variant.task) if variant.task else asked
+        namespace = variant.cache_namespace
+        key = (system.folder, asked.task.fingerprint, variant.adapter, options, namespace)
+        if key not in self._models:
+            self._models[key] = CachedModel(
+                asked, options, self.runs, self._build, cache_namespace=namespace
+            )
+            if self.fresh:
+                self._models[key].store.ignore_known()
+        return self._models[key]
+
+    def _evaluate(
+        self, model: CachedModel, examples: Sequence[Example], data: DataRecord, name: str = ""
+    ) -> tuple[Evaluation, Answered]:
+        system = model.system
+        contamination, seen = _find_seen(system, examples)
+        groups = duplicate_groups(examples)
+        title = f"{system.name}: {name}" if name else system.name
+        with _bar(self.console, title, len(examples)) as advance:
+            answered = model.answer(
+                lambda: build_requests(system.task, system.format, examples), advance
+            )
+        if not answered.completions:
+            why = next(iter(answered.unanswered.values()), "there was nothing to ask")
+            raise UserError(f"{system.name} gave no answer at all: {why}")
+        record = RunRecord(
+            **_identity(model),
+            data=data,
+            contamination=contamination,
+            part=name or None,
+            reused_rows=answered.reused,
+            unanswered=answered.unanswered,
+        )
+        evaluation = evaluate(
+            system.name,
+            system.task,
+            system.format,
+            examples,
+            answered.completions,
+            record=record,
+            seen=seen,
+            groups=groups,
+        )
+        return evaluation, answered
 
 
 def hash_requests(requests: Sequence[Request]) -> str:
@@ -140,45 +235,6 @@ def hash_requests(requests: Sequence[Request]) -> str:
 def hash_texts(texts: Mapping[str, str]) -> str:
     """Hash texts with their names; hexadecimal."""
     return hashlib.sha256(json.dumps(dict(texts)).encode()).hexdigest()
-
-
-def _evaluate(
-    model: CachedModel,
-    examples: Sequence[Example],
-    data: DataRecord,
-    console: Console,
-    name: str = "",
-) -> tuple[Evaluation, Answered]:
-    system = model.system
-    contamination, seen = _find_seen(system, examples)
-    groups = duplicate_groups(examples)
-    title = f"{system.name}: {name}" if name else system.name
-    with _bar(console, title, len(examples)) as advance:
-        answered = model.answer(
-            lambda: build_requests(system.task, system.format, examples), advance
-        )
-    if not answered.completions:
-        why = next(iter(answered.unanswered.values()), "there was nothing to ask")
-        raise UserError(f"{system.name} gave no answer at all: {why}")
-    record = RunRecord(
-        **_identity(model),
-        data=data,
-        contamination=contamination,
-        part=name or None,
-        reused_rows=answered.reused,
-        unanswered=answered.unanswered,
-    )
-    evaluation = evaluate(
-        system.name,
-        system.task,
-        system.format,
-        examples,
-        answered.completions,
-        record=record,
-        seen=seen,
-        groups=groups,
-    )
-    return evaluation, answered
 
 
 def _identity(model: CachedModel) -> dict[str, Any]:

@@ -170,11 +170,10 @@ def test_a_killed_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
         import os, signal, sys
         from pathlib import Path
         from rich.console import Console
-        from evalkit.runs.cache import CachedModel
         from evalkit.data.loading import Dataset, hash_examples
         from evalkit.engines.building import EngineOptions
         from evalkit.records import Completion, Example, FinishReason
-        from evalkit.runs.runner import run_system
+        from evalkit.runs.runner import Runner
         from evalkit.systems import load_system
 
         folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
@@ -210,8 +209,9 @@ def test_a_killed_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
         )
         dataset = Dataset("made", rows, (), {}, hash_examples(rows), ())
         runs = folder / ("alone" if kill_at < 0 else "runs")
-        model = CachedModel(system, EngineOptions(), runs, lambda *_: Slow())
-        print(run_system(model, dataset, Console(quiet=True))[1])
+        quiet = Console(quiet=True)
+        runner = Runner(runs, EngineOptions(), quiet, build=lambda *_: Slow())
+        print(runner.evaluate(system, dataset)[1])
         """
     ).replace("kill_at and computed > kill_at", "0 < kill_at < computed")
     (tmp_path / "s").mkdir()

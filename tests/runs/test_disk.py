@@ -269,11 +269,12 @@ def test_a_killed_baseline_set_loses_neither(tmp_path: Path) -> None:
 def test_a_part_of_a_run_is_bound_to_its_verdicts(tmp_path: Path) -> None:
     folder = write_run(evaluation("json", ["x"]), tmp_path)
     other = evaluation("labels", ["payment"])
-    assert read_part(folder, "other") is None
+    with pytest.raises(UserError, match="is not a run"):
+        read_part(folder, "other")
     write_evaluation_part(folder, "other", other)
     assert read_run(folder / ASKED / "other").rows == other.rows
     write_part(folder, "probes", RunRecord(system="x"), [{"id": "a"}, {"id": "b"}])
-    record, rows = read_part(folder, "probes") or (RunRecord(), [])
+    record, rows = read_part(folder, "probes")
     assert (record.system, record.rows, rows) == ("x", 2, [{"id": "a"}, {"id": "b"}])
     write_verdicts(folder, {"predictions_sha256": read_run(folder).record.predictions_sha256})
     assert read_verdicts(folder)

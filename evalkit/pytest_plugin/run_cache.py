@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
+import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,27 +13,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from evalkit.errors import DoesNotApply, EvidenceError, InsufficientData
+from evalkit.errors import DoesNotApply, EvidenceError, InsufficientData, UserError
 from evalkit.locale import say
-from evalkit.pytest_plugin.respondents import Respondents
 from evalkit.pytest_plugin.rows import fault_of_rows, load_rows, same_rows
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from evalkit.data import Dataset
-    from evalkit.engines.loading import Device
     from evalkit.evaluation import Contest, Evaluation, Measurement
     from evalkit.records import Completion, Estimate, Example, Request
     from evalkit.run_record import RunRecord
+    from evalkit.runs import Part
+    from evalkit.runs.runner import Runner, Variant
     from evalkit.systems import System
     from evalkit.tasks import Task
+
+    _Part = TypeVar("_Part", Evaluation, Part)
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Subject:
+class SystemUnderTest:
     """What is judged: a system that is to answer, or the run of one that did."""
 
     name: str
@@ -41,7 +44,7 @@ class Subject:
     run: Path | None = None
 
 
-class Evidence:
+class RunCache:
     """The answers of every system under test, by its name."""
 
     def __init__(self, config: pytest.Config) -> None:
@@ -57,20 +60,20 @@ class Evidence:
         """By system and hash of the rows."""
         self._parts: dict[tuple[str, str], Any] = {}
         """By subject and name of the part."""
-        self._respondents = Respondents(config)
+        self._runner: Runner | None = None
 
     # Before anything answers
 
-    def subject(self, system: System) -> Subject:
+    def subject(self, system: System) -> SystemUnderTest:
         """A system that is to answer."""
         self.faults.setdefault(system.name, [])
         decoding = self.config.getoption("decoding")
         if decoding and "language_model" in system.abilities:
             config = system.config.model_copy(update={"decoding": decoding})
             system = replace(system, config=config)
-        return Subject(system.name, system.task, system.abilities, system)
+        return SystemUnderTest(system.name, system.task, system.abilities, system)
 
-    def stored(self, named: str, taken: Sequence[str]) -> Subject:
+    def stored(self, named: str, taken: Sequence[str]) -> SystemUnderTest:
         """A run to be judged again. What is wrong with it is a fault, not an end.
 
         Args:
@@ -89,14 +92,14 @@ class Evidence:
             self._note_unanswered(name, self.evaluations[name].record)
         except EvidenceError as error:
             self.faults[name] = [error.message]
-        return Subject(name, task, abilities, run=folder)
+        return SystemUnderTest(name, task, abilities, run=folder)
 
     @property
     def runs_folder(self) -> Path:
         """Where runs are written."""
         return Path(self.config.getoption("runs"))
 
-    def load_rows(self, subjects: Sequence[Subject]) -> None:
+    def load_rows(self, subjects: Sequence[SystemUnderTest]) -> None:
         """Read the rows of the systems that are to answer, and hold stored runs against theirs.
 
         Raises:
@@ -110,7 +113,7 @@ class Evidence:
                 self.faults[subject.name] += [fault] if fault else []
         self._load_baseline(subjects)
 
-    def _load_baseline(self, subjects: Sequence[Subject]) -> None:
+    def _load_baseline(self, subjects: Sequence[SystemUnderTest]) -> None:
         """Read the run that `--against` names, and refuse it where it is of other rows."""
         named = self.config.getoption("against")
         if named is None:
@@ -132,7 +135,7 @@ class Evidence:
 
     # Answers
 
-    def evaluate(self, subject: Subject) -> Evaluation:
+    def evaluate(self, subject: SystemUnderTest) -> Evaluation:
         """Let a system answer the rows it is judged on, once."""
         if subject.name not in self.evaluations:
             assert subject.system is not None
@@ -143,16 +146,9 @@ class Evidence:
         return self.evaluations[subject.name]
 
     def _run(self, system: System, dataset: Dataset) -> tuple[Evaluation, Path]:
-        from evalkit.runs.runner import run_system
+        return self._guarded(system, lambda runner: runner.evaluate(system, dataset))
 
-        return self._respondents.guarded(
-            system,
-            lambda system, console: run_system(
-                self._respondents.of(system, None), dataset, console
-            ),
-        )
-
-    def evaluate_tfidf(self, subject: Subject, evaluation: Evaluation) -> Evaluation:
+    def evaluate_tfidf(self, subject: SystemUnderTest, evaluation: Evaluation) -> Evaluation:
         """Let the TF-IDF baseline of a system's task answer the same rows, once."""
         from evalkit.systems import find_baseline, missing_parts
 
@@ -177,42 +173,23 @@ class Evidence:
 
     def ask(
         self,
-        subject: Subject,
+        subject: SystemUnderTest,
         name: str,
         examples: Sequence[Example],
-        task: Task | None,
-        *,
-        adapter: bool,
-        batch_size: int | None,
-        device: Device | None,
-        apart: bool,
+        variant: Variant,
     ) -> Evaluation:
         """Let a system answer other rows as a part of its run, once. See the fixture `ask`."""
         from evalkit.data.loading import hash_examples
         from evalkit.runs import ASKED, read_run
-        from evalkit.runs.runner import ask_system
 
         examples = examples[: self.config.getoption("limit")]
-        asked = task or subject.task
+        asked = variant.task or subject.task
         evaluated = self._part(
             subject,
             name,
             len(examples),
             lambda folder: read_run(folder / ASKED / name),
-            lambda system, console: ask_system(
-                self._respondents.of(
-                    system,
-                    task,
-                    adapter=adapter,
-                    batch_size=batch_size,
-                    device=device,
-                    apart=name if apart else "",
-                ),
-                self.runs[subject.name],
-                name,
-                examples,
-                console,
-            ),
+            lambda runner, system, run: runner.ask(system, variant, run, name, examples),
         )
         if (evaluated.record.data.sha256, evaluated.task.fingerprint) != (
             hash_examples(examples),
@@ -222,44 +199,40 @@ class Evidence:
         return evaluated
 
     def answers(
-        self, subject: Subject, name: str, requests: Sequence[Request], *, adapter: bool
+        self, subject: SystemUnderTest, name: str, requests: Sequence[Request], variant: Variant
     ) -> dict[str, Completion]:
         """Let a system answer requests that belong to no task. See the fixture `answers`."""
+        from evalkit.runs import read_part
         from evalkit.runs.rows import completion_from_json
-        from evalkit.runs.runner import complete_requests, hash_requests
+        from evalkit.runs.runner import hash_requests
 
         requests = requests[: self.config.getoption("limit")]
-
-        def make(system: System, console: Console) -> tuple[RunRecord, list[dict[str, Any]]]:
-            model = self._respondents.of(system, None, adapter=adapter)
-            complete_requests(model, self.runs[subject.name], name, requests, console)
-            return self._read_part(self.runs[subject.name], name)
-
-        def read(run: Path) -> tuple[RunRecord, list[dict[str, Any]]]:
-            return self._read_part(run, name)
-
-        record, rows = self._part(subject, name, len(requests), read, make)
+        record, rows = self._part(
+            subject,
+            name,
+            len(requests),
+            lambda run: read_part(run, name),
+            lambda runner, system, run: runner.complete(system, variant, run, name, requests),
+        )
         if record.requests_sha256 != hash_requests(requests):
             raise EvidenceError(say("fault.stale_requests", name=name))
         return {row["id"]: completion_from_json(row) for row in rows}
 
     def divergences(
-        self, subject: Subject, name: str, texts: Mapping[str, str]
+        self, subject: SystemUnderTest, name: str, texts: Mapping[str, str]
     ) -> list[dict[str, Any]]:
         """Measure how far an adapter moved its base. See the fixture `divergences`."""
-        from evalkit.runs.runner import hash_texts, measure_divergences
+        from evalkit.runs import read_part
+        from evalkit.runs.runner import hash_texts
 
         texts = dict(list(texts.items())[: self.config.getoption("limit")])
-
-        def make(system: System, console: Console) -> tuple[RunRecord, list[dict[str, Any]]]:
-            model = self._respondents.of(system, None)
-            measure_divergences(model, self.runs[subject.name], name, texts, console)
-            return self._read_part(self.runs[subject.name], name)
-
-        def read(run: Path) -> tuple[RunRecord, list[dict[str, Any]]]:
-            return self._read_part(run, name)
-
-        record, rows = self._part(subject, name, len(texts), read, make)
+        record, rows = self._part(
+            subject,
+            name,
+            len(texts),
+            lambda run: read_part(run, name),
+            lambda runner, system, run: runner.measure_divergences(system, run, name, texts),
+        )
         if record.texts_sha256 != hash_texts(texts):
             raise EvidenceError(say("fault.stale_texts", name=name))
         return rows
@@ -285,12 +258,12 @@ class Evidence:
 
     def _part(
         self,
-        subject: Subject,
+        subject: SystemUnderTest,
         name: str,
         count: int,
-        read: Callable[[Path], _T],
-        make: Callable[[System, Console], _T],
-    ) -> _T:
+        read: Callable[[Path], _Part],
+        make: Callable[[Runner, System, Path], _Part],
+    ) -> _Part:
         """A part of a subject's run: made once, or read where the run is a stored one."""
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
             raise ValueError(f"{name!r}: a part is named with lower-case letters, digits and '-'")
@@ -306,10 +279,10 @@ class Evidence:
                     raise InsufficientData(f"the run was not asked '{name}'")
                 self._parts[key] = read(subject.run)
             else:
-                self._parts[key] = self._respondents.guarded(subject.system, make)
-            part = self._parts[key]
-            self._note_unanswered(subject.name, part[0] if isinstance(part, tuple) else part.record)
-        found: _T = self._parts[key]
+                system, run = subject.system, self.runs[subject.name]
+                self._parts[key] = self._guarded(system, lambda runner: make(runner, system, run))
+            self._note_unanswered(subject.name, self._parts[key].record)
+        found: _Part = self._parts[key]
         return found
 
     @staticmethod
@@ -318,13 +291,42 @@ class Evidence:
 
         return (run / ASKED / name).is_dir()
 
-    @staticmethod
-    def _read_part(run: Path, name: str) -> tuple[RunRecord, list[dict[str, Any]]]:
-        from evalkit.runs import read_part
+    def _guarded(self, system: System, make: Callable[[Runner], _T]) -> _T:
+        """Let a system answer. What breaks down here ends the session."""
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled(), warnings.catch_warnings():
+            # What libraries have deprecated is not what a release engineer came to read.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            try:
+                self._runner = self._runner or self._make_runner()
+                return make(self._runner)
+            except KeyboardInterrupt:
+                sys.stderr.write(
+                    "\nWhat was answered is kept; the same command goes on from there.\n"
+                )
+                raise
+            except (InsufficientData, EvidenceError):
+                raise
+            except UserError as error:
+                pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+            except Exception:
+                # Not a wrong answer of the model: nothing may be judged on what is missing.
+                pytest.exit(
+                    f"evalkit broke down while '{system.name}' was answering; nothing was "
+                    f"judged.\n{traceback.format_exc()}",
+                    returncode=pytest.ExitCode.INTERNAL_ERROR,
+                )
 
-        found = read_part(run, name)
-        assert found is not None
-        return found
+    def _make_runner(self) -> Runner:
+        from rich.console import Console
+
+        from evalkit.engines.building import EngineOptions
+        from evalkit.runs.runner import Runner
+
+        option = self.config.getoption
+        options = EngineOptions(option("device"), option("precision"), option("batch_size"))
+        return Runner(self.runs_folder, options, Console(stderr=True), fresh=option("fresh"))
 
     def _note_unanswered(self, name: str, record: RunRecord) -> None:
         """Rows without an answer leave everything open."""
