@@ -62,7 +62,7 @@ def test_duplicates_within_one_set(train: Path) -> None:
     done = evalkit("data", "overlap", train, "--task", "notifications-5level")
     assert done.returncode == 0, done.stderr
     assert "Read as notifications-5level" in done.stdout
-    assert [line.split() for line in done.stdout.splitlines() if line.startswith("  exact")] == [
+    assert [line.split() for line in done.stdout.splitlines() if line.startswith(" exact  ")] == [
         ["exact", "1", "2", "1", "0"]
     ]
     assert "train-0" in done.stdout

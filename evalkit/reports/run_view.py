@@ -12,7 +12,8 @@ from rich.text import Text
 from evalkit.data.nearest import Neighbour
 from evalkit.evaluation import Evaluation
 from evalkit.gates import Release
-from evalkit.records import Estimate, Example
+from evalkit.locale import Lang
+from evalkit.records import Example
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.mistakes import (
     Mistake,
@@ -23,50 +24,35 @@ from evalkit.reports.mistakes import (
 from evalkit.reports.numbers import cost_line, number
 from evalkit.reports.printable import printable
 from evalkit.reports.render.terminal import to_terminal
+from evalkit.reports.sections.measured import Measured, measure
+from evalkit.reports.sections.slices import calibration_blocks, field_blocks
 from evalkit.reports.terminal import (
     contamination_line,
     measured_lines,
     release_report,
 )
 from evalkit.reports.verdicts import verdicts_to_json
-from evalkit.reports.view import (
-    Blocks,
-    Cell,
-    Column,
-    Data,
-    Figure,
-    Paragraph,
-    Toned,
-    figure,
-    phrase,
-    span_of,
-    table,
-)
 from evalkit.systems import shown_path
-from evalkit.tasks import FieldKind
 
 WORST = 5
 """Cases shown of each field."""
-MATRIX_VALUES = 8
-"""With more values than these a confusion matrix does not fit; the commonest are listed."""
-CONFUSIONS = 10
-_VALUE_WIDTH = 16
 _TEXT_WIDTH = 220
 
 
-def run_view(run: JudgedRun, field: str | None = None) -> list[RenderableType]:
+def run_view(run: JudgedRun, field: str | None = None, lang: Lang = "en") -> list[RenderableType]:
     """The verdict, the gates, each field's values, confusions and worst cases, cost and notes.
 
     Args:
         run: a run with its verdicts.
         field: shows no other field's details.
+        lang: of the tables.
     """
     evaluation, record = run.evaluation, run.evaluation.record
     verdict = Text(f"{printable(run.system)}: {printable(run.verdict, 300)}", style="bold")
     shown: list[RenderableType] = [verdict, Text(_heading(run))]
-    closing = None
+    closing, measured = None, measure(run)
     if run.release is not None:
-        *judged, closing = release_report(run.release, evaluation, shown_path(run.folder))
+        *judged, closing = release_report(run.release, evaluation, shown_path(run.folder), lang)
         shown += judged
     else:
         shown.append(Text(f"{len(evaluation.rows)} rows of {printable(record.data.source)}"))
@@ -76,7 +62,7 @@ def run_view(run: JudgedRun, field: str | None = None) -> list[RenderableType]:
         shown += [Text(f"note: {printable(note, 200)}") for note in record.all_notes]
     for name in evaluation.task.fields if field is None else (field,):
         shown += [Text(""), Text(printable(name), style="bold")]
-        shown += _field(evaluation, name)
+        shown += _field(evaluation, name, measured, lang)
     if closing is not None:
         shown += [Text(""), closing]
     return shown
@@ -125,12 +111,15 @@ def _worst(evaluation: Evaluation, field: str) -> list[Mistake]:
     return find_mistakes(evaluation, field)[:WORST]
 
 
-def _field(evaluation: Evaluation, field: str) -> list[RenderableType]:
+def _field(
+    evaluation: Evaluation, field: str, measured: Measured, lang: Lang
+) -> list[RenderableType]:
     """One field: its values, what was taken for what, calibration, the worst cases."""
     if not evaluation.clean_rows:
         return [Text("no clean rows to count")]
-    blocks = [*_values(evaluation, field), *_confusion(evaluation, field)]
-    shown = to_terminal([*blocks, *_reliability(evaluation, field)])
+    shown = to_terminal(
+        [*field_blocks(evaluation, field, measured), *calibration_blocks(evaluation, field)], lang
+    )
     mistakes = find_mistakes(evaluation, field)
     if mistakes:
         told = "the most confident first" if mistakes[0].confidence is not None else "the first"
@@ -138,105 +127,6 @@ def _field(evaluation: Evaluation, field: str) -> list[RenderableType]:
         head = f"{len(worst)} of {len(mistakes)} rows with a wrong {printable(field)}, {told}:"
         shown += [Text(head), mistake_table(worst, evaluation)]
     return shown
-
-
-def _values(evaluation: Evaluation, field: str) -> Blocks:
-    spec = evaluation.task.fields[field]
-    heads = [
-        Column(phrase("col.label"), is_text=True, folds=True),
-        Column(phrase("col.rows"), drop=2),
-        Column(phrase("head.said"), drop=3),
-        Column(phrase("head.precision")),
-        Column(phrase("col.ci"), drop=5),
-        Column(phrase("head.recall")),
-        Column(phrase("col.ci"), drop=4),
-        Column(phrase("head.f1"), drop=1),
-    ]
-    rows = [
-        [
-            spec.display(scores.value),
-            scores.support,
-            scores.named,
-            *_with_interval(scores.precision),
-            *_with_interval(scores.recall),
-            figure(scores.f1),
-        ]
-        for scores in evaluation.label_scores(field)
-    ]
-    return table(heads, rows)
-
-
-def _with_interval(estimate: Estimate | None) -> tuple[Cell, Cell]:
-    return (None, "") if estimate is None else (figure(estimate), span_of(estimate))
-
-
-def _confusion(evaluation: Evaluation, field: str) -> Blocks:
-    found, spec = evaluation.confusion(field), evaluation.task.fields[field]
-    names = [Data(spec.display(value), _VALUE_WIDTH) for value in found.values]
-    columns = (found.out_of_enum, found.missing, found.unreadable)
-    none = [sum(counts) for counts in zip(*columns, strict=True)]
-    if spec.kind is FieldKind.MULTI_LABEL or len(names) > MATRIX_VALUES:
-        return _confusions(evaluation, field)
-    heads = [phrase("head.truth"), *names, *([phrase("head.none")] if any(none) else [])]
-    rows = [
-        [
-            name,
-            *(
-                Toned(count, "strong" if place == at else "" if count else "quiet")
-                for place, count in enumerate(counts)
-            ),
-            *([none[at]] if any(none) else []),
-        ]
-        for at, (name, counts) in enumerate(zip(names, found.counts, strict=True))
-    ]
-    return table(heads, rows)
-
-
-def _confusions(evaluation: Evaluation, field: str) -> Blocks:
-    """The commonest of a field with many values."""
-    found, spec = evaluation.confusion(field), evaluation.task.fields[field]
-    counted: list[tuple[int, int, Cell]] = [
-        (count, i, spec.display(found.values[j]))
-        for i, row in enumerate(found.counts)
-        for j, count in enumerate(row)
-        if i != j and count
-    ]
-    for code, column in (
-        ("said.out_of_enum", found.out_of_enum),
-        ("said.missing", found.missing),
-        ("said.unreadable", found.unreadable),
-    ):
-        counted += [(count, i, phrase(code)) for i, count in enumerate(column) if count]
-    counted.sort(key=lambda entry: -entry[0])
-    heads = [
-        Column(phrase("head.right"), is_text=True, folds=True),
-        Column(phrase("head.said"), is_text=True, folds=True),
-        Column(phrase("col.rows")),
-    ]
-    rows = [[spec.display(found.values[i]), said, count] for count, i, said in counted[:CONFUSIONS]]
-    more = len(counted) - CONFUSIONS
-    return [*table(heads, rows), *([Paragraph(phrase("rarer", n=more))] if more > 0 else [])]
-
-
-def _reliability(evaluation: Evaluation, field: str) -> Blocks:
-    heads = [
-        phrase("col.confidence"),
-        phrase("col.rows"),
-        Column(phrase("head.mean_confidence"), drop=1),
-        phrase("head.accuracy"),
-        phrase("col.ci"),
-    ]
-    rows = [
-        [
-            f"{100 * point.low:.0f}-{100 * point.high:.0f}%",
-            point.accuracy.n,
-            Figure(point.mean_confidence),
-            *_with_interval(point.accuracy),
-        ]
-        for point in evaluation.reliability(field)
-        if point.accuracy.n
-    ]
-    return table(heads, rows)
 
 
 def mistake_table(

@@ -200,11 +200,13 @@ def _shorten(items: Iterable[str], most: int = 4) -> str:
     return ", ".join(listed[:most]) + more
 
 
-def release_report(release: Release, evaluation: Evaluation, run: str) -> list[RenderableType]:
+def release_report(
+    release: Release, evaluation: Evaluation, run: str, lang: Lang = "en"
+) -> list[RenderableType]:
     """The table, what has to be known to read it, and the closing line."""
     record = evaluation.record
     seconds = record.seconds
-    shown = release_table(release)
+    shown = release_table(release, lang)
     if crossing := [v for v in release.verdicts if v.settled_by is not None]:
         shown.append(
             Text(

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from evalkit.evaluation import Contest, Metric
 from evalkit.gates import ALPHA, Outcome, Policy, Verdict
+from evalkit.metrics import ReliabilityBin
 from evalkit.records import Estimate
 from evalkit.tasks import Field
 
@@ -91,6 +92,8 @@ class Span:
     high: float
     unit: str = "%"
     is_difference: bool = False
+    value: float | None = None
+    """What it is of, so that it can be drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,27 @@ class Badge:
 
     outcome: Outcome
     crosses: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A cell that leads to the rows it is of, where the report has a table of them."""
+
+    what: Cell
+    rows: Mapping[str, str]
+    """Column of that table -> what it has to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Rows of a matrix that were taken for something."""
+
+    n: int
+    of: int
+    """The rows of the matrix's row."""
+    is_right: bool
+    rows: Mapping[str, str]
+    """As of `Link`; empty where they cannot be chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +208,15 @@ class Picture:
     file: str
 
 
-Block = Table | Points | Paragraph | Heading | Picture
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """A curve of confidence against accuracy; drawn where a report draws."""
+
+    name: str
+    bins: tuple[ReliabilityBin, ...]
+
+
+Block = Table | Points | Paragraph | Heading | Picture | Reliability
 Blocks = list[Block]
 
 
@@ -264,7 +296,7 @@ def span_of(estimate: Estimate, unit: str = "%") -> Cell:
     """The 95% interval of a measured value; a count has none."""
     if estimate.method == "count":
         return phrase("form.counted")
-    return Span(estimate.low, estimate.high, unit)
+    return Span(estimate.low, estimate.high, unit, value=estimate.value)
 
 
 def difference_of(contest: Contest) -> Figure:

@@ -9,7 +9,16 @@ from typing import assert_never
 from evalkit.locale import Lang
 from evalkit.reports.printable import printable
 from evalkit.reports.render.words import Words
-from evalkit.reports.view import Block, Data, Heading, Paragraph, Picture, Points, Table
+from evalkit.reports.view import (
+    Block,
+    Data,
+    Heading,
+    Paragraph,
+    Picture,
+    Points,
+    Reliability,
+    Table,
+)
 
 WIDEST = 300
 """Characters of a data text that are shown, where nothing else is said."""
@@ -81,7 +90,8 @@ class MarkdownWords(Words[Markdown]):
 def to_markdown(blocks: Iterable[Block], lang: Lang = "en") -> str:
     """Blocks as a whole file."""
     words = MarkdownWords(lang)
-    return "\n\n".join("\n".join(_lines(block, words)) for block in blocks) + "\n"
+    shown = ("\n".join(_lines(block, words)) for block in blocks)
+    return "\n\n".join(filter(None, shown)) + "\n"
 
 
 def _lines(block: Block, words: MarkdownWords) -> Iterator[str]:
@@ -103,6 +113,8 @@ def _lines(block: Block, words: MarkdownWords) -> Iterator[str]:
             # Angle brackets let the name hold spaces and brackets.
             file = re.sub(r"([\\<>])", r"\\\1", block.file)
             yield f"![{as_paragraph(words.cell(block.title))}](<{file}>)"
+        case Reliability():
+            return  # the table beside it has the numbers
         case _:
             assert_never(block)
 

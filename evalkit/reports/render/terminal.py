@@ -24,6 +24,7 @@ from evalkit.reports.view import (
     Bound,
     Cell,
     Column,
+    Count,
     Data,
     Heading,
     Paragraph,
@@ -76,6 +77,9 @@ class TerminalWords(Words[str]):
         """A cell in its colour."""
         if isinstance(found, Badge):
             return Text(self.cell(found), style=_OUTCOMES[found.outcome])
+        if isinstance(found, Count):
+            tone = "bold" if found.is_right else "" if found.n else "dim"
+            return Text(self.cell(found), style=tone)
         style = _TONES[found.tone] if isinstance(found, Toned) and found.tone else ""
         return Text(self.cell(found), style="bold" if isinstance(found, Bold) else style)
 
@@ -115,7 +119,7 @@ class FittedTable:
         yield made
 
     def _width(self, places: Sequence[int]) -> int:
-        return sum(self._least(place) + 1 for place in places) + 1
+        return sum(self._least(place) + 2 for place in places)
 
     def _least(self, place: int) -> int:
         texts = [self.heads[place], *(row[place].plain for row in self.rows)]

@@ -22,7 +22,7 @@ class Words(Speaker[_Text], Generic[_Text]):
             case None:
                 return self._markup(NONE)
             case int():
-                return self._data(f"{found:,}")
+                return self.plain(f"{found:,}")
             case view.Phrase():
                 return self(found.code, **found.params)
             case view.Row():
@@ -42,18 +42,20 @@ class Words(Speaker[_Text], Generic[_Text]):
                 return self.code(found.name)
             case view.Bold():
                 return self.bold(self.cell(found.what))
-            case view.Toned():
+            case view.Toned() | view.Link():
                 return self.cell(found.what)
+            case view.Count():
+                return self.cell(found.n)
             case view.MetricName():
                 return self._metric(found)
             case view.Badge():
                 said = self(f"outcome.{found.outcome.value}")
-                return self._markup(f"{said} {self._data('~')}") if found.crosses else said
+                return self._markup(f"{said} {self.plain('~')}") if found.crosses else said
             case view.Figure():
                 write = numbers.points if found.is_difference else numbers.number
-                return self._data(write(found.value, found.unit))
+                return self.plain(write(found.value, found.unit))
             case view.Plain():
-                return self._data(format(found.value, found.format))
+                return self.plain(format(found.value, found.format))
             case view.Span():
                 return self.span(found)
             case view.WithSpan():
@@ -62,10 +64,10 @@ class Words(Speaker[_Text], Generic[_Text]):
                     f"{value} ({self.cell(view.span_of(found.estimate, found.unit))})"
                 )
             case view.Bound():
-                return self._data(self._bound(found))
+                return self.plain(self._bound(found))
             case view.PValue():
                 shown = numbers.p_value(found.p)
-                return self._data(shown if found.in_words else numbers.bare_p(found.p))
+                return self.plain(shown if found.in_words else numbers.bare_p(found.p))
         return self.text(found)
 
     def _clause(self, text: str) -> str:
@@ -74,6 +76,10 @@ class Words(Speaker[_Text], Generic[_Text]):
     def data(self, found: view.Data) -> _Text:
         """Anybody's text, cut."""
         return self._data(found.text)
+
+    def plain(self, text: str) -> _Text:
+        """A number of ours."""
+        return self._data(text)
 
     def code(self, name: str) -> _Text:
         """A name that may be typed."""
@@ -89,7 +95,7 @@ class Words(Speaker[_Text], Generic[_Text]):
             low, high = (numbers.points(x, found.unit) for x in (found.low, found.high))
         else:
             low, high = (numbers.bare(x, found.unit) for x in (found.low, found.high))
-        return self("form.range", low=low, high=high)
+        return self("form.range", low=self.plain(low), high=self.plain(high))
 
     def _filled(self, value: object) -> object:
         """Counts with their commas; other numbers as a template's own format has them."""

@@ -15,7 +15,12 @@ from evalkit.reports.sections.gates import (
 from evalkit.reports.sections.limits import limit_section
 from evalkit.reports.sections.measured import Measured, measure
 from evalkit.reports.sections.paired import comparison_section, shown_date
-from evalkit.reports.sections.slices import error_section, shown_value, slice_section
+from evalkit.reports.sections.slices import (
+    calibration_section,
+    error_section,
+    shown_value,
+    slice_section,
+)
 from evalkit.reports.sections.steps import step_section
 from evalkit.reports.view import (
     Blocks,
@@ -47,12 +52,21 @@ def run_markdown(run: JudgedRun, lang: Lang, *, others: Sequence[JudgedRun] = ()
         others: runs on the same rows to hold it against, such as its base's and the one before
             it (`related.find_related`).
     """
+    blocks: Blocks = [Heading(1, phrase("title.run", system=run.system)), *facts(run)]
+    for name, section in run_sections(run, others).items():
+        blocks += [Heading(2, phrase(f"section.{name}")), *section]
+    return to_markdown(blocks, lang)
+
+
+def run_sections(run: JudgedRun, others: Sequence[JudgedRun] = ()) -> dict[str, Blocks]:
+    """All that is said of a run, by section; those that have nothing to say are left out."""
     evaluation, release = run.evaluation, run.release
     measured = measure(run)
-    sections = {
+    found = {
         "conclusion": conclusion_section(run),
         "results": _results(measured, run),
         "slices": slice_section(evaluation, measured),
+        "calibration": calibration_section(evaluation),
         "gates": gate_section(release) if release and release.verdicts else [],
         "comparison": comparison_section(run, others),
         "errors": error_section(evaluation),
@@ -62,14 +76,11 @@ def run_markdown(run: JudgedRun, lang: Lang, *, others: Sequence[JudgedRun] = ()
         "limitations": limit_section(run),
         "next": step_section(run, measured),
     }
-    blocks: Blocks = [Heading(1, phrase("title.run", system=run.system)), *_facts(run)]
-    for name, section in sections.items():
-        if section:
-            blocks += [Heading(2, phrase(f"section.{name}")), *section]
-    return to_markdown(blocks, lang)
+    return {name: section for name, section in found.items() if section}
 
 
-def _facts(run: JudgedRun) -> Blocks:
+def facts(run: JudgedRun) -> Blocks:
+    """What was run, at the head."""
     record, task = run.evaluation.record, run.evaluation.task
     base = record.base
     if base is None:

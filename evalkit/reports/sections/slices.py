@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.gates import Verdict
+from evalkit.locale import say
 from evalkit.metrics import LabelScores, Said
 from evalkit.records import Estimate, Label, Missing, OutOfEnum
 from evalkit.reports.sections.measured import Measured
@@ -15,15 +16,21 @@ from evalkit.reports.view import (
     Blocks,
     Cell,
     Code,
+    Column,
+    Count,
     Data,
+    Figure,
     Heading,
+    Link,
     Paragraph,
     Plain,
+    Reliability,
     bound,
     columns,
     figure,
     listed,
     phrase,
+    span_of,
     table,
     with_span,
 )
@@ -35,6 +42,8 @@ WIDEST_MATRIX = 12
 """Values of a field whose confusion is shown as a matrix."""
 FREQUENT = 10
 """Wrong answers that are counted where there is no matrix."""
+CLEAN = "clean"
+"""What a table of rows says of one that repeats no training row."""
 _CUT_ID, _CUT_INPUT, _CUT_SAID = 40, 100, 80
 
 
@@ -72,23 +81,51 @@ def find_weakest(
     return [Weakest(worst.value, worst.recall, said, n) for said, n in misread.most_common(1)]
 
 
-def slice_section(
-    evaluation: Evaluation,
-    measured: Measured,
-) -> Blocks:
+def slice_section(evaluation: Evaluation, measured: Measured) -> Blocks:
     """Scores of every value, the least recall, and what was taken for what."""
     blocks: Blocks = []
-    for name, field in evaluation.task.fields.items():
-        blocks.append(Heading(3, name))
-        scores = measured.scores[name]
-        if not scores:
-            blocks.append(Paragraph(phrase("no_rows")))
-            continue
-        blocks += _score_table(name, field, measured, scores)
-        for weakest in find_weakest(evaluation, name, scores):
-            blocks.append(Paragraph(phrase("lowest_recall", **describe_weakest(weakest, field))))
-        blocks += _confusion(evaluation, name)
+    for name in evaluation.task.fields:
+        blocks += [Heading(3, name), *field_blocks(evaluation, name, measured)]
     return blocks
+
+
+def field_blocks(evaluation: Evaluation, name: str, measured: Measured) -> Blocks:
+    """The same of one field."""
+    scores, field = measured.scores[name], evaluation.task.fields[name]
+    if not scores:
+        return [Paragraph(phrase("no_rows"))]
+    blocks = _score_table(name, field, measured, scores)
+    blocks += [
+        Paragraph(phrase("lowest_recall", **describe_weakest(weakest, field)))
+        for weakest in find_weakest(evaluation, name, scores)
+    ]
+    return [*blocks, *_confusion(evaluation, name)]
+
+
+def calibration_section(evaluation: Evaluation) -> Blocks:
+    """How sure the system was, against how often it was right, of each field."""
+    blocks: Blocks = []
+    for name in evaluation.task.fields:
+        if found := calibration_blocks(evaluation, name):
+            blocks += [Heading(3, name), *found]
+    return blocks
+
+
+def calibration_blocks(evaluation: Evaluation, name: str) -> Blocks:
+    """The same of one field; none where the system gives no confidence."""
+    bins = tuple(found for found in evaluation.reliability(name) if found.accuracy.n)
+    heads = [*columns("confidence", "rows", "mean_confidence", "accuracy", "interval")]
+    rows = [
+        [
+            f"{100 * found.low:.0f}-{100 * found.high:.0f}%",
+            found.accuracy.n,
+            Figure(found.mean_confidence),
+            figure(found.accuracy),
+            span_of(found.accuracy),
+        ]
+        for found in bins
+    ]
+    return [Reliability(name, bins), *table(heads, rows)] if bins else []
 
 
 def describe_weakest(weakest: Weakest, field: Field) -> dict[str, object]:
@@ -162,19 +199,27 @@ def shown_said(field: Field, said: Said) -> Cell:
 def _score_table(
     name: str, field: Field, measured: Measured, scores: Sequence[LabelScores]
 ) -> Blocks:
-    headings = ("label", "precision", "recall", "f1", "n", "gate")
+    heads = [
+        Column(phrase("col.label"), is_text=True, folds=True),
+        *columns("precision", "recall"),
+        Column(phrase("col.f1"), drop=1),
+        phrase("col.n"),
+        Column(phrase("col.named"), drop=2),
+        Column(phrase("col.gate"), is_text=True, drop=3),
+    ]
     rows = [
         [
-            shown_value(field, s.value),
+            Link(shown_value(field, s.value), {f"right.{name}": field.display(s.value)}),
             with_span(s.precision),
             with_span(s.recall),
             with_span(s.f1),
             s.support,
+            s.named,
             _gates_of(measured.of_recall(name, s)),
         ]
         for s in scores
     ]
-    return table(columns(*headings), rows, last=1)
+    return table(heads, rows)
 
 
 def _gates_of(verdicts: Sequence[Verdict]) -> Cell:
@@ -209,14 +254,33 @@ def _confusion(evaluation: Evaluation, name: str) -> Blocks:
         *(shown_value(field, value) for value in found.values),
         *(phrase(key) for key, _ in others),
     ]
-    rows = [
-        [
-            shown_value(field, value),
-            *found.counts[place],
-            *(cells[place] for _, cells in others),
+    clean = {"seen": CLEAN} if len(evaluation.clean_rows) < len(evaluation.rows) else {}
+    rows: list[list[Cell]] = []
+    for place, value in enumerate(found.values):
+        right = {f"right.{name}": field.display(value)}
+        told = [
+            *((n, field.display(v)) for v, n in zip(found.values, found.counts[place], strict=True))
         ]
-        for place, value in enumerate(found.values)
-    ]
+        # An answer that is none of the task's values is filtered by its text.
+        told += [
+            (cells[place], "" if key == "said.out_of_enum" else str(say(key)))
+            for key, cells in others
+        ]
+        of = sum(n for n, _ in told)
+        rows.append(
+            [
+                shown_value(field, value),
+                *(
+                    Count(
+                        n,
+                        of,
+                        at == place,
+                        {**right, f"said.{name}": answer, **clean} if n and answer else {},
+                    )
+                    for at, (n, answer) in enumerate(told)
+                ),
+            ]
+        )
     return table(heads, rows)
 
 
