@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from evalkit.data import Dataset
     from evalkit.records import Example
+    from evalkit.run_record import Provenance
     from evalkit.tasks import Task
     from evalkit.training.reading import RowsRead
     from evalkit.training.recipe import RowsRecipe
@@ -199,7 +200,7 @@ def fingerprint(
 
 
 def _trained_rows(
-    system: str, read: RowsRead, provenance: dict[str, Any], recipe: RowsRecipe, path: str
+    system: str, read: RowsRead, provenance: Provenance, recipe: RowsRecipe, path: str
 ) -> Sequence[Example]:
     """The rows that a provenance.json speaks of.
 
@@ -209,15 +210,15 @@ def _trained_rows(
     from evalkit.training.rows import prepare_rows
 
     dataset = read.dataset
-    if dataset.sha256 != provenance["data_sha256"]:
+    if dataset.sha256 != provenance.data_sha256:
         raise UserError(
             f"{dataset.source} is not what {system} was trained on: the SHA-256 of its rows "
-            f"is {dataset.sha256}, and {path} says {provenance['data_sha256']}. Give "
+            f"is {dataset.sha256}, and {path} says {provenance.data_sha256}. Give "
             "that data, with the --mapping and --on-bad-row of the training."
         )
     rows = prepare_rows(dataset, recipe, dev=read.dev)
     counts = rows.counts()
-    if any(counts[key] != provenance["rows"].get(key) for key in ("trained_on", "dev_sha256")):
+    if any(counts[key] != provenance.rows.get(key) for key in ("trained_on", "dev_sha256")):
         raise UserError(
             f"{system} was trained on other rows of {dataset.source} than this version of "
             "evalkit would choose. Train it again, or use the version that trained it."
@@ -225,7 +226,8 @@ def _trained_rows(
     return rows.train
 
 
-def _read_provenance(path: Path, system: str) -> tuple[dict[str, Any], RowsRecipe]:
+def _read_provenance(path: Path, system: str) -> tuple[Provenance, RowsRecipe]:
+    from evalkit.run_record import Provenance
     from evalkit.systems import shown_path
     from evalkit.training.recipe import RowsRecipe
 
@@ -234,19 +236,17 @@ def _read_provenance(path: Path, system: str) -> tuple[dict[str, Any], RowsRecip
             f"{system} has no {path.name}, so what it was trained on is not known. "
             f"`evalkit train {system}` writes one; or name the rows: --data PATH."
         )
-    try:
-        provenance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        keys = {*RowsRecipe.model_fields} & {*provenance["recipe"]}
-        recipe = RowsRecipe.model_validate({key: provenance["recipe"][key] for key in keys})
-        if not (
-            isinstance(provenance["rows"], dict) and isinstance(provenance["data_sha256"], str)
-        ):
-            raise TypeError
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    provenance = Provenance.read(path.parent)
+    recipe = None
+    if provenance is not None and provenance.data_sha256:
+        keys = {*RowsRecipe.model_fields} & {*provenance.recipe}
+        with contextlib.suppress(ValueError):
+            recipe = RowsRecipe.model_validate({key: provenance.recipe[key] for key in keys})
+    if provenance is None or recipe is None:
         raise UserError(
             f"{shown_path(path)} does not say what was trained on. `evalkit train {system}` "
             "writes it anew."
-        ) from error
+        )
     return provenance, recipe
 
 
