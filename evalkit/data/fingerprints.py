@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalkit.atomic import replacing
 from evalkit.data.minhash import NGRAM, PERMUTATIONS, SEED, sign, similar_pairs
 from evalkit.data.normalising import (
     exact_inputs,
@@ -160,10 +160,9 @@ class Fingerprints:
             "data_sha256": self.data_sha256,
             "sha256": self._checksum(),
         }
-        making = path.with_name(f".{path.name}.{os.getpid()}")
-        # One entry: safetensors writes several in an order of its own.
-        making.write_bytes(save(self._arrays(), {_HEADER: json.dumps(header, sort_keys=True)}))
-        making.replace(path)
+        with replacing(path) as making:
+            # One entry: safetensors writes several in an order of its own.
+            making.write_bytes(save(self._arrays(), {_HEADER: json.dumps(header, sort_keys=True)}))
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         arrays: dict[str, npt.NDArray[Any]] = {

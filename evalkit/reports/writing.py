@@ -6,12 +6,11 @@ runs. Reports are no evidence: no hash covers them, and they are written again a
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from evalkit import atomic
 from evalkit.errors import UserError
 from evalkit.locale import Lang
 from evalkit.reports.files import (
@@ -106,14 +105,10 @@ def write_text(path: Path, text: str) -> Path:
     Raises:
         UserError: it cannot be written.
     """
-    making = path.with_name(f".{path.name[:_LONGEST_NAME]}.{os.getpid()}")
     try:
         # A lone surrogate in a model's answer is no text; a page shows it as "?".
-        making.write_text(text, encoding="utf-8", errors="replace")
-        making.replace(path)
+        atomic.write_text(path, text, errors="replace")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            making.unlink()
         raise UserError(
             f"{path} cannot be written: {error.strerror or error}. Make room and see to it that "
             "its folder is there and can be written to, or choose another place."
