@@ -24,8 +24,21 @@ if TYPE_CHECKING:
     from evalkit.gates import Policy, Release, Verdict
     from evalkit.reports.judged import JudgedRun
 
-NO_MODEL = "no-model"
-MISFIT = "misfit"
+
+class SubjectName(str):
+    """What evalkit parametrises `system_under_test` with; a project's own is something else."""
+
+    __slots__ = ()
+
+
+NO_MODEL = SubjectName("no-model")
+MISFIT = SubjectName("misfit")
+
+
+def subject_of(item: pytest.Item) -> SubjectName | None:
+    """The system that a test is for; None for a test that asks for none of evalkit's."""
+    name = params(item).get("system_under_test")
+    return name if isinstance(name, SubjectName) else None
 
 
 class GateSession:
@@ -67,7 +80,7 @@ class GateSession:
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Take down what has to be judged, before anything may leave it out."""
-        name = params(item).get("system_under_test")
+        name = subject_of(item)
         if name is None or not self.subjects:
             return
         self.expected.note(item)
@@ -101,7 +114,7 @@ class GateSession:
 
     def _fits(self, item: pytest.Item) -> bool:
         given = params(item)
-        name = given.get("system_under_test")
+        name = subject_of(item)
         if name == MISFIT:
             return False
         if name not in self.subjects:
@@ -116,7 +129,7 @@ class GateSession:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Before anything is loaded: is all that the suites need here?"""
-        names = [params(item).get("system_under_test") for item in session.items]
+        names = [subject_of(item) for item in session.items]
         wanted = {name for name in names if name}
         if self.config.option.collectonly or (not wanted and not self.subjects):
             return
@@ -139,9 +152,7 @@ class GateSession:
             self._look_for_suites()
             # Faulty evidence is not judged.
             session.items[:] = [
-                item
-                for item in session.items
-                if not self._is_spoilt(params(item).get("system_under_test"))
+                item for item in session.items if not self._is_spoilt(subject_of(item))
             ]
 
     def _is_spoilt(self, name: str | None) -> bool:
@@ -203,7 +214,7 @@ class GateSession:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         """Skip what a system is not able to do; leave open what there is no evidence for."""
-        subject = self.subjects.get(params(item).get("system_under_test", ""))
+        subject = self.subjects.get(subject_of(item) or "")
         if subject is not None and (lacking := self._lacking(item, subject)):
             pytest.skip(say(f"lacks.{lacking[0]}", who=subject.name))
         with self._inconclusive(item, subject):
@@ -212,7 +223,7 @@ class GateSession:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """A number that cannot be made for want of data is inconclusive, not an error."""
-        subject = self.subjects.get(params(item).get("system_under_test", ""))
+        subject = self.subjects.get(subject_of(item) or "")
         with self._inconclusive(item, subject):
             return (yield)
 
@@ -237,7 +248,7 @@ class GateSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Remember how suite tests went, and those that broke before their gate spoke."""
         report = yield
-        name = params(item).get("system_under_test")
+        name = subject_of(item)
         self.expected.report(name or "", report)
         if report.failed and name:
             from evalkit.gates import Outcome
