@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
 
-    def say(self, text: str | None, reason: str = "stop", **more: Any) -> None:
+    def say(self, text: str | None, reason: str | None = "stop", **more: Any) -> None:
         """Answer as a server in good order does."""
         message = {"role": "assistant", "content": text, **more.pop("message", {})}
         choice = {"index": 0, "message": message, "finish_reason": reason, **more}

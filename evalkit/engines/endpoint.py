@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from typing import Any
 
 from evalkit.engines.chat import describe_function
 from evalkit.engines.places import Endpoint
-from evalkit.engines.server import PAUSE, Refusal, Server, Trouble, shown
+from evalkit.engines.server import PAUSE, Refusal, Server, Trouble, quoted, shown
 from evalkit.engines.server_logprobs import confidences, least_margin, read_tokens
 from evalkit.errors import UserError
 from evalkit.records import Completion, FinishReason, Prompt, Request, Unanswered
@@ -30,7 +31,15 @@ SLACK_TOKENS = 32
 one byte, so that bytes bound tokens where the tokenizer is the server's."""
 GIVE_UP_AFTER = 3
 """Requests in a row that failed on every try, after which the server is taken to be down."""
-_FINISHED = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+_FINISHED = {
+    # A server that says nothing of the end sends what it has to say.
+    **dict.fromkeys(("none", "stop", "eos", "eos_token", "end_turn"), FinishReason.STOP),
+    **dict.fromkeys(("stop_sequence", "stop_token"), FinishReason.STOP),
+    **dict.fromkeys(("length", "max_tokens", "max_length"), FinishReason.LENGTH),
+}
+"""What servers call the end of an answer, in lower case."""
+_MOST_TOKENS = 10**9
+"""A server that counts more cannot count."""
 
 
 class EndpointEngine:
@@ -106,6 +115,8 @@ class EndpointEngine:
             "served": self._served,
             "system_role": int(self.place.system_role),
             "body": json.dumps(self.place.body, sort_keys=True),
+            **({"token_limit": limit} if (limit := self.place.token_limit) != "max_tokens" else {}),
+            **({"omit": ", ".join(self.place.omit)} if self.place.omit else {}),
             "decoding": "constrained" if self.place.is_constrained else "free",
         }
 
@@ -160,7 +171,7 @@ class EndpointEngine:
         try:
             return self._ask_once(request, hurry, asks_logprobs)
         except Refusal as refusal:
-            if not asks_logprobs or "logprob" not in refusal.said:
+            if not asks_logprobs or not re.search("logprob|probabilit", refusal.said):
                 raise UserError(f"{refusal} The row is '{request.id}'.") from refusal
         self._asks_logprobs = False
         return self._ask_once(request, hurry, False)
@@ -177,13 +188,17 @@ class EndpointEngine:
                 said = replace(said, margin=None)
             return said
 
-        body: dict[str, Any] = {
-            "model": self.place.model,
-            "messages": messages(request.prompt, system_role=self.place.system_role),
+        place = self.place
+        own: dict[str, Any] = {
             "temperature": 0,
-            "max_tokens": len(request.longest_answer.encode(errors="replace")) + SLACK_TOKENS,
+            place.token_limit: len(request.longest_answer.encode(errors="replace")) + SLACK_TOKENS,
             **({"logprobs": True, "top_logprobs": 2} if asks_logprobs else {}),
-            **self.place.body,
+        }
+        body = {
+            "model": place.model,
+            "messages": messages(request.prompt, system_role=place.system_role),
+            **{key: value for key, value in own.items() if key not in place.omit},
+            **place.body,
         }
         return self.server.ask("/chat/completions", read, body=body, hurry=hurry)
 
@@ -205,6 +220,11 @@ def build_endpoint(place: Endpoint, decoding: str = "free") -> EndpointEngine:
         raise UserError(
             f"The environment variable {place.api_key_env}, named by api_key_env, is not set. "
             "Set it to the server's key, or leave out api_key_env."
+        )
+    if key and not (key.isascii() and key.isprintable()):
+        raise UserError(
+            f"The key in {place.api_key_env} holds what no header can carry: a line break, or a "
+            "letter outside ASCII. Set it again, to the key and nothing else."
         )
     return EndpointEngine(place, api_key=key)
 
@@ -228,41 +248,81 @@ def read_completion(reply: object, request: Request, seconds: float) -> Completi
     """
     try:
         choice = reply["choices"][0]  # type: ignore[index]
-        message, reason = choice["message"], choice["finish_reason"]
-        text = message["content"] or ""
-        thought = message.get("reasoning_content") or message.get("reasoning") or ""
-        if not isinstance(text, str) or not isinstance(thought, str):
-            raise TypeError
+        message, reason = choice["message"], str(choice["finish_reason"])
+        text, thought = _said(message)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise Trouble(
-            f"the server's answer is no chat completion: {shown(json.dumps(reply))!r}"
-        ) from error
-    if reason not in _FINISHED:
-        return Unanswered(f"the server ended the answer with {shown(str(reason))!r}")
+        raise Trouble(f"the server's answer is no chat completion: {quoted(reply)}") from error
+    if message.get("tool_calls") or message.get("function_call"):
+        return Unanswered(
+            "the server took the answer for a call of a tool (tool_calls). Start it without its "
+            "tool-call parser (vLLM: without --enable-auto-tool-choice)"
+        )
+    finished = _FINISHED.get(reason.lower())
+    if finished is None:
+        return Unanswered(f"the server ended the answer with {shown(reason)!r}")
+    stopped = finished is FinishReason.STOP
+    if thought and stopped and not text.strip():
+        return Unanswered(
+            "the server took the whole answer for a thought (reasoning_content). Start it without "
+            "its reasoning parser, or switch thinking off: "
+            "body = { chat_template_kwargs = { enable_thinking = false } }"
+        )
     tokens = read_tokens(choice.get("logprobs"), text)
-    stopped = reason == "stop"
     whole = text
     if thought:
         whole = f"<think>{thought}</think>{text}" if text or stopped else f"<think>{thought}"
+    counted = _prompt_tokens(reply)
     return Completion(
         # An escape in JSON may spell half a surrogate pair, which is no text.
         text=whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace"),
-        finish_reason=_FINISHED[reason],
-        prompt_tokens=_prompt_tokens(reply),
+        finish_reason=finished,
+        prompt_tokens=counted,
         seconds=seconds,
         confidences=confidences(text, tokens, request.answers) if stopped and not thought else {},
         margin=least_margin(tokens),
+        # Fewer tokens than words: the server let the model see a part (Ollama's num_ctx).
+        saw_whole_prompt=not 0 < counted < _words(request.prompt),
     )
+
+
+def _said(message: dict[str, Any]) -> tuple[str, str]:
+    """A message's text and the thought that the server took out of it.
+
+    Raises:
+        TypeError: it holds something else.
+    """
+    content = message.get("content") if "tool_calls" in message else message["content"]
+    whole: list[dict[str, Any]] = [{"type": "text", "text": content or ""}]
+    parts = content if isinstance(content, list) else whole
+    thought = message.get("reasoning_content") or message.get("reasoning") or ""
+    text = ""
+    for part in parts:
+        if part["type"] == "thinking":
+            thought += "".join(inner["text"] for inner in part["thinking"])
+        elif part["type"] in ("text", "output_text"):
+            text += part["text"]
+        else:
+            raise TypeError
+    if not isinstance(text, str) or not isinstance(thought, str):
+        raise TypeError
+    return text, thought if thought.strip() else ""
+
+
+def _words(prompt: Prompt) -> int:
+    """The words that a prompt has at least; each is a token or more."""
+    return sum(len(text.split()) for text in (prompt.instructions, *(s.text for s in prompt.user)))
 
 
 def _prompt_tokens(reply: object) -> int:
     usage = reply.get("usage") if isinstance(reply, dict) else None
     count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-    return count if isinstance(count, int) and count > 0 else 0
+    if not isinstance(count, int) or isinstance(count, bool):
+        return 0
+    return count if 0 < count < _MOST_TOKENS else 0
 
 
 def _models(reply: object) -> list[dict[str, Any]]:
     listed = reply.get("data") if isinstance(reply, dict) else None
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
-        raise Trouble(f"the server's list of models is none: {shown(json.dumps(reply))!r}")
+        raise Trouble(f"the server's list of models is none: {quoted(reply)}")
     return listed

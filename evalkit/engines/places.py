@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-OWN_KEYS = frozenset({"messages", "model", "n", "stream", "temperature"})
+OWN_KEYS = frozenset({"messages", "model", "n", "stream"})
 """Of a request to a server: what evalkit alone decides."""
+OMITTABLE = frozenset({"temperature", "max_tokens", "max_completion_tokens"})
 CONSTRAINTS = frozenset(
     {
         "ebnf",
@@ -49,8 +50,13 @@ class Endpoint(_Table):
     """False puts the instructions into the user's turn, for models without a system role."""
     logprobs: bool = True
     """Whether to ask for log-probabilities; a server that refuses is not asked again."""
+    token_limit: str = "max_tokens"
+    """The key that limits an answer's tokens; newer servers call it `max_completion_tokens`."""
+    omit: tuple[str, ...] = ()
+    """Keys that evalkit sets by itself (`temperature`, `max_tokens`) and this server refuses."""
     body: dict[str, Any] = {}
-    """Further keys of each request, such as a server's own switches."""
+    """Further keys of each request, such as a server's own switches, or other values for those
+    that evalkit sets."""
 
     @field_validator("url")
     @classmethod
@@ -72,8 +78,17 @@ class Endpoint(_Table):
     @classmethod
     def _check_body(cls, body: dict[str, Any]) -> dict[str, Any]:
         if own := sorted(OWN_KEYS & set(body)):
-            raise ValueError(f"{', '.join(own)} cannot be set: answers are one, greedy and whole")
+            raise ValueError(f"{', '.join(own)} cannot be set: evalkit decides them")
         return body
+
+    @field_validator("omit")
+    @classmethod
+    def _check_omit(cls, omit: tuple[str, ...]) -> tuple[str, ...]:
+        if strange := sorted(set(omit) - OMITTABLE):
+            raise ValueError(
+                f"{', '.join(strange)} cannot be left out; {', '.join(sorted(OMITTABLE))} can"
+            )
+        return omit
 
     @property
     def is_constrained(self) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import socket
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -15,9 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from evalkit.engines.building import EngineOptions, build_engine
-from evalkit.engines.endpoint import GIVE_UP_AFTER, SLACK_TOKENS, EndpointEngine
+from evalkit.engines.endpoint import (
+    GIVE_UP_AFTER,
+    SLACK_TOKENS,
+    EndpointEngine,
+    build_endpoint,
+)
 from evalkit.engines.places import Endpoint
 from evalkit.errors import UserError
 from evalkit.evaluation.evaluation import build_requests
@@ -153,6 +160,71 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
         assert server.keys == ["Bearer sesame"]
 
 
+SECRET = 'sk-"sesame/\\0815'
+
+
+@pytest.mark.parametrize("status", [200, 302, 401, 500])
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_key_that_comes_back_is_not_repeated(status: int, as_json: bool):
+    def behave(handler: Handler, number: int) -> None:
+        key = handler.headers["Authorization"].removeprefix("Bearer ")
+        message = {"role": "assistant", "content": f"Work, says {key}"}
+        reply = {"choices": [{"message": message, "finish_reason": "stop"}], "error": f"no {key}"}
+        handler.send(status, reply if as_json else f"no {key}".encode(), Location=f"/{key}")
+
+    with serving(behave) as server:
+        place = Endpoint(url=server.url, model="m", retries=0)
+        made = EndpointEngine(place, api_key=SECRET)
+        try:
+            said = str(list(made.complete([request("a")])))
+        except UserError as error:
+            said = f"{error}{error.__cause__}"
+    assert "sesame" not in said
+    assert "[key]" in said
+
+
+@pytest.mark.parametrize("key", ["sesame\r\nX-Admin: 1", "s\u00e9same", "sesame\x00"])
+def test_a_key_that_no_header_carries(key: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("os.environ", {"TINY_KEY": key})
+    with pytest.raises(UserError, match="TINY_KEY holds what no header can carry") as caught:
+        build_endpoint(Endpoint(url="http://c", model="m", api_key_env="TINY_KEY"))
+    assert "same" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"ALL_PROXY": "socks5://127.0.0.1:1080"}, "ALL_PROXY names a SOCKS proxy"),
+        ({"HTTPS_PROXY": "foo://user:sesame@x"}, "HTTPS_PROXY is no address"),
+        ({"https_proxy": "http://[:::"}, "https_proxy is no address"),
+        ({"SSL_CERT_FILE": "/nowhere/sesame.pem"}, "SSL_CERT_FILE names certificates"),
+        ({"SSL_CERT_FILE": __file__}, "SSL_CERT_FILE names certificates"),
+    ],
+)
+def test_an_environment_that_no_request_can_be_made_in(
+    variables: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(UserError, match=message) as caught:
+        build_endpoint(Endpoint(url="https://no-such-host.invalid/v1", model="m"))
+    assert "sesame" not in str(caught.value)
+    build_endpoint(Endpoint(url="http://127.0.0.1:1/v1", model="m"))  # asks no proxy
+
+
+@pytest.mark.parametrize(
+    "host", ["xn--\u2028.test", "a" * 70 + ".test", "a..b", "\u0600.test", "h:99999", "[::zz]"]
+)
+def test_a_host_that_there_cannot_be(host: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("evalkit.engines.server._variables", lambda part: "")
+    with pytest.raises((UserError, ValidationError)):
+        build_endpoint(Endpoint(url=f"http://{host}/v1", model="m", retries=0)).describe()
+
+
 # How an answer ends
 
 
@@ -193,6 +265,128 @@ def test_half_a_surrogate_pair_is_no_text():
 RAW_SURROGATE = b'{"choices": [{"message": {"content": "a\\ud800b"}, "finish_reason": "stop"}]}'
 
 
+def test_a_servers_own_names_and_values():
+    given = {"token_limit": "max_completion_tokens", "omit": ("temperature",)}
+    with serving(echo) as server:
+        made = engine(server, **given, body={"max_completion_tokens": 99, "top_p": 1})
+        list(made.complete([request("a")]))
+        assert {"token_limit", "omit"} <= set(made.describe())
+        list(engine(server, body={"temperature": 0.5}).complete([request("a")]))
+        first, second = server.bodies
+    assert first["max_completion_tokens"] == 99
+    assert not {"temperature", "max_tokens"} & set(first)
+    assert second["temperature"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("Use 'max_completion_tokens' instead.", 'token_limit = "max_completion_tokens"'),
+        ("'temperature' does not support 0 with this model", 'omit = ["temperature"]'),
+        ("System role not supported", "system_role = false"),
+    ],
+)
+def test_a_refusal_names_the_option(said: str, advice: str):
+    def refuse(handler: Handler, number: int) -> None:
+        handler.send(400, {"error": {"message": said, "param": ["x"], "code": 10**400}})
+
+    with serving(refuse) as server, pytest.raises(UserError) as caught:
+        answers(server, [request("a")])
+    assert said in str(caught.value)
+    assert advice in str(caught.value)
+
+
+@pytest.mark.parametrize("reason", ["eos_token", "eos", "end_turn", "EOS", None])
+def test_other_names_of_the_end(reason: str | None):
+    with serving(lambda handler, _: handler.say("Work", reason)) as server:
+        said = answers(server, [request("a")])["a"]
+    assert (said.text, said.finish_reason) == ("Work", FinishReason.STOP)
+
+
+CALL = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "hint"),
+    [
+        ({"content": None, "reasoning_content": "Work"}, "stop", "enable_thinking = false"),
+        ({"content": "\n", "reasoning": "Work"}, "end_turn", "enable_thinking = false"),
+        ({"content": None, "tool_calls": CALL}, "tool_calls", "tool-call parser"),
+        ({"content": "", "tool_calls": CALL}, "stop", "tool-call parser"),
+        ({"content": "Work", "function_call": CALL[0]}, "stop", "tool-call parser"),
+    ],
+)
+def test_what_the_server_took_out_of_an_answer_is_no_wrong_answer(
+    message: dict[str, Any], reason: str, hint: str
+):
+    with serving(lambda handler, _: handler.say(None, reason, message=message)) as server:
+        said = answers(server, [request("a")])["a"]
+    assert isinstance(said, Unanswered)
+    assert hint in said.why
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"content": "Work", "reasoning_content": "\n\n"}, "Work"),
+        ({"content": "Work", "tool_calls": []}, "Work"),
+        ({"content": [{"type": "text", "text": "Wo"}, {"type": "text", "text": "rk"}]}, "Work"),
+        (
+            {
+                "content": [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+                    {"type": "text", "text": "Work"},
+                ]
+            },
+            "<think>hm</think>Work",
+        ),
+    ],
+)
+def test_an_answer_in_another_shape(message: dict[str, Any], text: str):
+    with serving(lambda handler, _: handler.say(None, message=message)) as server:
+        assert answers(server, [request("a")])["a"].text == text
+
+
+@pytest.mark.parametrize(("counted", "whole"), [(2, False), (6, True), (None, True)])
+def test_fewer_tokens_than_words_are_a_prompt_that_was_cut(counted: int | None, whole: bool):
+    # "Sort it.", "Body:" and "The build is red." are six words and more.
+    usage = {"usage": {"prompt_tokens": counted}} if counted else {}
+    reply = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], **usage}
+    with serving(lambda handler, _: handler.send(200, reply)) as server:
+        assert answers(server, [request("a", "is red.")])["a"].saw_whole_prompt is whole
+
+
+ODD: tuple[Any, ...] = ([], ["x"], {}, {"x": 1}, "x", 7, True, 10**400, 1e400, None)
+
+
+@pytest.mark.parametrize("field", ["choice", "message", "reason", "usage", "logprobs", "entry"])
+def test_a_field_of_any_kind_is_read_or_refused(field: str):
+    def behave(handler: Handler, number: int) -> None:
+        odd = ODD[int(handler.body["messages"][-1]["content"].rpartition(" ")[2])]
+        entry = {"token": odd, "logprob": odd, "top_logprobs": [odd, {"logprob": odd}]}
+        choice = {
+            "message": odd if field == "message" else {"content": "x", "reasoning": odd},
+            "finish_reason": odd if field == "reason" else "stop",
+            "logprobs": odd if field == "logprobs" else {"content": [entry, odd]},
+        }
+        handler.send(
+            200,
+            {
+                "choices": [odd if field == "choice" else choice],
+                "usage": odd if field == "usage" else {"prompt_tokens": odd},
+            },
+        )
+
+    asked = [request(str(n), f"text {n}") for n in range(len(ODD))]
+    with serving(behave) as server:
+        found = dict(engine(server, retries=0, concurrency=1).complete(asked))
+    assert set(found) == {str(n) for n in range(len(ODD))}
+    for said in found.values():
+        assert isinstance(said, Completion | Unanswered)
+        if isinstance(said, Completion):
+            assert 0 <= said.prompt_tokens < 10**9
+
+
 # Trouble that passes
 
 
@@ -223,6 +417,51 @@ def drip(handler: Handler) -> None:
         handler.wfile.flush()
 
 
+def endlessly(handler: Handler, opening: bytes, piece: bytes) -> None:
+    """Send a piece again and again, and never an end."""
+    handler.wfile.write(opening)
+    while not handler.server.released.wait(0.002):
+        handler.wfile.write(piece)
+        handler.wfile.flush()
+
+
+GZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+EMPTY_BLOCK = b"5\r\n\x00\x00\x00\xff\xff\r\n"
+"""A stored block of no bytes, of deflate (RFC 1951), as a chunk."""
+ENDLESS = {
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+    "100": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "103": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"),
+    "gzip": (GZIP + b"a\r\n\x1f\x8b\x08\0\0\0\0\0\0\xff\r\n", EMPTY_BLOCK),
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_a_deadline_is_over_the_whole_request(kind: str):
+    started = time.monotonic()
+    with serving(lambda handler, _: endlessly(handler, *ENDLESS[kind])) as server:
+        said = answers(server, [request("a")], timeout=0.5, retries=0)["a"]
+    assert isinstance(said, Unanswered)
+    assert "within 0.5 s (after one try)" in said.why
+    assert time.monotonic() - started < PATIENCE
+
+
+@pytest.mark.parametrize(
+    ("wait", "said"),
+    [
+        ("9" * 400, "and asks to wait for longer than a week"),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", "and asks to wait for longer than a week"),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", "status 503 (after one try)"),
+        ("Mon, 99 Foo 2026 77:00:00 GMT", "status 503 (after one try)"),
+        ("-5", "status 503 (after one try)"),
+        (",,,;", "status 503 (after one try)"),
+    ],
+)
+def test_a_wait_that_makes_no_sense(wait: str, said: str):
+    with serving(lambda handler, _: handler.send(503, {}, Retry_After=wait)) as server:
+        assert answers(server, [request("a")], retries=0)["a"].why.endswith(said)
+
+
 TROUBLES = {
     "status 429: slow down": lambda h: h.send(
         429, {"error": {"message": "slow down"}}, Retry_After="0"
@@ -232,8 +471,8 @@ TROUBLES = {
     "status 502: <html>bad gateway</html>": lambda h: h.send(502, b"<html>bad gateway</html>"),
     "the connection broke off": slam,
     "the connection broke": cut_mid_body,
-    "no answer within 0.3 s": hang,
-    "no whole answer within 0.3 s": drip,
+    "no answer within 1 s": hang,
+    "no whole answer within 1 s": drip,
     "the server's answer is not JSON: '{\"choices": lambda h: h.send(200, b'{"choices'),
     "the server's answer is not JSON: '[[": lambda h: h.send(200, b"[" * 100_000),
     "the server's answer is no chat completion: '[]'": lambda h: h.send(200, []),
@@ -242,6 +481,11 @@ TROUBLES = {
     ),
     "the server's answer is no chat completion: '{\"err": lambda h: h.send(200, {"err": "a\x1b["}),
 }
+
+
+def patience(why: str) -> float:
+    """Short where it is to be used up, and long where it is not."""
+    return 1.0 if "within 1 s" in why else PATIENCE
 
 
 @pytest.mark.parametrize("why", TROUBLES)
@@ -253,7 +497,7 @@ def test_what_passes_is_tried_again(why: str):
             echo(handler, number)
 
     with serving(behave) as server:
-        found = answers(server, [request("a", "x")], timeout=0.3)
+        found = answers(server, [request("a", "x")], timeout=patience(why))
         assert len(server.bodies) == 3
     assert found["a"].text == "Body: x"
 
@@ -261,7 +505,7 @@ def test_what_passes_is_tried_again(why: str):
 @pytest.mark.parametrize("why", TROUBLES)
 def test_what_does_not_pass_is_no_answer(why: str):
     with serving(lambda handler, _: TROUBLES[why](handler)) as server:
-        found = answers(server, [request("a")], timeout=0.3, retries=1)
+        found = answers(server, [request("a")], timeout=patience(why), retries=1)
         assert len(server.bodies) == 2
     assert isinstance(found["a"], Unanswered)
     assert found["a"].why.startswith(why)
@@ -437,7 +681,11 @@ def test_a_server_that_is_not_there_at_the_start_is_the_users_to_mend():
         ('[endpoint]\nurl = "http://c/v1"', "endpoint.model: Field required"),
         ('[endpoint]\nurl = "http://c/v1"\nmodel = "m"\nretry = 3', "unknown key 'endpoint.retry'"),
         ('[endpoint]\nurl = "http://c"\nmodel = "m"\nconcurrency = 0', "endpoint.concurrency"),
-        ('[endpoint]\nurl = "http://c"\nmodel = "m"\nbody = { temperature = 1 }', "temperature"),
+        (
+            '[endpoint]\nurl = "http://c"\nmodel = "m"\nbody = { stream = true }',
+            "stream cannot be set",
+        ),
+        ('[endpoint]\nurl = "http://c"\nmodel = "m"\nomit = ["messages"]', "cannot be left out"),
     ],
 )
 def test_a_table_that_does_not_do(table: str, message: str, tmp_path: Path):
