@@ -258,7 +258,10 @@ def list_systems(shelf: Path | None = None) -> list[System | BrokenSystem]:
 
 
 def find_baseline(task: Task, *, beside: System | None = None) -> System | None:
-    """Find the TF-IDF baseline of this very task: the first by name, trained or not.
+    """Find the TF-IDF baseline of this very task, trained or not.
+
+    It is the one trained on the rows of the system under test, where there is one, so that the
+    comparison is of models and not of rows; otherwise the first by name.
 
     Args:
         task: what the system under test is asked.
@@ -266,15 +269,26 @@ def find_baseline(task: Task, *, beside: System | None = None) -> System | None:
 
     """
     places = [beside.folder.absolute().parent] if beside else []
-    for place in (*places, _default_shelf()):
-        for found in list_systems(place) if place and place.is_dir() else ():
-            if (
-                isinstance(found, System)
-                and found.config.engine == "tfidf"
-                and found.task.fingerprint == task.fingerprint
-            ):
-                return found
-    return None
+    found = [
+        system
+        for place in (*places, _default_shelf())
+        for system in (list_systems(place) if place and place.is_dir() else ())
+        if isinstance(system, System)
+        and system.config.engine == "tfidf"
+        and system.task.fingerprint == task.fingerprint
+    ]
+    rows = _rows_of(beside) if beside else None
+    same = [system for system in found if rows and _rows_of(system) == rows]
+    return next(iter(same or found), None)
+
+
+def _rows_of(system: System) -> str | None:
+    """The hash of the rows that a system was trained on, as far as it says so."""
+    try:
+        provenance = json.loads((system.folder / "provenance.json").read_text(encoding="utf-8"))
+        return str(provenance["data_sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def missing_parts(system: System) -> list[str]:

@@ -90,7 +90,7 @@ def test_general_prompts_are_not_classified(answers, folder, evaluation, gate):
     requests = [build_request(probe) for probe in load_probes(folder / "probes.jsonl")]
     said = answers("forgetting-tuned", requests).values()
     task = evaluation.task
-    fmt = get_format(evaluation.record["format"], task)
+    fmt = get_format(evaluation.record.format, task)
     hits = [looks_like_classification(answer.text, task, fmt) for answer in said]
     gate("classified_general_prompts", metrics.share(hits, asked="classified general prompts"))
 

@@ -63,7 +63,7 @@ def way(request):
 @pytest.fixture
 def again(evaluation, ask, way):
     """The system's answers when asked again."""
-    if way == "device" and evaluation.record["engine"].get("device", "cpu") == "cpu":
+    if way == "device" and evaluation.record.engine.get("device", "cpu") == "cpu":
         raise DoesNotApply("there is no other device here than the processor, on which it ran")
     return WAYS[way](ask, [row.example for row in evaluation.rows])
 

@@ -40,7 +40,7 @@ def ask_changed(ask, rows):
 def ask_attacked(evaluation, ask, rows):
     """Let the system answer rows with one attack in them: its answers and what is attacked."""
     task = evaluation.task
-    fmt = get_format(evaluation.record["format"], task)
+    fmt = get_format(evaluation.record.format, task)
 
     def asked(name):
         drawn = draw_examples(rows, ATTACKED, seed=list(ATTACKS).index(name))

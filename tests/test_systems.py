@@ -412,6 +412,27 @@ def test_a_baseline_is_found_by_its_task(tmp_path: Path, monkeypatch: pytest.Mon
     assert baseline.folder == near
 
 
+def test_the_baseline_is_the_one_trained_on_the_same_rows(tmp_path: Path) -> None:
+    shelf = tmp_path / "adapters"
+    tfidf = PLAIN.partition("base")[0] + 'engine = "tfidf"\n'
+    for name, rows in (("a-tfidf", "1" * 64), ("b-tfidf", "2" * 64), ("c-tfidf", None)):
+        folder = put(shelf / name, tfidf)
+        if rows:
+            (folder / "provenance.json").write_text(json.dumps({"data_sha256": rows}))
+    for name, rows, found in (
+        ("mine", "2" * 64, "b-tfidf"),
+        ("other", "3" * 64, "a-tfidf"),
+        ("untold", None, "a-tfidf"),
+    ):
+        folder = put(shelf / name)
+        if rows:
+            (folder / "provenance.json").write_text(json.dumps({"data_sha256": rows}))
+        system = load_system(folder)
+        baseline = find_baseline(system.task, beside=system)
+        assert baseline is not None
+        assert baseline.name == found
+
+
 def test_without_a_shelf_no_baseline_is_found(tmp_path: Path) -> None:
     system = load_system(put(tmp_path / "lab" / "mine"))
     assert find_baseline(system.task) is None

@@ -10,6 +10,7 @@ scikit-learn ships no types.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,8 @@ class Hashing:
     """Each kind of run has 2^bits places."""
     sublinear: bool = True
     """The second and further times that a run occurs count by their logarithm."""
+    nfkc: bool = True
+    """Texts are put into Unicode normalisation form KC first: full-width letters are letters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +116,7 @@ class TfidfModel:
             "characters": self.hashing.characters,
             "bits": self.hashing.bits,
             "sublinear": self.hashing.sublinear,
+            "nfkc": self.hashing.nfkc,
             "settings": {name: found.content() for name, found in self.settings.items()},
         }
         tensors = {"idf": self.idf}
@@ -182,6 +186,7 @@ def load_tfidf(path: Path, task: Task) -> TfidfModel:
             characters=_lengths(header["characters"]),
             bits=int(header["bits"]),
             sublinear=bool(header.get("sublinear", False)),
+            nfkc=bool(header.get("nfkc", False)),
         )
         if not 1 <= hashing.bits <= MAX_BITS:
             raise ValueError(f"it cannot have 2^{hashing.bits} places")
@@ -226,6 +231,8 @@ def _texts(task: Task, inputs: Sequence[Mapping[str, str]]) -> list[str]:
 def _count(texts: Sequence[str], hashing: Hashing) -> Counts:
     from sklearn.feature_extraction.text import HashingVectorizer  # type: ignore[import-untyped]
 
+    if hashing.nfkc:
+        texts = [unicodedata.normalize("NFKC", text) for text in texts]
     places = 2**hashing.bits
     words = HashingVectorizer(
         n_features=places, norm=None, token_pattern=WORD, ngram_range=hashing.words

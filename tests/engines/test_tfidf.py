@@ -98,6 +98,19 @@ def test_every_chinese_or_japanese_character_is_a_word():
     assert words("ログイン、a b") == 6
 
 
+def test_full_width_letters_are_letters(notes: TfidfModel, tmp_path: Path):
+    wide = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in "fire in the kitchen")
+    plain, widened = (
+        notes.answer([{"app_name": "App", "title": title, "body": "words words"}])[0]
+        for title in ("fire in the kitchen", wide)
+    )
+    assert widened == plain
+    # A model from before does as it was trained.
+    before = dataclasses.replace(notes, hashing=dataclasses.replace(notes.hashing, nfkc=False))
+    before.save(tmp_path / "before.safetensors")
+    assert not load_tfidf(tmp_path / "before.safetensors", NOTIFICATIONS).hashing.nfkc
+
+
 def test_what_repeats_counts_by_its_logarithm():
     hashing = dataclasses.replace(HASHING, words=(1, 1), bits=20)
     once, thrice = (abs(_count([text], hashing)[0]).max() for text in ("pay", "pay pay pay"))
