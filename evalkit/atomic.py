@@ -13,10 +13,12 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from evalkit.errors import UserError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _LONGEST_NAME = 120
 """Characters of a file's name that are kept in the name it is made under."""
@@ -51,7 +53,7 @@ def making_folder(place: Path) -> Iterator[Path]:
     _sweep(place)
     making = place / f".making-{secrets.token_hex(4)}"
     lock = making.with_suffix(".lock")
-    with FileLock(lock):
+    with _file_lock(lock):
         making.mkdir()
         try:
             yield making
@@ -68,10 +70,10 @@ def turn(lock: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[
         lock: the lock's file.
         waiting: called once where another process has to be waited for.
     """
-    held = FileLock(lock)
+    held = _file_lock(lock)
     try:
         held.acquire(timeout=0)
-    except Timeout:
+    except TimeoutError:
         waiting()
         held.acquire()
     try:
@@ -93,10 +95,10 @@ def only_one(lock: Path, doing: str) -> Iterator[None]:
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     who = lock.with_suffix(".holder")
-    held = FileLock(lock)
+    held = _file_lock(lock)
     try:
         held.acquire(timeout=0)
-    except Timeout:
+    except TimeoutError:
         with suppress(OSError):
             doing += f" by {who.read_text(encoding='utf-8')}"
         raise UserError(f"{doing} already. Wait until it has finished, or stop it.") from None
@@ -110,6 +112,13 @@ def only_one(lock: Path, doing: str) -> Iterator[None]:
 
 def _sweep(place: Path) -> None:
     for lock in place.glob(".making-*.lock"):
-        with suppress(Timeout, OSError), FileLock(lock, timeout=0):
+        with suppress(OSError), _file_lock(lock, timeout=0):
             shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
             lock.unlink(missing_ok=True)
+
+
+def _file_lock(path: Path, *, timeout: float = -1) -> BaseFileLock:
+    """A lock on a file. Its library brings asyncio, which listing systems does not need."""
+    from filelock import FileLock
+
+    return FileLock(path, timeout=timeout)
