@@ -159,7 +159,6 @@ def test_verdicts_under_other_criteria_do_not_count(report: Report, folders: lis
         (["nope"], "There is no run 'nope'"),
         (["ONE", "--format", "pdf"], "--format is html or md"),
         (["ONE", "--lang", "fr", "--format", "md"], "--lang is en or zh"),
-        (["ONE", "--lang", "zh"], "ask for --format md"),
         (["--to", "x.html"], "The index always lies in"),
         (["ONE", "--to", "."], "is a folder"),
         (["ONE", "--to", "file/x.html"], "file/x.html cannot be written"),

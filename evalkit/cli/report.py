@@ -33,7 +33,7 @@ def report(
     ] = None,
     runs: RUNS = Path("runs"),
     form: Annotated[str, typer.Option("--format", help="html or md.")] = "html",
-    lang: Annotated[str, typer.Option(help="en or zh (Markdown).")] = "en",
+    lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
     to: Annotated[
         Path | None,
         typer.Option(help="File for the report on one run, or for the comparison of several."),
@@ -74,8 +74,6 @@ def _check_options(form: str, lang: str, to: Path | None, named: Sequence[str]) 
         raise UserError(f"--format is html or md, not '{form}'.")
     if lang not in ("en", "zh"):
         raise UserError(f"--lang is en or zh, not '{lang}'.")
-    if lang != "en" and form == "html":
-        raise UserError("The pages are in English. For Chinese, ask for --format md.")
     if to is not None and not named:
         raise UserError(
             "--to names the file for the report on one run, or for the comparison of several. "
@@ -109,7 +107,7 @@ def _write(
     written: list[Written] = []
     for run in found:
         path = (
-            writing.write_run_page(run, alone)
+            writing.write_run_page(run, alone, lang)
             if form == "html"
             else writing.write_run_markdown(run, lang, runs, alone)
         )

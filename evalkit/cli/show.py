@@ -11,6 +11,7 @@ import typer
 from evalkit.cli.common import AsJson, console, print_json
 from evalkit.cli.runs import RUNS, Run
 from evalkit.errors import UserError
+from evalkit.locale import LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 Field = Annotated[str | None, typer.Option(help="One of the task's fields; all by default.")]
 
 
-def show(run: Run, field: Field = None, runs: RUNS = Path("runs"), as_json: AsJson = False) -> None:
+def show(
+    run: Run,
+    field: Field = None,
+    runs: RUNS = Path("runs"),
+    lang: Annotated[str, typer.Option(help="Of the tables: en or zh.")] = "en",
+    as_json: AsJson = False,
+) -> None:
     """Show a run: verdict, gates, values, confusions, calibration, worst cases, cost, notes."""
     from evalkit.reports.judged import read_judged
     from evalkit.reports.mistakes import check_field
@@ -36,7 +43,9 @@ def show(run: Run, field: Field = None, runs: RUNS = Path("runs"), as_json: AsJs
     if as_json:
         print_json(run_to_json(found, field))
         return
-    _print(run_view(found, field))
+    if lang not in LANGUAGES:
+        raise UserError(f"--lang is {' or '.join(LANGUAGES)}, not '{lang}'.")
+    _print(run_view(found, field, lang))
 
 
 def errors(

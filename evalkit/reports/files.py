@@ -1,6 +1,7 @@
 """What reports are called: a run's lie in its folder, the others in the folder of all runs."""
 
 REPORT, INDEX = "report.html", "index.html"
+PAGES = {"en": REPORT, "zh": "report.zh.html"}
 COMPARISON_PREFIX = "comparison-"
 MARKDOWN = {"en": "report.md", "zh": "report.zh.md"}
 MARKDOWN_COMPARISON = {"en": "MODEL_COMPARISON.md", "zh": "MODEL_COMPARISON.zh.md"}

@@ -18,7 +18,7 @@ from evalkit.reports.files import (
     INDEX,
     MARKDOWN,
     MARKDOWN_COMPARISON,
-    REPORT,
+    PAGES,
 )
 from evalkit.reports.html.comparison_page import comparison_page
 from evalkit.reports.html.index_page import index_page
@@ -31,13 +31,13 @@ from evalkit.reports.sections.several import comparison_markdown
 _LONGEST_NAME = 120
 
 
-def write_run_page(run: JudgedRun, to: Path | None = None) -> Path:
+def write_run_page(run: JudgedRun, to: Path | None = None, lang: Lang = "en") -> Path:
     """Write the page of one run: into its folder, or to a file.
 
     Raises:
         UserError: the file cannot be written.
     """
-    return write_text(to or run.folder / REPORT, run_page(run))
+    return write_text(to or run.folder / PAGES[lang], run_page(run, lang))
 
 
 def write_comparison(runs: Sequence[JudgedRun], folder: Path, to: Path | None = None) -> Path:

@@ -17,6 +17,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
+from evalkit.locale import Lang
 from evalkit.reports import numbers
 from evalkit.reports.printable import is_harmful, printable
 from evalkit.reports.strict_json import finite
@@ -37,6 +38,7 @@ def render(
     scripts: Sequence[str] = (),
     styles: Sequence[str] = (),
     data: Mapping[str, object] | None = None,
+    lang: Lang = "en",
     **context: Any,
 ) -> str:
     """A whole page.
@@ -46,6 +48,7 @@ def render(
         title: of the page; may hold untrusted text.
         scripts: files of `assets/` that run once the page is there, in this order.
         styles: files of `assets/` behind `style.css`, for what only this page has.
+        lang: of the page.
         data: what the scripts read, by the id of the JSON block that holds it.
         context: what the template shows. Strings are escaped; those that are not ours belong
             through the filter `text`, which also keeps their direction to themselves.
@@ -60,6 +63,7 @@ def render(
         .get_template(template)
         .render(
             title=printable(title, 200),
+            lang=lang,
             version=__version__,
             policy=_content_security_policy(style, [at_once, later]),
             style=Markup(style),
@@ -105,6 +109,14 @@ def text(value: object) -> Markup:
         for c in str(value)
     )
     return Markup(f"<bdi>{marked}</bdi>")
+
+
+def drawn(macro: str, *arguments: object) -> Markup:
+    """What a macro of `macros.html.j2` draws."""
+    from markupsafe import Markup
+
+    module: Any = _environment().get_template("macros.html.j2").module
+    return Markup(getattr(module, macro)(*arguments))
 
 
 def _is_harmful(character: str) -> bool:

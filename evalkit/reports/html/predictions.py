@@ -9,12 +9,12 @@ from evalkit.data import Kind
 from evalkit.evaluation import Contest, EvaluatedRow, describe_said
 from evalkit.records import FinishReason, Missing, OutOfEnum, ParseFailure
 from evalkit.reports.judged import JudgedRun
+from evalkit.reports.sections.slices import CLEAN
 from evalkit.tasks import Field, FieldKind
 
 UNREADABLE, OUT_OF_ENUM, MISSING = "unreadable", "out of enum", "field missing"
 ILL_FORMED, CUT_OFF = "not well-formed", "cut off"
 OUTCOMES = (UNREADABLE, OUT_OF_ENUM, MISSING, ILL_FORMED, CUT_OFF)
-CLEAN = "clean"
 _SEEN = {
     Kind.EXACT: "repeats a training row",
     Kind.NORMALISED: "repeats a training row but for spelling",
