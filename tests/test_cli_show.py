@@ -172,6 +172,16 @@ def test_tables_fit_80_columns_and_piped_text_is_plain(cli: Cli, tmp_path: Path)
         assert max(map(len, tables)) <= 80, arguments
 
 
+def test_show_speaks_chinese(cli: Cli, tmp_path: Path) -> None:
+    name = store(tmp_path / "runs", made()).name
+    code, out, _ = cli("show", name, "--lang", "zh")
+    assert code == 0
+    assert "门禁" in out
+    assert "召回率最低的取值：2 (medium)，65.5%（29 条中对 19 条）" in out
+    assert "未通过 ~" in out
+    assert cli("show", name, "--lang", "fr")[0] == 4
+
+
 def test_show_without_verdicts_measures_all_the_same(cli: Cli, tmp_path: Path) -> None:
     name = store(tmp_path / "runs", made(), judged=False).name
     code, out, _ = cli("show", name, "--field", "priority")

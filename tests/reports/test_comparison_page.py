@@ -307,3 +307,16 @@ def test_answers_of_other_values_are_refused(tmp_path: Path) -> None:
     changed = replace(other, evaluation=replace(other.evaluation, task=task))
     with pytest.raises(UserError, match="different tasks"):
         compare_runs([one, changed])
+
+
+def test_gates_side_by_side_are_a_table_with_aligned_columns(
+    tmp_path: Path, show: Callable[..., Page]
+) -> None:
+    page = show(comparison_page(two(tmp_path)))
+    table = page.locator("table.side-by-side")
+    assert table.evaluate("e => getComputedStyle(e).display") == "table"
+    lefts = "(e, at) => Math.round(e.children[at].getBoundingClientRect().right)"
+    for at in (1, 2, 3):
+        head = table.locator("thead tr").evaluate(lefts, at)
+        rows = table.locator("tbody tr:not(.group)")
+        assert {rows.nth(row).evaluate(lefts, at) for row in range(rows.count())} == {head}

@@ -17,7 +17,7 @@ from evalkit.reports.files import REPORT
 from evalkit.reports.html.environment import render
 from evalkit.reports.html.scatter import HEIGHT, RADIUS, TOP, WIDTH, scatter, time_text
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.numbers import cost_line, p_value
+from evalkit.reports.numbers import bare_p, cost_line
 from evalkit.reports.several import Pairing, Several, compare_runs
 
 MOST_CHOICES = 60
@@ -95,7 +95,7 @@ def comparison_page(runs: Sequence[JudgedRun], *, place: Path | None = None) -> 
         time_text=time_text,
         short=lambda text: _LONG_HEX.sub(r"\1…", text),
         cost_line=cost_line,
-        p_text=lambda p: p_value(p).removeprefix("p ").removeprefix("= "),
+        p_text=bare_p,
     )
 
 
