@@ -19,6 +19,7 @@ from evalkit.cli.data import data
 from evalkit.cli.export import export
 from evalkit.cli.grammar import grammar
 from evalkit.cli.init import init
+from evalkit.cli.predict import predict, prompt
 from evalkit.cli.report import report
 from evalkit.cli.runs import baseline, compare, gate, parity
 from evalkit.cli.shelf import fetch, systems
@@ -56,6 +57,8 @@ for command in (
     fetch,
     train,
     export,
+    predict,
+    prompt,
     gate,
     compare,
     parity,

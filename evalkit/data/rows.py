@@ -52,6 +52,19 @@ class RowReader:
 
         Raises `RowFault` where the row is no example of the task.
         """
+        asked = self.question(row)
+        assert row.content is not None
+        labels = {
+            name: decode(name, field, self.raw_label(row.content, name), schemes.get(name))
+            for name, field in self.task.fields.items()
+        }
+        return Example(asked.id, asked.inputs, labels, self._tags(row.content))
+
+    def question(self, row: RawRow) -> Example:
+        """Read a row's id and inputs alone; there need be no labels.
+
+        Raises `RowFault` where there is nothing to ask.
+        """
         if row.content is None:
             raise RowFault(row.fault)
         inputs = {name: self._input(row.content, name) for name in self.task.inputs}
@@ -59,12 +72,7 @@ class RowReader:
             raise EmptyInputs(
                 f"every input ({', '.join(inputs)}) is empty. There is nothing to read."
             )
-        labels = {
-            name: decode(name, field, self.raw_label(row.content, name), schemes.get(name))
-            for name, field in self.task.fields.items()
-        }
-        name = self._id(row.content) or f"row-{row.number:06d}"
-        return Example(name, inputs, labels, self._tags(row.content))
+        return Example(self._id(row.content) or f"row-{row.number:06d}", inputs, {})
 
     def count_values(self, rows: Iterable[RawRow], name: str) -> Counter[str | int]:
         """Count a field's raw values over the rows in which they can be read."""

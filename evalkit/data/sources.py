@@ -111,7 +111,12 @@ def check_file(path: Path, source: str, endings: Iterable[str]) -> None:
 def _read_jsonl(path: Path, source: str) -> RawRows:
     # Bytes split at \n alone; str.splitlines would also split at U+2028 inside a string.
     with _open(path) as file:
-        return RawRows(tuple(_jsonl_rows(file, source)))
+        return read_json_lines(file, source)
+
+
+def read_json_lines(lines: Iterable[bytes], source: str) -> RawRows:
+    """Read rows from JSON lines as they come, such as those of standard input."""
+    return RawRows(tuple(_jsonl_rows(lines, source)))
 
 
 def _open(path: Path) -> BinaryIO:

@@ -1,0 +1,199 @@
+"""`evalkit predict` and `evalkit prompt`: what was judged, in use."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evalkit.cli.common import AsJson, Name, console, print_json
+from evalkit.errors import UserError
+
+if TYPE_CHECKING:
+    from evalkit.classifier import Classification, Classifier
+    from evalkit.tasks import Task
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option("--input", metavar="NAME=TEXT", help="One of the task's inputs; repeat it."),
+]
+
+
+def predict(
+    name: Name,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="What to classify.")
+    ] = None,
+    inputs: Inputs = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--in", help="Rows: .jsonl, .csv, .parquet, or - for JSON lines on stdin."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A .jsonl, .csv or .parquet file to write.")
+    ] = None,
+    on_bad_row: Annotated[str, typer.Option(help="In --in: stop or skip.")] = "stop",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Most rows of a batch.")] = 16,
+    force: Annotated[bool, typer.Option("--force", help="Replace --out if it is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Classify texts with a system, asked and read as the gate does it.
+
+    TEXT is classified; without one, each line of standard input, or the rows of --in. Values,
+    confidences and margins go to --out, or as JSON lines to standard output.
+    """
+    from evalkit.classifier import load
+    from evalkit.data.tables import check_ending
+    from evalkit.data.writing import check_outputs
+
+    _check_choices(on_bad_row, device, precision)
+    if sum((bool(texts), bool(inputs), source is not None)) > 1:
+        raise UserError("Give a text, --input or --in, and only one of them.")
+    if out is not None:
+        check_ending(out)
+        check_outputs([out], Path(source or "-"), replace=force)
+    classifier = load(
+        name,
+        device=device,  # type: ignore[arg-type]  # checked above
+        precision=precision,  # type: ignore[arg-type]
+        batch_size=batch_size,
+    )
+    asked = _asked(classifier.task, texts, inputs, source, on_bad_row)
+    said = classifier.predict(row["inputs"] for row in asked)
+    records = [{**row, **answer.to_json()} for row, answer in zip(asked, said, strict=True)]
+    if out is not None:
+        _write(out, records)
+    elif as_json:
+        print_json(records)
+    elif texts or inputs:
+        _show(classifier, said)
+    else:
+        for record in records:
+            typer.echo(json.dumps(record, ensure_ascii=False))
+    _count_problems(said)
+
+
+def prompt(
+    name: Name,
+    text: Annotated[str | None, typer.Argument(help="What would be classified.")] = None,
+    inputs: Inputs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the whole prompt that a system reads for a text, and the tokens it becomes."""
+    from evalkit.classifier import read_inputs, render_prompt
+    from evalkit.systems import load_system
+
+    if (text is None) == (not inputs):
+        raise UserError("Give a text, or its parts with --input NAME=TEXT.")
+    system = load_system(name)
+    given = read_inputs(system.task, _pairs(inputs) if text is None else text)
+    shown = render_prompt(system, given)
+    if as_json:
+        tokens = [
+            {"id": n, "text": token} for n, token in zip(shown.token_ids, shown.tokens, strict=True)
+        ]
+        print_json({"text": shown.text, "tokens": tokens})
+        return
+    from evalkit.reports.printable import printable
+
+    typer.echo("\n".join(printable(line, len(line)) for line in shown.text.split("\n")))
+    if not shown.token_ids:
+        typer.echo("\nThe server lays these messages out, and knows their tokens.")
+        return
+    typer.echo(f"\n{len(shown.token_ids):,} tokens:")
+    typer.echo(" ".join(map(repr, shown.tokens)))
+
+
+def _check_choices(on_bad_row: str, device: str, precision: str) -> None:
+    for option, value, choices in (
+        ("--on-bad-row", on_bad_row, ("stop", "skip")),
+        ("--device", device, ("auto", "cpu", "cuda", "mps")),
+        ("--precision", precision, ("auto", "fp32", "bf16")),
+    ):
+        if value not in choices:
+            raise UserError(
+                f"{option} is {', '.join(choices[:-1])} or {choices[-1]}, not '{value}'."
+            )
+
+
+def _asked(
+    task: Task,
+    texts: Sequence[str] | None,
+    inputs: Sequence[str] | None,
+    source: str | None,
+    on_bad_row: str,
+) -> list[dict[str, Any]]:
+    """What is to be classified, as `id` and `inputs`."""
+    from evalkit.classifier import read_inputs
+
+    if source is not None:
+        from evalkit.data.questions import load_questions
+
+        rows, skipped = load_questions(source, task, on_bad_row=on_bad_row)  # type: ignore[arg-type]
+        for row in skipped:
+            typer.echo(f"left out: {row.where}: {row.why}", err=True)
+        return [{"id": row.id, "inputs": dict(row.inputs)} for row in rows]
+    given: Sequence[Any] = [_pairs(inputs)] if inputs else (texts or _lines_of_stdin())
+    return [
+        {"id": f"row-{n:06d}", "inputs": read_inputs(task, one)} for n, one in enumerate(given, 1)
+    ]
+
+
+def _lines_of_stdin() -> list[str]:
+    if sys.stdin.isatty():
+        raise UserError("Give a text, --in FILE, or texts on standard input, one a line.")
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"standard input is not valid UTF-8 at byte {error.start + 1}.") from error
+    lines = [line.strip() for line in text.split("\n")]
+    return [line for line in lines if line]
+
+
+def _pairs(inputs: Sequence[str] | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for given in inputs or ():
+        name, sign, text = given.partition("=")
+        if not sign:
+            raise UserError(f"--input {given}: write NAME=TEXT.")
+        if name in found:
+            raise UserError(f"--input {name} is given twice.")
+        found[name] = text
+    return found
+
+
+def _write(out: Path, records: Sequence[dict[str, Any]]) -> None:
+    from evalkit.data.tables import write_records
+    from evalkit.data.writing import written_whole
+
+    with written_whole([out]) as (making,):
+        write_records(making, records, ending=out.suffix)
+    typer.echo(f"Written: {out} ({len(records):,} rows)", err=True)
+
+
+def _show(classifier: Classifier, said: Sequence[Classification]) -> None:
+    """For each text a line per field: value, confidence, and the answer's margin."""
+    out = console(sys.stdout)
+    fields = classifier.task.fields
+    for number, one in enumerate(said):
+        if number:
+            out.print()
+        for name, value in one.values.items():
+            told = "-" if value is None else fields[name].display(value)
+            sure = f"  {one.confidences[name]:.1%}" if name in one.confidences else ""
+            out.print(f"{name}: {told}{sure}", markup=False, soft_wrap=True)
+        if one.margin is not None:
+            out.print(f"margin: {one.margin:.2f}", markup=False)
+        if one.problem:
+            out.print(f"problem: {one.problem}", markup=False, soft_wrap=True)
+
+
+def _count_problems(said: Sequence[Classification]) -> None:
+    if bad := sum(1 for one in said if one.problem):
+        typer.echo(f"{bad:,} of {len(said):,} answers lack a value; `problem` says why.", err=True)

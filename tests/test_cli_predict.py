@@ -1,0 +1,173 @@
+"""`evalkit predict` and `evalkit prompt`, as their user meets them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from evalkit.cli import main
+from tiny_models import save_base
+
+KEYWORDS = 'task = "intents"\nformat = "labels"\nengine = "keyword"\n'
+TEXTS = ["Refund my order, please", "a joke, 很好", "reset the password"]
+SAID = [["order_management", "payment"], ["none"], ["user_auth"]]
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def evalkit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Run the command line in a folder with a shelf of one system, `words`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EVALKIT_SHELF", raising=False)
+    (tmp_path / "adapters" / "words").mkdir(parents=True)
+    (tmp_path / "adapters" / "words" / "system.toml").write_text(KEYWORDS)
+
+    def run(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["evalkit", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return int(str(stop.value)), *capsys.readouterr()
+
+    return run
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of an output, as JSON lines have them."""
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    if path.suffix == ".csv":
+        table: list[dict[str, Any]] = list(csv.DictReader(path.open(encoding="utf-8", newline="")))
+        for row in table:
+            row["values.intents"] = row["values.intents"].split(", ")
+    else:
+        table = pq.read_table(path).to_pylist()
+    return [
+        {
+            "id": row["id"],
+            "inputs": {"prompt": row["inputs.prompt"]},
+            "values": {"intents": row["values.intents"]},
+        }
+        for row in table
+    ]
+
+
+def test_a_text_is_answered_for_people(evalkit: Run) -> None:
+    code, out, _ = evalkit("predict", "words", TEXTS[0])
+    assert (code, out) == (0, "intents: order_management, payment\n")
+
+
+def test_lines_of_standard_input_become_json_lines(evalkit: Run) -> None:
+    code, out, _ = evalkit("predict", "words", stdin="\n".join([*TEXTS, ""]).encode())
+    assert code == 0
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["inputs"]["prompt"] for row in rows] == TEXTS
+    assert [row["values"]["intents"] for row in rows] == SAID
+    assert rows[0] == {
+        "id": "row-000001",
+        "inputs": {"prompt": TEXTS[0]},
+        "values": {"intents": SAID[0]},
+        "confidences": {},
+        "margin": None,
+        "problem": "",
+        "text": rows[0]["text"],
+    }
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_rows_go_from_file_to_file(evalkit: Run, tmp_path: Path, ending: str) -> None:
+    """Without labels; out again in each kind, and what is written can be read in once more."""
+    lines = [json.dumps({"id": f"r{n}", "prompt": text}) for n, text in enumerate(TEXTS)]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    out = f"out.{ending}"
+    code, _, err = evalkit("predict", "words", "--in", "in.jsonl", "--out", out)
+    assert code == 0, err
+    rows = read_rows(tmp_path / out)
+    assert [row["id"] for row in rows] == ["r0", "r1", "r2"]
+    assert [row["inputs"]["prompt"] for row in rows] == TEXTS
+    assert [row["values"]["intents"] for row in rows] == SAID
+    code, _, err = evalkit("predict", "words", "--in", "in.jsonl", "--out", out)
+    assert code == 4
+    assert "--force" in err
+    assert evalkit("predict", "words", "--in", "in.jsonl", "--out", out, "--force")[0] == 0
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_tables_are_read(evalkit: Run, tmp_path: Path, ending: str) -> None:
+    import pyarrow as pa
+
+    table = pa.table({"id": ["a", "b", "c"], "prompt": TEXTS})
+    path = tmp_path / f"in.{ending}"
+    if ending == "csv":
+        rows = [["id", "prompt"], *zip("abc", TEXTS, strict=True)]
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
+    else:
+        pq.write_table(table, path)
+    code, out, err = evalkit("predict", "words", "--in", path.name)
+    assert code == 0, err
+    assert [json.loads(line)["values"]["intents"] for line in out.splitlines()] == SAID
+
+
+def test_json_lines_come_from_standard_input(evalkit: Run) -> None:
+    lines = b'{"id": "x", "prompt": "reset the password"}\n'
+    code, out, _ = evalkit("predict", "words", "--in", "-", stdin=lines)
+    assert code == 0
+    assert json.loads(out)["id"] == "x"
+
+
+def test_a_bad_row_stops_or_is_named(evalkit: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"prompt": "hello"}\n{"promt": "hello"}\n')
+    code, out, err = evalkit("predict", "words", "--in", "in.jsonl")
+    assert (code, out) == (4, "")
+    assert "in.jsonl:2: " in err
+    assert "Did you mean 'prompt'" in err
+    code, out, err = evalkit("predict", "words", "--in", "in.jsonl", "--on-bad-row", "skip")
+    assert (code, len(out.splitlines())) == (0, 1)
+    assert "left out: in.jsonl:2" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "wrods", "x"], "Did you mean 'words'?"),
+        (["predict", "words", "x", "--in", "y.jsonl"], "only one of them"),
+        (["predict", "words", "x", "--out", "y.xls"], "end its name"),
+        (["predict", "words", "--input", "prompt"], "NAME=TEXT"),
+        (["predict", "words", "--input", "text=x"], "has no input 'text'"),
+        (["predict", "words", "x", "--device", "tpu"], "--device is auto, cpu, cuda or mps"),
+        (["predict", "words", "--in", "no.jsonl"], "There is no file no.jsonl"),
+        (["prompt", "words", "x"], "is no language model"),
+        (["prompt", "words"], "Give a text"),
+    ],
+)
+def test_a_users_mistake_exits_4(evalkit: Run, arguments: list[str], message: str) -> None:
+    code, out, err = evalkit(*arguments)
+    assert (code, out) == (4, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_prompt_is_shown_with_its_tokens(evalkit: Run, tmp_path: Path) -> None:
+    system = tmp_path / "adapters" / "tiny"
+    save_base(system / "base")
+    (system / "system.toml").write_text(
+        'task = "intents"\nformat = "labels"\nbase = "base"\nadapter = false\n'
+    )
+    code, out, err = evalkit("prompt", "tiny", "Where is it? \x1b[2J")
+    assert code == 0, err
+    assert "Request: Where is it? \\x1b[2J" in out
+    told = json.loads(evalkit("prompt", "tiny", "Where is it?", "--json")[1])
+    assert "".join(token["text"] for token in told["tokens"]) == told["text"]
+    assert told["text"].count("Where is it?") == 1
