@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from evalkit.evaluation import Contest
-from evalkit.gates import Policy, Verdict
+from evalkit.gates import Policy
 from evalkit.records import Estimate
 from evalkit.reports.printable import printable
 from evalkit.run_record import Cost
@@ -42,18 +44,34 @@ def needed(policy: Policy, unit: str = "%") -> str:
     return f"<= {shown}" if bound else "0"
 
 
-def value(verdict: Verdict) -> str:
+class Judged(Protocol):
+    """What a gate said, with the rows behind it or without."""
+
+    @property
+    def policy(self) -> Policy:
+        """The criterion."""
+
+    @property
+    def estimate(self) -> Estimate:
+        """The number judged."""
+
+    @property
+    def unit(self) -> str:
+        """Of the number."""
+
+
+def value(verdict: Judged) -> str:
     """What was judged: a number, or the advantage over another system."""
-    shown = points if verdict.contest is not None else number
+    shown = points if verdict.policy.min_difference is not None else number
     return shown(verdict.estimate.value, verdict.unit)
 
 
-def value_interval(verdict: Verdict) -> str:
+def value_interval(verdict: Judged) -> str:
     """The 95% interval of what was judged."""
     estimate, unit = verdict.estimate, verdict.unit
     if estimate.method == "count":
         return "counted"
-    if verdict.contest is not None:
+    if verdict.policy.min_difference is not None:
         return f"{points(estimate.low, unit)} to {points(estimate.high, unit)}"
     return interval(estimate, unit)
 

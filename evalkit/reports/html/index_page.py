@@ -11,11 +11,11 @@ from evalkit.gates import Outcome
 from evalkit.records import Estimate
 from evalkit.reports.files import COMPARISON_PREFIX, REPORT
 from evalkit.reports.gate_history import GateHistory, gate_histories, kept_as
-from evalkit.reports.history import GateSummary, RunSummary, summarise, summarise_baselines
+from evalkit.reports.history import RunSummary, summarise, summarise_baselines
 from evalkit.reports.html.drawing import share_on_scale
 from evalkit.reports.html.environment import render
 from evalkit.reports.html.sparkline import HEIGHT, WIDTH, Sparkline, sparkline
-from evalkit.reports.numbers import interval, needed, number, points
+from evalkit.reports.numbers import needed, number, points, value
 
 RUNS_IN_TABLE = 12
 """The latest, in the table of a system's gates."""
@@ -86,27 +86,9 @@ def index_page(runs: Path) -> str:
         latest=RUNS_IN_TABLE,
         size=(WIDTH, HEIGHT),
         share_on_scale=share_on_scale,
-        shown_value=shown_value,
-        shown_interval=shown_interval,
         edges=edges,
         spoken=spoken,
     )
-
-
-def shown_value(gate: GateSummary) -> str:
-    """What was judged: a number, or the advantage over another system."""
-    write = points if gate.policy.min_difference is not None else number
-    return write(gate.value, gate.unit)
-
-
-def shown_interval(gate: GateSummary) -> str:
-    """The 95% interval of what was judged."""
-    estimate = gate.estimate
-    if estimate.method == "count":
-        return "counted"
-    if gate.policy.min_difference is not None:
-        return f"{points(estimate.low, gate.unit)} to {points(estimate.high, gate.unit)}"
-    return interval(estimate, gate.unit)
 
 
 def edges(history: GateHistory, drawn: Sparkline) -> tuple[str, str]:
@@ -124,7 +106,7 @@ def spoken(history: GateHistory) -> str:
     for sign, words in ((">=", "at least"), ("<=", "at most"), (">", "more than")):
         bound = bound.replace(sign, words)
     return (
-        f"{history.label}: {shown_value(last)} in the last of {len(held)} judged runs, needs "
+        f"{history.label}: {value(last)} in the last of {len(held)} judged runs, needs "
         f"{bound}; passed in {passed}"
     )
 
