@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -163,6 +163,7 @@ class ByLength(Sampler[Place]):
         batch_size: rows of a micro-batch on one device; `step` by default.
         topics: which rows come together for the sake of their topics.
         pairs: for each row a name that it shares with those it comes together with.
+        lengths: epoch -> tokens of each row in it, where edits make that another number.
     """
 
     def __init__(
@@ -173,13 +174,15 @@ class ByLength(Sampler[Place]):
         batch_size: int | None = None,
         topics: TopicBatches | None = None,
         pairs: Sequence[str | None] | None = None,
+        lengths: Callable[[int], Sequence[int]] | None = None,
     ) -> None:
-        self.lengths = [len(row["input_ids"]) for row in rows]
+        self.lengths: Sequence[int] = [len(row["input_ids"]) for row in rows]
         self.step = step
         self.seed = seed
         self.batch_size = batch_size or step
         self.topics = topics
         self.pairs = pairs
+        self.lengths_in = lengths
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -190,6 +193,8 @@ class ByLength(Sampler[Place]):
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[Place]:
+        if self.lengths_in is not None:
+            self.lengths = self.lengths_in(self.epoch)
         if self.topics is None:
             for row in self._by_length(range(len(self.lengths)), self.step):
                 yield Place(row, self.epoch)

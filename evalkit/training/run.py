@@ -133,6 +133,7 @@ def run_training(
         collate=ready.collate,
         topics=ready.topics,
         pairs=ready.pairs,
+        lengths=ready.lengths,
         # Not what is there: another process may be quicker to look than this one to delete.
         resume=not restart,
         console=console,
@@ -203,6 +204,7 @@ class _Ready:
     collate: Collator
     topics: TopicBatches | None
     pairs: list[str | None] | None
+    lengths: Callable[[int], Sequence[int]] | None
 
 
 def _prepare(training: Training, device: Device, console: Console) -> _Ready:
@@ -231,10 +233,11 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
     chat = build_chat(load_tokenizer(training.base_folder))
     weights = label_weights(task, recipe, seen)
     plain = SharedPrefixCollator(chat.end_of_answer, multiple=4 if where.type == "cpu" else 1)
-    collate: Collator = plain
-    if recipe.varies_rows:
-        collate = VaryingCollator(
+    train = encode_rows(task, fmt, chat, seen, weights)
+    varied = (
+        VaryingCollator(
             seen,
+            train,
             task,
             fmt,
             chat,
@@ -244,6 +247,9 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
             weights=weights,
             keep=_keep_batches(training, chat, plain),
         )
+        if recipe.varies_rows
+        else None
+    )
     base = load_base(
         training.base_folder,
         device=where,
@@ -255,11 +261,12 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
         rows,
         chat,
         base,
-        encode_rows(task, fmt, chat, seen, weights),
+        train,
         encode_rows(task, fmt, chat, rows.dev),
-        collate,
+        varied or plain,
         _topic_batches(training, seen, pairs),
         pairs,
+        varied.lengths if varied and (recipe.noise or recipe.attacks) else None,
     )
 
 

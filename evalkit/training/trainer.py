@@ -101,6 +101,7 @@ def train_adapter(
     collate: Collator | None = None,
     topics: TopicBatches | None = None,
     pairs: Sequence[str | None] | None = None,
+    lengths: Callable[[int], Sequence[int]] | None = None,
     resume: bool = False,
     console: Console | None = None,
 ) -> TrainedAdapter:
@@ -117,6 +118,7 @@ def train_adapter(
         collate: rows -> micro-batch; a `SharedPrefixCollator` by default.
         topics: which rows come together for the sake of their topics.
         pairs: for each row a name that it shares with those it comes together with.
+        lengths: epoch -> tokens of each row in it, where edits make that another number.
         resume: go on from the last checkpoint there, if there is one.
         console: where progress is shown.
 
@@ -179,6 +181,7 @@ def train_adapter(
         collate or SharedPrefixCollator(pad_id),
         topics,
         pairs,
+        lengths,
         model=model,
         args=arguments,
         train_dataset=PlacedRows(train),
@@ -227,6 +230,7 @@ class _Trainer(Trainer):
         collate: Collator,
         topics: TopicBatches | None,
         pairs: Sequence[str | None] | None,
+        lengths: Callable[[int], Sequence[int]] | None,
         **arguments: Any,
     ) -> None:
         super().__init__(eval_dataset=list(dev) or None, data_collator=collate, **arguments)
@@ -236,6 +240,7 @@ class _Trainer(Trainer):
         self.dev = sorted(dev, key=lambda row: len(row["input_ids"]))
         self.topics = topics
         self.pairs = pairs
+        self.lengths = lengths
         self.order: ByLength | None = None
 
     def get_train_dataloader(self) -> DataLoader[Row]:
@@ -259,7 +264,9 @@ class _Trainer(Trainer):
         # batches twice as large.
         size = self.args.train_batch_size
         step = size * self.args.gradient_accumulation_steps * self.args.world_size
-        self.order = ByLength(rows.rows, step, self.args.seed, size, self.topics, self.pairs)
+        self.order = ByLength(
+            rows.rows, step, self.args.seed, size, self.topics, self.pairs, self.lengths
+        )
         return self.order
 
     def _run_epoch(self, model: Any, epoch: int, *given: Any, **named: Any) -> None:

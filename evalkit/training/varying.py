@@ -29,11 +29,15 @@ from evalkit.training.topics import Topics
 
 
 class VaryingCollator:
-    """Rows -> a micro-batch under another list of values, with edits and attacks in some rows."""
+    """Rows -> a micro-batch under another list of values, with edits and attacks in some rows.
+
+    `examples` are those of an epoch, and `rows` the same as they stand, encoded.
+    """
 
     def __init__(
         self,
         examples: Sequence[Example],
+        rows: Sequence[Row],
         task: Task,
         fmt: Format,
         chat: Chat,
@@ -45,6 +49,7 @@ class VaryingCollator:
         keep: KeepBatches | None = None,
     ) -> None:
         self.examples = examples
+        self.rows = rows
         self.task = task
         self.format = fmt
         self.chat = chat
@@ -67,6 +72,22 @@ class VaryingCollator:
         if self.keep is not None:
             batch |= self.keep.draw(random.Random(f"keep {start} {names}"))
         return batch
+
+    def lengths(self, epoch: int) -> list[int]:
+        """Tokens of each row with the edits of an epoch, under the task's own values.
+
+        For batches of rows of like length: an attack, or full-width letters, make a row several
+        times as long, and all rows of its micro-batch are padded to it.
+        """
+        lengths = []
+        for number, (example, plain) in enumerate(zip(self.examples, self.rows, strict=True)):
+            edited = self._edited(example, self.task, Place(number, epoch))
+            lengths.append(
+                len(plain["input_ids"])
+                if edited is example
+                else len(encode_rows(self.task, self.format, self.chat, [edited])[0]["input_ids"])
+            )
+        return lengths
 
     def _varied(
         self, rows: Sequence[Row], places: Sequence[Place], draw: random.Random

@@ -203,6 +203,17 @@ def test_pairs_come_into_one_batch():
     assert list(plain) == list(ByLength(rows, 16, seed=2))
 
 
+def test_rows_of_like_length_follow_each_other_as_long_as_an_epoch_makes_them():
+    rows, draw = ragged(640), random.Random(0)
+    made = {epoch: [draw.randrange(10, 300) for _ in rows] for epoch in (0, 1)}
+    order = ByLength(rows, 8, seed=0, lengths=lambda epoch: made[epoch])
+    for epoch in (0, 1):
+        order.set_epoch(epoch)
+        lengths = [[made[epoch][place.row] for place in batch] for batch in cut(order)]
+        assert sum(max(b) - min(b) for b in lengths) / len(lengths) < 30
+        assert sorted(place.row for place in order) == list(range(640))
+
+
 def test_a_placed_row_is_the_row_and_its_place():
     rows = ragged(3)
     place = Place(2, 1)

@@ -51,6 +51,7 @@ EXAMPLES = [example(number) for number in range(12)]
 def collator(weights: LabelWeights | None = None, keep: Any = None, **recipe: Any) -> Any:
     return VaryingCollator(
         EXAMPLES,
+        encode_rows(TASK, JSON, CHAT, EXAMPLES),
         TASK,
         JSON,
         CHAT,
@@ -153,6 +154,18 @@ def test_a_share_of_rows_is_edited_and_answers_stay(changes: dict[str, Any]):
     assert 0.25 < len(edited) / 120 < 0.55
     # Another row in another epoch.
     assert len({n for _, n in edited}) > 8
+
+
+def test_rows_are_as_long_as_their_edits_make_them():
+    for changes in (EVERYTHING | {"labels": None}, {}):
+        collate = collator(**changes)
+        for epoch in (0, 3):
+            lengths = collate.lengths(epoch)
+            for number, length in enumerate(lengths):
+                batch = collate(rows([number], epoch=epoch))
+                assert batch["prefix_ids"].numel() + batch["input_ids"].numel() == length
+    plain = [len(row["input_ids"]) for row in rows(range(12))]
+    assert lengths == plain != collator(**EVERYTHING).lengths(3)
 
 
 def test_an_attack_asks_for_a_value_of_the_list_that_is_shown():
