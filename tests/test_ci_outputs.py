@@ -199,17 +199,18 @@ def commands(result: pytest.RunResult) -> list[str]:
     return [line for line in result.outlines if line.lstrip().startswith("::")]
 
 
+@pytest.mark.parametrize("flags", [(), ("-q",), ("-qq",), ("-s", "-q")])
 def test_annotations_name_what_failed_and_what_is_open(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    result = project.judge()
+    result = project.judge(*flags)
     assert result.ret == 1
     stop = next(n for n, line in enumerate(result.outlines) if line.startswith("::stop-commands::"))
     token = result.outlines[stop].removeprefix("::stop-commands::")
     start = result.outlines.index(f"::{token}::")
     shown = result.outlines[stop:start]
-    assert any(line.lstrip().startswith("::error::0: ") for line in shown)  # a row's id
+    assert any(line.lstrip().startswith(": :error::0: ") for line in shown)  # a row's id
     rest = result.outlines[start + 1 :]
     assert commands(result)[-len(rest) :] == rest
     titles = [re.match(r"::(\w+) title=([^:,]*)::(.*)$", line) for line in rest]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from evalkit import __version__
+from evalkit.reports.printable import is_harmful
 
 ROOT = Path(__file__).parents[1]
 MAIN = "from evalkit.cli import main; main()"
@@ -189,3 +190,25 @@ def test_a_baseline_from_the_shelf_is_judged(tmp_path: Path) -> None:
     assert "tfidf-3level may NOT ship" in done.stdout
     (run,) = tmp_path.glob("*-tfidf-3level")
     assert run.is_dir()
+
+
+@pytest.mark.parametrize("name", ["\x1b[2Jred", "\u202egnirts", "a\n::error::b", "x" * 250])
+def test_names_reach_no_terminal_raw(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "adapters" / name
+    folder.mkdir(parents=True)
+    (folder / "system.toml").write_text(
+        'task = "intents"\nformat = "labels"\nengine = "keyword"\n', encoding="utf-8"
+    )
+    for arguments in (["systems"], ["show", name], ["fetch", name], ["fetch", f"{name}x"]):
+        done = evalkit(*arguments, cwd=tmp_path)
+        said = done.stdout + done.stderr
+        assert done.returncode in (0, 4), said
+        assert not [c for c in said if is_harmful(c) and c != "\n"]
+        assert not [line for line in said.splitlines() if line.strip().startswith("::")]
+
+
+def test_output_in_another_encoding() -> None:
+    done = evalkit("systems", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "keyword-intents" in done.stdout
+    assert "----" in done.stdout

@@ -14,7 +14,7 @@ import typer
 
 from evalkit import __version__
 from evalkit.cli.card import card
-from evalkit.cli.common import PytestCode
+from evalkit.cli.common import PytestCode, tell
 from evalkit.cli.data import data
 from evalkit.cli.export import export
 from evalkit.cli.grammar import grammar
@@ -26,11 +26,12 @@ from evalkit.cli.shelf import fetch, systems
 from evalkit.cli.show import errors, runs, show
 from evalkit.cli.train import train
 from evalkit.errors import UserError
+from evalkit.reports.printable import write_what_fits
 
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"evalkit {__version__}")
+        tell(f"evalkit {__version__}")
         raise typer.Exit
 
 
@@ -78,13 +79,14 @@ app.add_typer(data, name="data")
 def main() -> None:
     """Run the command line; a mistake of the user's gets one message and exit code 4."""
     code = 0
+    write_what_fits()
     try:
         app()
     except UserError as error:
-        typer.echo(f"error: {error}", err=True)
+        tell(f"error: {error}", err=True)
         code = 4
     except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
+        tell("interrupted", err=True)
         code = 2
     except SystemExit as stop:
         if isinstance(stop.code, PytestCode):
@@ -93,6 +95,6 @@ def main() -> None:
             # Typer ends with 2 on wrong arguments, and with 1 or 130 when interrupted.
             code = {"None": 0, "0": 0, "2": 4, "1": 2, "130": 2}.get(str(stop.code), 3)
     except Exception:
-        traceback.print_exc()
+        tell(traceback.format_exc(), err=True)
         code = 3
     sys.exit(code)

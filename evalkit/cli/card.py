@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalkit.cli.common import AsJson, Name, print_json
+from evalkit.cli.common import AsJson, Name, print_json, tell
 from evalkit.cli.runs import RUNS
 from evalkit.errors import UserError
 
@@ -88,13 +88,13 @@ def card(
             }
         )
         return
-    typer.echo(f"{shown_path(written[0])}: {system.name} {judged.verdict} ({judged.name})")
+    tell(f"{shown_path(written[0])}: {system.name} {judged.verdict} ({judged.name})")
     if len(written) > 1:
-        typer.echo(f"{shown_path(written[1])}: its entry for the benchmark's leaderboard")
+        tell(f"{shown_path(written[1])}: its entry for the benchmark's leaderboard")
     if lacking:
-        typer.echo(f"The card says nothing of what {' and '.join(lacking)} would say.", err=True)
+        tell(f"The card says nothing of what {' and '.join(lacking)} would say.", err=True)
     if address:
-        typer.echo(address)
+        tell(address)
 
 
 def _write(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.reports.printable import legible
 from evalkit.reports.strict_json import finite
 
 if TYPE_CHECKING:
@@ -31,9 +32,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def console(stream: object) -> Console:
     """A console that leaves text as it stands."""
-    from rich.console import Console
+    from evalkit.reports.render.console import LegibleConsole
 
-    return Console(file=stream, highlight=False)  # type: ignore[arg-type]
+    return LegibleConsole(file=stream, highlight=False)  # type: ignore[arg-type]
+
+
+def tell(text: str, *, err: bool = False) -> None:
+    """Print a line or several, to standard error on demand."""
+    typer.echo(legible(text), err=err)
 
 
 class PytestCode(int):

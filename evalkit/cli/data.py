@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from evalkit.cli.common import AsJson, Name, console, print_json
+from evalkit.cli.common import AsJson, Name, console, print_json, tell
 from evalkit.cli.pipeline import (
     DryRun,
     Force,
@@ -76,7 +76,7 @@ def overlap(
     check_threshold(threshold)
     task, known, asked = _load(train, test, task_name, mapping, on_bad_row)
     for note in (*known.notes, *(asked.notes if asked else ())):
-        typer.echo(note, err=True)
+        tell(note, err=True)
     found = find_overlap(known.examples, asked.examples if asked else (), threshold=threshold)
     report = OverlapReport(task, threshold, known, asked, found)
     if as_json:
@@ -196,7 +196,7 @@ def fingerprint(
         print_json(content | {"at_your_word": known is None})
         return
     said = "" if known else f"; that {system.name} was trained on them is taken at your word"
-    typer.echo(f"{shown_path(file)}: {len(rows):,} rows, {size / 1e6:.1f} MB{said}")
+    tell(f"{shown_path(file)}: {len(rows):,} rows, {size / 1e6:.1f} MB{said}")
 
 
 def _trained_rows(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.common import AsJson, Name, print_json
+from evalkit.cli.common import AsJson, Name, print_json, tell
 from evalkit.errors import UserError
 
 
@@ -33,4 +33,4 @@ def export(
     if as_json:
         print_json({"system": system.name, "folder": str(to), "precision": precision})
         return
-    typer.echo(f"{system.name}, merged, is in {to}")
+    tell(f"{system.name}, merged, is in {to}")

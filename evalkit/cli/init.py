@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.common import tell
 from evalkit.errors import UserError
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]
@@ -33,7 +34,7 @@ def init(folder: Folder) -> None:
             )
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror or error}.") from error
-    typer.echo(f"{folder}/ is ready. Next, as its README.md says:")
+    tell(f"{folder}/ is ready. Next, as its README.md says:")
     for line in (
         f"cd {folder}",
         "evalkit fetch demo",
@@ -41,4 +42,4 @@ def init(folder: Folder) -> None:
         "evalkit train demo",
         "pytest suites/ --model demo",
     ):
-        typer.echo(f"  {line}")
+        tell(f"  {line}")

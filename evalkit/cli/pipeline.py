@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from evalkit.cli.common import AsJson, console, print_json
+from evalkit.cli.common import AsJson, console, print_json, tell
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Job:
         from evalkit.reports.render.terminal import to_terminal, to_text
 
         for note in notes:
-            typer.echo(note, err=True)
+            tell(note, err=True)
         if self.as_json:
             print_json(content | {"written": list(map(str, files))})
             return
@@ -104,9 +104,9 @@ class Job:
         shown = to_terminal(sheet.blocks)
         typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
         if self.dry_run:
-            typer.echo("Dry run: nothing was written.")
+            tell("Dry run: nothing was written.")
         elif files:
-            typer.echo(f"Written: {', '.join(map(str, files))}")
+            tell(f"Written: {', '.join(map(str, files))}")
 
     def _report_files(self, sheet: Sheet) -> dict[Path, bytes]:
         """The report's Markdown and its pictures."""

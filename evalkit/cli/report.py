@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from evalkit.cli.common import AsJson, print_json
+from evalkit.cli.common import AsJson, print_json, tell
 from evalkit.cli.runs import RUNS
 from evalkit.errors import UserError
 
@@ -66,7 +66,7 @@ def report(
         print_json(content)
         return
     for what, path in written:
-        typer.echo(f"{what}: {shown_path(path)}")
+        tell(f"{what}: {shown_path(path)}")
 
 
 def _check_options(form: str, lang: str, to: Path | None, named: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.common import AsJson, PytestCode, console, print_json
+from evalkit.cli.common import AsJson, PytestCode, console, print_json, tell
 
 RUNS = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 Run = Annotated[str, typer.Argument(help="A run's folder, or (the start of) its name.")]
@@ -126,7 +126,7 @@ def baseline_set(
     if as_json:
         print_json({"name": name, "run": str(folder), "folder": str(kept)})
         return
-    typer.echo(f"{shown_path(folder)} is kept in {shown_path(kept)}: --against {name}")
+    tell(f"{shown_path(folder)} is kept in {shown_path(kept)}: --against {name}")
 
 
 @baseline.command("list")
@@ -142,6 +142,6 @@ def baseline_list(runs: RUNS = Path("runs"), as_json: AsJson = False) -> None:
         print_json(found)
         return
     for entry in found:
-        typer.echo(f"{entry['name']}  a run of {entry['system']}")
+        tell(f"{entry['name']}  a run of {entry['system']}")
     if not found:
-        typer.echo("There are none. `evalkit baseline set RUN` keeps one.")
+        tell("There are none. `evalkit baseline set RUN` keeps one.")

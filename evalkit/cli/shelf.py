@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.common import SYSTEM, AsJson, console, print_json, shelf_names
+from evalkit.cli.common import SYSTEM, AsJson, console, print_json, shelf_names, tell
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def fetch(
     if as_json:
         print_json({"system": system.name, "weights": str(folder) if folder else None})
     elif folder is None:
-        typer.echo(f"{system.name} needs no weights.")
+        tell(f"{system.name} needs no weights.")
     else:
-        typer.echo(f"The weights of {system.name} are here: {folder}")
+        tell(f"The weights of {system.name} are here: {folder}")
 
 
 def _verify(name: str | None, as_json: bool) -> None:
@@ -94,7 +94,7 @@ def _verify(name: str | None, as_json: bool) -> None:
     if as_json:
         print_json({str(folder): {"damaged": names} for folder, names in found.items()})
     for folder, names in found.items():
-        typer.echo(f"{folder}: {'CHANGED' if names else 'as it came'}", err=as_json)
+        tell(f"{folder}: {'CHANGED' if names else 'as it came'}", err=as_json)
     if broken := [str(folder / name) for folder, names in found.items() for name in names]:
         raise UserError(
             f"Changed since they were fetched: {', '.join(broken)}. Remove their folders and "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.common import AsJson, console, print_json
+from evalkit.cli.common import AsJson, console, print_json, tell
 from evalkit.cli.runs import RUNS, Run
 from evalkit.errors import UserError
 from evalkit.locale import LANGUAGES
@@ -118,7 +118,7 @@ def errors(
 
         _print(errors_page(evaluation, shown, len(mistakes), neighbours, field=field))
         if pages > 1:
-            typer.echo(f"page {page} of {pages}" + ("" if is_read else "; --page N for others"))
+            tell(f"page {page} of {pages}" + ("" if is_read else "; --page N for others"))
         if not is_read or page == pages or not _goes_on():
             return
         page += 1
@@ -139,7 +139,7 @@ def runs(
         print_json(summaries_to_json(found))
         return
     if not found:
-        typer.echo(f"There are no runs in {folder}/. `pytest suites/ --model NAME` makes one.")
+        tell(f"There are no runs in {folder}/. `pytest suites/ --model NAME` makes one.")
         return
     _print(history_view(found))
 
@@ -155,7 +155,7 @@ def _training_rows(source: str, task: Task, mapping: str, on_bad_row: str) -> Da
         prefer_split="train",
     )
     for note in dataset.notes:
-        typer.echo(note, err=True)
+        tell(note, err=True)
     return dataset
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from evalkit.atomic import only_one
-from evalkit.cli.common import AsJson, Name, console, print_json
+from evalkit.cli.common import AsJson, Name, console, print_json, tell
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def train(
         if as_json:
             print_json({"system": system.name, **asdict(planned)})
         else:
-            typer.echo(planned.describe())
+            tell(planned.describe())
         return
     anew = restart or resume is False
     with _alone(system):
@@ -128,7 +128,7 @@ def _say_where(system: System, what: str, as_json: bool) -> None:
     if as_json:
         print_json({"system": system.name, "folder": str(system.folder)})
     else:
-        typer.echo(f"The {what} is in {system.folder}")
+        tell(f"The {what} is in {system.folder}")
 
 
 def changed(recipe: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:

@@ -154,14 +154,18 @@ class Channel:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
+    def say(self, data: bytes) -> None:
+        """Write all of it."""
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
     def end(self, **found: object) -> NoReturn:
         """Say what was found and be gone, without any code at exit."""
         try:
             data = json.dumps(found).encode()
         except (TypeError, ValueError, RecursionError, MemoryError):
             data = b'{"stopped": "error", "detail": "returned what is no JSON value"}'
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+        self.say(data)
         os._exit(0)
 
 
@@ -255,6 +259,7 @@ def main() -> NoReturn:
     except (OSError, ValueError) as error:
         channel.end(stopped="unavailable", detail=str(error))
     watch(channel)
+    channel.say(order["opening"].encode())
     _run(order["code"], order["function"], order["cases"], channel)
 
 

@@ -2,7 +2,9 @@
 
 `confined.py` is what runs there and says how it is confined. What the code should return never
 enters that process: it sends back the values it computed, and they are compared here, so code
-cannot pass by printing, by leaving early or by tampering with the comparison.
+cannot pass by printing, by leaving early or by tampering with the comparison. Code can reach all
+that is in its process, the way back included. So what comes back after it began is taken for its
+own words: values to be compared, or a way to have failed, and never a reason not to be judged.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 _CONFINED = Path(__file__).with_name("confined.py")
+_OPENING = "confined\n"
+"""What the process says before it runs code, whose own words may be all that follows."""
 _LONGEST_CODE = 20_000
 
 
@@ -98,6 +102,7 @@ def run_code(
     if len(code) > _LONGEST_CODE:
         return Ran(None, Stop.ERROR, f"longer than {_LONGEST_CODE:,} characters")
     order = {
+        "opening": _OPENING,
         "code": code,
         "function": function,
         "cases": [list(case) for case in cases],
@@ -184,12 +189,22 @@ def _conclude(stopped: Stop | None, said: bytes, returncode: int) -> Ran:
         if returncode in (-signal.SIGXCPU, -signal.SIGKILL):
             return Ran(None, Stop.TIMEOUT, name)
         return Ran(None, Stop.CRASHED, name)
+    was_confined = said.startswith(_OPENING.encode())
+    said = said.removeprefix(_OPENING.encode())
     if not said:
         return Ran(None, Stop.ENDED, f"exit code {returncode}")
     try:
         found = json.loads(said)
         if "values" in found:
             return Ran(tuple(found["values"]), None)
-        return Ran(None, Stop(found["stopped"]), str(found["detail"])[:200])
+        stopped = Stop(found["stopped"])
+        if stopped is Stop.UNAVAILABLE and was_confined:
+            stopped = Stop.ENDED
+        return Ran(None, stopped, _one_line(str(found["detail"])[:200]))
     except (ValueError, KeyError, TypeError, RecursionError):
         return Ran(None, Stop.ENDED, "what it sent back cannot be read")
+
+
+def _one_line(said: str) -> str:
+    """What code said, with escapes for all that is not printed as it stands."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)

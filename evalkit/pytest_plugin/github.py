@@ -51,12 +51,13 @@ class GitHubOutputs:
 
         token = secrets.token_hex(16)
         if self.annotates:
-            say(f"::stop-commands::{token}")
+            # Whatever stands on the line, progress under -q for one: a command begins its own.
+            say(f"\n::stop-commands::{token}")
         try:
             result = yield
         finally:
             if self.annotates:
-                say(f"::{token}::")
+                say(f"\n::{token}::")
         evidence = self.gate.run_cache
         if evidence.evaluations or any(evidence.faults.values()):
             try:

@@ -23,6 +23,7 @@ from evalkit.pytest_plugin.session import (
     SubjectName,
     as_usage_errors,
 )
+from evalkit.reports.printable import legible, write_what_fits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,6 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "each_field: run the test once for each field of the task, as `field`",
     ):
         config.addinivalue_line("markers", line)
+    write_what_fits()
     session = GateSession(config)
     config.stash[_SESSION] = session
     config.pluginmanager.register(session, "evalkit-session")
@@ -231,7 +233,7 @@ def gate(
                 regression=session.run_cache.against_baseline(measured),
             )
         except UserError as error:
-            pytest.fail(str(error), pytrace=False)
+            pytest.fail(legible(str(error)), pytrace=False)
         session.add(system_under_test, request.node.nodeid, verdict)
         record_gate(request.node, verdict)
         if verdict.outcome is not Outcome.PASS:

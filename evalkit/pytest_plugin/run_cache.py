@@ -16,6 +16,7 @@ import pytest
 from evalkit.errors import DoesNotApply, EvidenceError, InsufficientData, UserError
 from evalkit.locale import say
 from evalkit.pytest_plugin.rows import fault_of_rows, load_rows, same_rows
+from evalkit.reports.printable import legible
 
 if TYPE_CHECKING:
     from evalkit.data import Dataset
@@ -309,24 +310,24 @@ class RunCache:
             except (InsufficientData, EvidenceError):
                 raise
             except UserError as error:
-                pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+                pytest.exit(legible(str(error)), returncode=pytest.ExitCode.USAGE_ERROR)
             except Exception:
                 # Not a wrong answer of the model: nothing may be judged on what is missing.
                 pytest.exit(
                     f"evalkit broke down while '{system.name}' was answering; nothing was "
-                    f"judged.\n{traceback.format_exc()}",
+                    f"judged.\n{legible(traceback.format_exc())}",
                     returncode=pytest.ExitCode.INTERNAL_ERROR,
                 )
 
     def _make_runner(self) -> Runner:
-        from rich.console import Console
-
         from evalkit.engines.building import EngineOptions
+        from evalkit.reports.render.console import LegibleConsole
         from evalkit.runs.runner import Runner
 
+        console = LegibleConsole(stderr=True)
         option = self.config.getoption
         options = EngineOptions(option("device"), option("precision"), option("batch_size"))
-        return Runner(self.runs_folder, options, Console(stderr=True), fresh=option("fresh"))
+        return Runner(self.runs_folder, options, console, fresh=option("fresh"))
 
     def _note_unanswered(self, name: str, record: RunRecord) -> None:
         """Rows without an answer leave everything open."""

@@ -19,6 +19,7 @@ from evalkit.pytest_plugin.marks import check_family, check_marks, families_of, 
 from evalkit.pytest_plugin.rows import RowsLeftOut
 from evalkit.pytest_plugin.run_cache import RunCache, SystemUnderTest
 from evalkit.pytest_plugin.suite_files import find_suites
+from evalkit.reports.printable import legible
 
 if TYPE_CHECKING:
     from evalkit.gates import Policy, Release, Verdict
@@ -236,11 +237,11 @@ class GateSession:
                 self.expected.withdraw(subject.name, item.nodeid, why.args[0])
             pytest.skip(str(why))
         except InsufficientData as error:
-            pytest.fail(f"INCONCLUSIVE: {error}", pytrace=False)
+            pytest.fail(legible(f"INCONCLUSIVE: {error}"), pytrace=False)
         except EvidenceError as error:
             if subject is not None:
                 self.run_cache.faults[subject.name].append(error.message)
-            pytest.fail(f"INCONCLUSIVE: {error}", pytrace=False)
+            pytest.fail(legible(f"INCONCLUSIVE: {error}"), pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -427,4 +428,4 @@ class as_usage_errors:  # noqa: N801 (reads as a verb at its call)
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
         if isinstance(error, UserError):
-            raise pytest.UsageError(str(error)) from error
+            raise pytest.UsageError(legible(str(error))) from error

@@ -16,6 +16,7 @@ from evalkit.probes.sandbox import Limits, Stop, run_code, why_unavailable
 
 pytestmark = pytest.mark.skipif(why_unavailable() is not None, reason=str(why_unavailable()))
 
+PATIENT = 10.0
 ADD = "def add(a, b):\n    return a + b\n"
 
 
@@ -96,8 +97,11 @@ def test_harm_is_contained_and_reported(harm, tmp_path, monkeypatch):
     code, reason = HARM[harm]
     monkeypatch.chdir(tmp_path)
     started = time.monotonic()
-    ran = run_code(code, [[2, 3]], limits=Limits(seconds=0.7))
-    assert time.monotonic() - started < 5  # about one, on a machine with nothing else to do
+    given = 0.7 if reason is Stop.TIMEOUT else PATIENT
+    ran = run_code(code, [[2, 3]], limits=Limits(seconds=given))
+    assert (
+        time.monotonic() - started < given + 4.3
+    )  # about one, on a machine with nothing else to do
     assert (ran.values, ran.stopped) == (None, reason), ran
     assert not list(tmp_path.iterdir())
 
@@ -118,6 +122,45 @@ def test_a_result_of_its_own_making_has_to_know_the_answers():
         "    try: os.write(i, b'{\"values\": [0]}')\n    except OSError: pass\nos._exit(0)"
     )
     assert run_code(code, [[2, 3]]).values in ((0,), None)
+
+
+FORGERIES = {
+    "the channel of a caller": (
+        "import sys\n"
+        "frame = sys._getframe(1)\n"
+        "frame.f_locals['channel'].end(stopped='unavailable', detail='not here')\n"
+    ),
+    "the channel, from a function": (
+        "import sys\n"
+        "def add(a, b):\n"
+        "    channel = sys._getframe(1).f_locals['channel']\n"
+        "    channel.end(stopped='unavailable', detail='not here')\n"
+    ),
+    "the channel's descriptor": (
+        "import sys\n"
+        "held = sys._getframe(1)\n"
+        "write, to = held.f_globals['os'].write, held.f_locals['channel']._descriptor\n"
+        'write(to, b\'{"stopped": "unavailable", "detail": ""}\')\n'
+        "held.f_globals['os']._exit(0)\n"
+    ),
+    "a frame of a traceback": (
+        "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n"
+        "    frame = error.__traceback__.tb_frame.f_back\n"
+        "    frame.f_locals['channel'].end(stopped='unavailable', detail='')\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_no_code_excuses_itself_from_being_judged(forgery: str):
+    ran = run_code(FORGERIES[forgery], [[1, 2]], limits=Limits(seconds=PATIENT))
+    assert ran.values is None
+    assert ran.stopped not in (None, Stop.UNAVAILABLE)
+
+
+def test_what_code_says_is_one_printable_line():
+    said = run_code("raise ValueError('a\\x1b[2J\\n\\u202e::error::')", []).detail
+    assert said == r"ValueError: a\x1b[2J\n\u202e::error::"
 
 
 def test_the_named_function_is_called_or_else_one_that_fits():

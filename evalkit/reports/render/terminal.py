@@ -16,6 +16,7 @@ from evalkit.gates import Outcome
 from evalkit.locale import Lang
 from evalkit.reports import numbers
 from evalkit.reports.printable import printable
+from evalkit.reports.render.console import LegibleConsole
 from evalkit.reports.render.words import Words
 from evalkit.reports.view import (
     Badge,
@@ -157,7 +158,7 @@ def _parts(block: Block, words: TerminalWords) -> Iterator[RenderableType]:
 
 def to_text(shown: Sequence[RenderableType], width: int, *, colour: bool) -> str:
     """Render for a terminal of that width."""
-    console = Console(
+    console = LegibleConsole(
         file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False
     )
     for part in shown:
