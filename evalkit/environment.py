@@ -11,6 +11,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from evalkit.errors import UserError
+
 PACKAGES = (
     "accelerate",
     "bitsandbytes",
@@ -24,6 +26,21 @@ PACKAGES = (
     "torch",
     "transformers",
 )
+
+
+def expand(path: str) -> Path:
+    """A path whose `~` is the user's home.
+
+    Raises:
+        UserError: there is no such home, as of a user without a passwd entry.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"{path}: there is no home folder to find it in. Set HOME, or write the whole path "
+            "(EVALKIT_CACHE for weights, EVALKIT_SHELF for systems)."
+        ) from error
 
 
 _ROUNDING_FEATURES = (

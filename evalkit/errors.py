@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -35,6 +36,29 @@ class DoesNotApply(EvalkitError):  # noqa: N818 (names what is so, not a fault)
 
     The message says why, and stands beside the verdict.
     """
+
+
+_PERMISSION = "Change its permissions, or give another place (results: --runs DIR)"
+_SPACE = "Free some space, or give another place (results: --runs DIR)"
+_ADVICE = {
+    errno.EACCES: _PERMISSION,
+    errno.EPERM: _PERMISSION,
+    errno.EROFS: _PERMISSION,
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.ENAMETOOLONG: "Give it a shorter name",
+}
+
+
+def fault_of_the_machine(error: BaseException) -> str | None:
+    """What the user can do about a disk that is full, or a place that may not be written.
+
+    None for any other error, which is a fault of this program.
+    """
+    if not isinstance(error, OSError) or error.errno not in _ADVICE:
+        return None
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror}. {_ADVICE[error.errno]}."
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from evalkit.engines.places import Cluster, Endpoint
+from evalkit.environment import expand
 from evalkit.errors import UserError, did_you_mean
 from evalkit.formats import Format, Normalisation, get_format
 from evalkit.locale import Note, say
@@ -231,7 +232,7 @@ def load_system(name_or_path: str | Path, shelf: Path | None = None) -> System:
     """
     text = os.fspath(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or os.sep in text or text in (".", ".."):
-        path = Path(text).expanduser()
+        path = expand(text)
         return _load(path.parent if path.name == FILE else path)
     for place in (shelf or _default_shelf(), Path()):
         if text and place and (place / text / FILE).is_file():
@@ -380,7 +381,7 @@ def _model_name(base: str) -> str:
 
 def _default_shelf() -> Path | None:
     if named := os.environ.get("EVALKIT_SHELF"):
-        return Path(named).expanduser().absolute()
+        return expand(named).absolute()
     here = Path.cwd()
     shelves = [p / "adapters" for p in (here, *here.parents) if (p / "adapters").is_dir()]
     used = [shelf for shelf in shelves if any(shelf.glob(f"*/{FILE}"))]

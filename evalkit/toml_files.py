@@ -22,7 +22,7 @@ def parse_toml(model: type[M], path: Path, **defaults: object) -> M:
         UserError: with file, line or field, and what is wrong there.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML: {error}") from error
     try:

@@ -8,6 +8,7 @@ import subprocess
 import unicodedata
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from random import Random
 
 # pytester unloads what a run imports: numpy cannot be loaded twice, and the rest takes seconds.
 import datasketch  # noqa: F401
@@ -63,10 +64,12 @@ class Project:
             'task = "notifications-3level"\nformat = "json"\nengine = "replay"\n'
             'answers = "a.jsonl"\n'
         )
-        rows, answers = [], []
+        rows, answers, random = [], [], Random(0)
         for i in range(12):
             labels = {"folder": "Work", "priority": i % 3 + 1}
-            text = f"::add-mask::{i} ##[error]x"
+            # Words of its own, as near-duplicates count as one case.
+            own = " ".join("".join(random.choices("abcdefghijklmnop", k=7)) for _ in range(8))
+            text = f"::add-mask::{i} ##[error]x {own}"
             notification = {"app": "a", "title": "t", "body": text}
             row = {"id": f"::error::{i}", "notification": notification, "classification": labels}
             rows.append(json.dumps(row))

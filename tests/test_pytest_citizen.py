@@ -58,6 +58,7 @@ def test_a_project_with_options_and_fixtures_of_these_names(pytester: pytest.Pyt
     )
     found = pytester.runpytest_inprocess("--strict-config", "--strict-markers")
     found.assert_outcomes(passed=3)
+    assert outcome(pytester, "--data", "x" * 300) is pytest.ExitCode.OK
     assert outcome(pytester, "--model", "other") is pytest.ExitCode.TESTS_FAILED
 
 

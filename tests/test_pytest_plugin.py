@@ -798,9 +798,7 @@ def test_the_usual_numbers_are_stored_beside_the_verdicts(project: Project) -> N
 
 def test_worker_processes_are_refused(project: Project) -> None:
     project.write_system()
-    project.pytester.makeconftest(
-        "def pytest_addoption(parser):\n    parser.addoption('--numprocesses', type=int)\n"
-    )
+    pytest.importorskip("xdist")
     result = project.run("suites", "--model", "mine", "--numprocesses", "2")
     assert result.ret == 4
     result.stderr.fnmatch_lines(["*without pytest-xdist's -n*"])

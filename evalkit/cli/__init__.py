@@ -25,7 +25,7 @@ from evalkit.cli.runs import baseline, compare, gate, parity
 from evalkit.cli.shelf import fetch, systems
 from evalkit.cli.show import errors, runs, show
 from evalkit.cli.train import train
-from evalkit.errors import UserError
+from evalkit.errors import UserError, fault_of_the_machine
 from evalkit.reports.printable import write_what_fits
 
 
@@ -94,7 +94,8 @@ def main() -> None:
         else:
             # Typer ends with 2 on wrong arguments, and with 1 or 130 when interrupted.
             code = {"None": 0, "0": 0, "2": 4, "1": 2, "130": 2}.get(str(stop.code), 3)
-    except Exception:
-        tell(traceback.format_exc(), err=True)
-        code = 3
+    except Exception as error:
+        fault = fault_of_the_machine(error)
+        tell(f"error: {fault}" if fault else traceback.format_exc(), err=True)
+        code = 4 if fault else 3
     sys.exit(code)

@@ -42,7 +42,14 @@ def _is_used(config: pytest.Config) -> bool:
         return said
     arguments = [str(argument) for argument in config.invocation_params.args]
     named = any(a == "--gates" or a.startswith("--gates=") for a in arguments)
-    return named or any((place / "gates.toml").is_file() for place in _places(config))
+    return named or any(_has_criteria(place) for place in _places(config))
+
+
+def _has_criteria(place: Path) -> bool:
+    try:
+        return (place / "gates.toml").is_file()
+    except (OSError, ValueError):  # an option's value that is no path
+        return False
 
 
 def _places(config: pytest.Config) -> Iterator[Path]:

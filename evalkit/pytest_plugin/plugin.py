@@ -237,7 +237,7 @@ def gate(
         session.add(system_under_test, request.node.nodeid, verdict)
         record_gate(request.node, verdict)
         if verdict.outcome is not Outcome.PASS:
-            pytest.fail(explain(verdict, system_under_test.task), pytrace=False)
+            pytest.fail(legible(explain(verdict, system_under_test.task)), pytrace=False)
 
     return hold
 

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from evalkit.errors import DoesNotApply, EvidenceError, InsufficientData, UserError
+from evalkit.errors import (
+    DoesNotApply,
+    EvidenceError,
+    InsufficientData,
+    UserError,
+    fault_of_the_machine,
+)
 from evalkit.locale import say
 from evalkit.pytest_plugin.rows import fault_of_rows, load_rows, same_rows
 from evalkit.reports.printable import legible
@@ -311,7 +317,9 @@ class RunCache:
                 raise
             except UserError as error:
                 pytest.exit(legible(str(error)), returncode=pytest.ExitCode.USAGE_ERROR)
-            except Exception:
+            except Exception as error:
+                if fault := fault_of_the_machine(error):
+                    pytest.exit(legible(fault), returncode=pytest.ExitCode.USAGE_ERROR)
                 # Not a wrong answer of the model: nothing may be judged on what is missing.
                 pytest.exit(
                     f"evalkit broke down while '{system.name}' was answering; nothing was "

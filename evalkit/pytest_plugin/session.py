@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from evalkit.errors import DoesNotApply, EvidenceError, InsufficientData, UserError
+from evalkit.errors import (
+    DoesNotApply,
+    EvidenceError,
+    InsufficientData,
+    UserError,
+    fault_of_the_machine,
+)
 from evalkit.locale import say
 from evalkit.pytest_plugin.expected import Expected, params
 from evalkit.pytest_plugin.junit import record_release
@@ -350,7 +356,13 @@ class GateSession:
                     policies_sha256(self.all_policies),
                     [shown_path(path) for path in self.criteria],
                 )
-                write_verdicts(folder, content)
+                try:
+                    write_verdicts(folder, content)
+                except OSError as error:
+                    fault = fault_of_the_machine(error)
+                    if fault is None:
+                        raise
+                    pytest.exit(legible(fault), returncode=pytest.ExitCode.USAGE_ERROR)
                 # As it is read back, so that a report is the same whoever writes it.
                 read_back = release_from_json(content, evaluation)
                 judged.append(JudgedRun(folder, evaluation, read_back))
@@ -427,5 +439,6 @@ class as_usage_errors:  # noqa: N801 (reads as a verb at its call)
         return
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
-        if isinstance(error, UserError):
-            raise pytest.UsageError(legible(str(error))) from error
+        fault = str(error) if isinstance(error, UserError) else fault_of_the_machine(error)
+        if fault:
+            raise pytest.UsageError(legible(fault)) from error

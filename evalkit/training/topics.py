@@ -46,7 +46,7 @@ def load_topics(path: Path) -> dict[str, Topic]:
         UserError: the file cannot be read, or a topic has a fault.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

