@@ -465,6 +465,30 @@ def test_a_regression_does_not_ship_even_above_the_threshold(project: Project) -
     assert project.run("suites", "--run", run.name, "--against", "last").ret == 0
 
 
+def test_what_is_not_critical_does_not_block_and_a_lowered_tier_is_told(project: Project) -> None:
+    run = judged_run(project)
+    assert evalkit(project, "baseline", "set", run.name, "--name", "last").returncode == 0
+    shutil.rmtree(project.root / "adapters" / "mine")
+    project.write_system(wrong=60)  # 75%
+    gates = project.suites / "gates.toml"
+    text = gates.read_text()
+    head = "[priority_accuracy]\n"
+    assert head in text
+    gates.write_text(text.replace(head, f'{head}tier = "supporting"\n'))
+    result = project.run("suites", "--model", "mine", "--against", "last")
+    newest = json.loads((project.runs[-1] / "verdicts.json").read_text())
+    assert newest["did_not_block"] == {"priority_accuracy": "supporting"}
+    lowered = "its tier was lowered since last: priority_accuracy was critical and is supporting"
+    assert newest["caveats"] == [lowered]
+    result.stdout.fnmatch_lines(
+        [
+            "*priority_accuracy (supporting) *75.0%*FAIL*",
+            f"note: {lowered}",
+            "*1 did not pass and do not block (priority_accuracy 75.0% fail, supporting)*",
+        ]
+    )
+
+
 def test_a_baseline_of_other_rows_exits_4(project: Project) -> None:
     run = judged_run(project)
     assert evalkit(project, "baseline", "set", str(run)).returncode == 0

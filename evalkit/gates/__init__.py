@@ -7,6 +7,7 @@ from evalkit.gates.release import (
     Release,
     conclude,
     find_regressions,
+    lowered_tiers,
     verdict_in_words,
 )
 
@@ -25,6 +26,7 @@ __all__ = [
     "find_regressions",
     "judge",
     "load_policies",
+    "lowered_tiers",
     "policies_sha256",
     "verdict_in_words",
 ]

@@ -75,6 +75,11 @@ class Verdict:
         return f"{self.gate}[{self.slice}]" if self.slice else self.gate
 
     @property
+    def blocks(self) -> bool:
+        """Whether it keeps the system from shipping."""
+        return self.outcome is not Outcome.PASS and self.policy.blocks
+
+    @property
     def unit(self) -> str:
         """`%` where people read the number in percent."""
         return self.metric.unit if self.metric else "%"

@@ -47,6 +47,11 @@ Bound = Annotated[float, BeforeValidator(_read_bound), AllowInfNan(False)]
 """Shares are between 0 and 1, whatever tables show; other numbers may lie above."""
 
 
+Tier = Literal["critical", "supporting", "advisory"]
+TIERS: tuple[Tier, ...] = ("critical", "supporting", "advisory")
+"""From what blocks a release down to what is good to know."""
+
+
 class Policy(BaseModel):
     """One release criterion: a table of `gates.toml`."""
 
@@ -61,6 +66,9 @@ class Policy(BaseModel):
     min_cases: Annotated[int, Field(ge=1)] = 100
     """With fewer independent cases the verdict is inconclusive, whatever the value. Rows that are
     near-duplicates of each other are one case."""
+    tier: Tier = "critical"
+    """`critical` blocks a release. `supporting` and `advisory` are judged alike, and the verdict
+    lists apart what of them did not pass."""
     share: bool = True
     """False for a number that may lie outside 0 and 1, such as a mean of levels."""
     task: str | None = None
@@ -76,6 +84,11 @@ class Policy(BaseModel):
         if sum(bound is not None for bound in bounds) != 1:
             raise ValueError("give one of min_value, max_value and min_difference")
         return self
+
+    @property
+    def blocks(self) -> bool:
+        """Whether a release waits for it."""
+        return self.tier == "critical"
 
     @property
     def threshold(self) -> float:
@@ -129,6 +142,8 @@ def _fault(name: str, policy: Policy) -> str | None:
             f"min_difference = {bound:g} would pass a loss, and its name says that it beats "
             "something. Set min_difference = 0.0, or give what may be lost another name."
         )
+    if name == BAD_ROWS and not policy.blocks:
+        return "is always critical: what could not be read may hide any mistake. Leave out tier."
     if name == BAD_ROWS and policy.max_value is None:
         return "takes max_value: the greatest share of rows that may be unreadable."
     return None
@@ -156,8 +171,11 @@ def find_policy(policies: Mapping[str, Policy], gate: str, path: Path) -> Policy
 def policies_sha256(policies: Mapping[str, Policy]) -> str:
     """Hash the criteria; comments and order in the file do not count. Hexadecimal."""
     # A key that came later counts where it is used, so that earlier verdicts still hold.
+    later = {"share": True, "tier": "critical"}
     content = {
-        name: policy.model_dump(mode="json", exclude={"share"} if policy.share else None)
+        name: policy.model_dump(
+            mode="json", exclude={key for key, was in later.items() if getattr(policy, key) == was}
+        )
         for name, policy in policies.items()
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

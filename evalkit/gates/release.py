@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from evalkit import metrics
 from evalkit.evaluation import Contest
 from evalkit.gates.judging import ALPHA, Outcome, Verdict
-from evalkit.gates.policy import Policy
+from evalkit.gates.policy import TIERS, Policy
 from evalkit.locale import say
+
+GONE = "gone"
+"""In the place of a tier: there is no such criterion any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,13 @@ class Release:
     """Of `not_judged`, gates with their slices whose suite test did not speak, and why."""
     caveats: tuple[str, ...] = ()
     """What has to be known to believe the verdict."""
+    left_open: tuple[str, ...] = ()
+    """Like `not_judged`, of criteria that are not critical; they do not block."""
 
     @property
     def may_ship(self) -> bool:
-        """Whether every criterion was judged, and passed, on evidence without a fault."""
-        passed = all(v.outcome is Outcome.PASS for v in self.verdicts)
+        """Whether every critical criterion was judged, and passed, on evidence without a fault."""
+        passed = not any(v.blocks for v in self.verdicts)
         spoilt = self.not_judged or self.partial or self.faults or self.regressions
         return bool(self.verdicts) and passed and not spoilt
 
@@ -60,6 +65,11 @@ class Release:
     def of(self, outcome: Outcome) -> list[Verdict]:
         """The verdicts with this outcome."""
         return [v for v in self.verdicts if v.outcome is outcome]
+
+    @property
+    def not_blocking(self) -> list[Verdict]:
+        """The verdicts that are no pass, of criteria that are not critical."""
+        return [v for v in self.verdicts if v.outcome is not Outcome.PASS and not v.blocks]
 
 
 def verdict_in_words(may_ship: bool, partial: bool) -> str:
@@ -105,13 +115,17 @@ def conclude(
     excused = {**(excused or {}), **_whole_gates(withdrawn or {}, named, policies)}
     due = [name for name, policy in policies.items() if policy.task in (None, family)]
     missing = [name for name in due if name not in named and name not in excused]
-    if verdicts and not any(v.policy.min_value is not None for v in verdicts):
+    if verdicts and not any(v.policy.min_value is not None and v.policy.blocks for v in verdicts):
         # Answers that can be read may all be wrong.
         missing.append(say("gate.any_quality", family=family))
+    lesser = {name for name, policy in policies.items() if not policy.blocks}
+    left_open = dict.fromkeys(n for n in (*missing, *missed) if _gate_of(n) in lesser)
+    # What broke before its gate spoke blocks: nobody knows what it would have said.
+    unjudged = dict.fromkeys((*missing, *broken, *missed))
     return Release(
         system,
         tuple(verdicts),
-        tuple(dict.fromkeys((*missing, *broken, *missed))),
+        tuple(name for name in unjudged if name not in left_open),
         partial,
         tuple(faults),
         tuple(find_regressions(verdicts)),
@@ -122,6 +136,7 @@ def conclude(
         },
         missed,
         tuple(caveats),
+        tuple(left_open),
     )
 
 
@@ -144,12 +159,33 @@ def find_regressions(verdicts: Sequence[Verdict]) -> list[Regression]:
     """The gated numbers that are worse than the baseline's by more than chance.
 
     One test is made for each gate, and one of them is enough to stop a release, so their
-    p-values are corrected by Holm's method (family-wise error 0.05).
+    p-values are corrected by Holm's method (family-wise error 0.05). Gates that are not critical
+    take no part.
     """
-    tested = [(v.label, v.regression) for v in verdicts if v.regression is not None]
+    tested = [
+        (v.label, v.regression) for v in verdicts if v.regression is not None and v.policy.blocks
+    ]
     adjusted = metrics.holm([contest.comparison.p_value for _, contest in tested])
     return [
         Regression(label, contest, p)
         for (label, contest), p in zip(tested, adjusted, strict=True)
         if p < ALPHA and contest.advantage < 0
     ]
+
+
+def lowered_tiers(
+    before: Mapping[str, str], policies: Mapping[str, Policy]
+) -> dict[str, tuple[str, str]]:
+    """Criteria that block less than they did: name -> (tier before, tier now, or `gone`).
+
+    Args:
+        before: criterion -> its tier in an earlier verdict.
+        policies: the criteria now.
+    """
+    order = [*TIERS, GONE]
+    now = {name: policies[name].tier if name in policies else GONE for name in before}
+    return {
+        name: (tier, now[name])
+        for name, tier in before.items()
+        if order.index(now[name]) > order.index(tier)
+    }

@@ -90,8 +90,9 @@ def annotation_lines(release: Release) -> list[str]:
     if len(failed) >= MOST_ANNOTATIONS:
         said += f" GitHub shows {MOST_ANNOTATIONS} errors of a step; the log has all."
     lines = [command("warning" if release.partial else "error", "release gate", said)]
-    for verdicts, kind in ((failed, "error"), (undecided, "warning")):
-        lines += [command(kind, printable(v.label), _in_words(v)) for v in verdicts]
+    for verdict in (*failed, *undecided):
+        kind = "error" if verdict in failed and verdict.blocks else "warning"
+        lines.append(command(kind, printable(verdict.label), _in_words(verdict)))
     return lines
 
 

@@ -205,10 +205,10 @@ def gate(
 ) -> Gate:
     """`gate(name, measurement)`: hold a number against the criterion of that name.
 
-    The test fails unless the verdict is a pass. `slice=` names the part of the data the number
-    is of, where one criterion is held against several. The number is what a method of
-    `evaluation` returns, a comparison of two such (`first.against(second)`), or an `Estimate`
-    of your own.
+    The test fails unless the verdict is a pass, or its criterion is not critical. `slice=` names
+    the part of the data the number is of, where one criterion is held against several. The number
+    is what a method of `evaluation` returns, a comparison of two such (`first.against(second)`), or
+    an `Estimate` of your own.
     """
     session = pytestconfig.stash[_SESSION]
     session.record_for_suite = record_testsuite_property
@@ -219,7 +219,7 @@ def gate(
         *,
         slice: str | int | None = None,
     ) -> None:
-        from evalkit.gates import Outcome, find_policy, judge
+        from evalkit.gates import find_policy, judge
         from evalkit.reports.terminal import explain
 
         path, policies = session.policies(request.path)
@@ -236,7 +236,7 @@ def gate(
             pytest.fail(legible(str(error)), pytrace=False)
         session.add(system_under_test, request.node.nodeid, verdict)
         record_gate(request.node, verdict)
-        if verdict.outcome is not Outcome.PASS:
+        if verdict.blocks:
             pytest.fail(legible(explain(verdict, system_under_test.task)), pytrace=False)
 
     return hold

@@ -263,6 +263,24 @@ class RunCache:
             baseline = replace(read_run(folder), system=baseline.system)
         return compare(measured.evaluation, baseline, measured.metric)
 
+    def baseline_tiers(self) -> dict[str, str] | None:
+        """The tiers of the criteria that the baseline run was judged by, by name.
+
+        None where no verdict says; empty where no baseline was named.
+        """
+        from evalkit.gates import Policy
+        from evalkit.runs import read_verdicts
+
+        if self._baseline_run is None:
+            return {}
+        try:
+            verdicts = read_verdicts(self._baseline_run)
+        except EvidenceError:
+            return None
+        if verdicts is None:
+            return None
+        return {g["gate"]: Policy.model_validate(g["policy"]).tier for g in verdicts["gates"]}
+
     def _part(
         self,
         subject: SystemUnderTest,

@@ -258,10 +258,8 @@ class GateSession:
         name = subject_of(item)
         self.expected.report(name or "", report)
         if report.failed and name:
-            from evalkit.gates import Outcome
-
             said = self.verdicts.get(name, {}).get(item.nodeid, [])
-            if all(v.outcome is Outcome.PASS for v in said):
+            if not any(v.blocks for v in said):
                 self.broken.setdefault(name, []).append(item.name)
         return report
 
@@ -322,11 +320,23 @@ class GateSession:
 
     def _caveats(self) -> list[str]:
         """What is to be known of the criteria."""
-        named_by = where_gates_are_named(self.config)
-        if not named_by:
-            return []
-        file = self.config.getoption("gates")
-        return [say("note.criteria_named", file=file, by=named_by)]
+        found = self._lowered()
+        if named_by := where_gates_are_named(self.config):
+            file = self.config.getoption("gates")
+            found.append(say("note.criteria_named", file=file, by=named_by))
+        return found
+
+    def _lowered(self) -> list[str]:
+        """Which criteria block less than they did for the run that `--against` names."""
+        from evalkit.gates import lowered_tiers
+
+        named, before = self.config.getoption("against"), self.run_cache.baseline_tiers()
+        if before is None:
+            return [say("note.tiers_unknown", baseline=named)]
+        return [
+            say("note.tier_lowered", baseline=named, gate=gate, before=was, now=now)
+            for gate, (was, now) in lowered_tiers(before, self.all_policies).items()
+        ]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -134,7 +134,7 @@ def release_table(release: Release, lang: Lang = "en") -> list[RenderableType]:
         everywhere = figure(verdict.on_all_rows, verdict.unit) or ""
         rows.append(
             [
-                f"  {verdict.slice}" if verdict.slice else verdict.gate,
+                _row_name(verdict),
                 verdict_value(verdict),
                 verdict.estimate.n,
                 verdict_span(verdict),
@@ -147,13 +147,20 @@ def release_table(release: Release, lang: Lang = "en") -> list[RenderableType]:
     return [Text(printable(release.system), style="italic"), *to_terminal(table(heads, rows), lang)]
 
 
+def _row_name(verdict: Verdict) -> str:
+    name = f"  {verdict.slice}" if verdict.slice else verdict.gate
+    return name if verdict.policy.blocks else f"{name} ({verdict.policy.tier})"
+
+
 def closing_line(release: Release) -> Text:
     """The one line a release is about."""
     name = printable(release.system)
     if release.may_ship:
-        n = len(release.verdicts)
-        passed_all = "the one gate passed" if n == 1 else f"all {n} gates passed"
-        said = [passed_all, *map(printable, release.caveats)]
+        lesser = [*_did_not_block(release)]
+        n = len(release.verdicts) - len(release.not_blocking)
+        every = "all " if not lesser else ""
+        passed_all = "the one gate passed" if n == 1 and every else f"{every}{n} gates passed"
+        said = [passed_all, *lesser, *map(printable, release.caveats)]
         return Text(f"{name} may ship: {'; '.join(said)}.", style="bold green")
     if release.partial:
         passed = len(release.of(Outcome.PASS))
@@ -164,7 +171,7 @@ def closing_line(release: Release) -> Text:
         )
     reasons = [printable(fault, 300).rstrip(".") for fault in release.faults]
     for outcome, word in ((Outcome.FAIL, "failed"), (Outcome.INCONCLUSIVE, "inconclusive")):
-        if found := release.of(outcome):
+        if found := [v for v in release.of(outcome) if v.blocks]:
             reasons.append(f"{len(found)} {word} ({_shorten(_brief(v) for v in found)})")
     if release.not_judged:
         reasons.append(f"not judged: {_not_judged(release)}")
@@ -174,9 +181,19 @@ def closing_line(release: Release) -> Text:
             for r in release.regressions
         )
         reasons.append(f"{len(release.regressions)} worse than the baseline ({worse})")
+    reasons += _did_not_block(release)
     if not release.verdicts and not release.faults:
         reasons = ["no gate was judged", *(reasons if release.missed else [])]
     return Text(f"{name} may NOT ship: {'; '.join(reasons)}.", style="bold red")
+
+
+def _did_not_block(release: Release) -> Iterator[str]:
+    """What did not pass, or was not judged, and need not: it is not critical."""
+    if found := release.not_blocking:
+        listed = ", ".join(f"{_brief(v)} {v.outcome.value}, {v.policy.tier}" for v in found)
+        yield f"{len(found)} did not pass and do not block ({listed})"
+    if release.left_open:
+        yield f"not judged, and not critical: {', '.join(map(printable, release.left_open))}"
 
 
 def _not_judged(release: Release) -> str:

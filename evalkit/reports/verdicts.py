@@ -43,6 +43,8 @@ def verdicts_to_json(
         "missed": dict(release.missed),
         "does_not_apply": dict(release.excused),
         "caveats": list(release.caveats),
+        "left_open": list(release.left_open),
+        "did_not_block": {v.label: v.policy.tier for v in release.not_blocking},
         "regressions": [
             {"gate": r.label, "p_value_holm": r.p_value, "baseline": contest_to_json(r.contest)}
             for r in release.regressions
@@ -144,6 +146,7 @@ def release_from_json(content: Mapping[str, Any], evaluation: Evaluation) -> Rel
         content["does_not_apply"],
         content.get("missed", {}),
         tuple(content.get("caveats", ())),
+        tuple(content.get("left_open", ())),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from evalkit.gates import (
     find_policy,
     judge,
     load_policies,
+    lowered_tiers,
     policies_sha256,
 )
 from evalkit.metrics import compare_hits, proportion, share
@@ -292,3 +295,70 @@ def test_the_projects_own_criteria_are_valid() -> None:
     assert find_policy(policies, "folder_accuracy", path).min_value == 0.90
     assert find_policy(policies, "out_of_enum_rate", path).max_value == 0.0
     assert find_policy(policies, "parse_failure_rate", path).max_value == 0.01
+
+
+# --- tiers ---------------------------------------------------------------------------------------
+
+SUPPORTING = AT_LEAST_80.model_copy(update={"tier": "supporting"})
+ADVISORY = AT_LEAST_80.model_copy(update={"tier": "advisory"})
+
+
+def test_only_what_is_critical_blocks() -> None:
+    good = judge("good", AT_LEAST_80, proportion(450, 500))
+    bad = judge("bad", SUPPORTING, proportion(300, 500))
+    few = judge("few", ADVISORY, proportion(9, 10))
+    policies = {"good": AT_LEAST_80, "bad": SUPPORTING, "few": ADVISORY, "unread": ADVISORY}
+    release = conclude("s", "f", [good, bad, few], policies, missed={"few[x]": "it was left out"})
+    assert release.may_ship
+    assert [v.gate for v in release.not_blocking] == ["bad", "few"]
+    assert release.not_judged == ()
+    assert release.left_open == ("unread", "few[x]")
+    critical = judge("bad", AT_LEAST_80, proportion(300, 500))
+    assert not conclude("s", "f", [good, critical, few], policies).may_ship
+
+
+def test_a_test_that_broke_blocks_whatever_its_gates_tier() -> None:
+    good = judge("good", AT_LEAST_80, proportion(450, 500))
+    release = conclude("s", "f", [good], {"good": AT_LEAST_80}, broken=["test_x[s]"])
+    assert release.not_judged == ("test_x[s]",)
+    assert not release.may_ship
+
+
+def test_quality_that_is_not_critical_is_none() -> None:
+    good = judge("good", SUPPORTING, proportion(450, 500))
+    form = judge("form", NEVER, proportion(0, 500))
+    release = conclude("s", "f", [good, form], {"good": SUPPORTING, "form": NEVER})
+    (missing,) = release.not_judged
+    assert "any quality" in missing
+    assert not release.may_ship
+
+
+def test_a_regression_of_what_is_not_critical_does_not_block() -> None:
+    verdict = regressed(2, 30)
+    lesser = dataclasses.replace(
+        verdict, policy=verdict.policy.model_copy(update={"tier": "supporting"})
+    )
+    assert conclude("s", "f", [verdict], {}).regressions
+    assert not conclude("s", "f", [lesser], {}).regressions
+
+
+def test_lowered_tiers_are_told_and_raised_ones_are_not() -> None:
+    before = {"a": "critical", "b": "supporting", "c": "advisory", "d": "critical", "e": "critical"}
+    now = {"a": SUPPORTING, "b": ADVISORY, "c": AT_LEAST_80, "d": AT_LEAST_80}
+    assert lowered_tiers(before, now) == {
+        "a": ("critical", "supporting"),
+        "b": ("supporting", "advisory"),
+        "e": ("critical", "gone"),
+    }
+
+
+def test_the_default_tier_changes_no_hash_and_another_does() -> None:
+    assert "tier" not in json.dumps(AT_LEAST_80.model_dump(exclude_defaults=True))
+    assert policies_sha256({"g": AT_LEAST_80}) != policies_sha256({"g": SUPPORTING})
+
+
+def test_rows_that_could_not_be_read_are_always_critical(tmp_path: Path) -> None:
+    path = tmp_path / "gates.toml"
+    path.write_text('[bad_rows]\nmax_value = 0.01\ntier = "advisory"\nwhy = "x"\n')
+    with pytest.raises(UserError, match="always critical"):
+        load_policies(path)

@@ -64,6 +64,8 @@ def conclusion_section(run: JudgedRun) -> Blocks:
     lines = [phrase("evidence_fault", fault=Clause(fault)) for fault in release.faults]
     if release.not_judged:
         lines.append(phrase("not_judged", names=gate_names(release.not_judged, FEW)))
+    if lesser := [*(v.label for v in release.not_blocking), *release.left_open]:
+        lines.append(phrase("not_blocking", names=gate_names(lesser, len(lesser))))
     lines += [
         phrase(
             "regression",
