@@ -823,6 +823,6 @@ def test_the_usual_numbers_are_stored_beside_the_verdicts(project: Project) -> N
 def test_worker_processes_are_refused(project: Project) -> None:
     project.write_system()
     pytest.importorskip("xdist")
-    result = project.run("suites", "--model", "mine", "--numprocesses", "2")
+    result = project.pytester.runpytest_subprocess("suites", "--model", "mine", "-n", "2")
     assert result.ret == 4
     result.stderr.fnmatch_lines(["*without pytest-xdist's -n*"])

@@ -28,6 +28,8 @@ from evalkit.locale import say
 _HUB = re.compile(
     r"hf:(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[^:\s]+))?(?::(?P<split>.+))?"
 )
+MOST_UNFOLDED = 2**31
+"""Bytes of values in a Parquet file, whose pages may repeat one large value a million times."""
 LONGEST_CELL = 2**31 - 1
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
@@ -281,13 +283,33 @@ def _read_parquet(path: Path, source: str) -> RawRows:
     import pyarrow as pa  # type: ignore[import-untyped]  # ships no types
     import pyarrow.parquet as pq  # type: ignore[import-untyped]  # ships no types
 
+    rows: list[dict[str, Any]] = []
+    unfolded = 0
     try:
-        table = pq.ParquetFile(path).read()
+        file = pq.ParquetFile(path)
+        _check_columns(file.schema_arrow.names, source)
+        for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
+            columns = [
+                c.dictionary_decode() if pa.types.is_dictionary(c.type) else c
+                for c in batch.columns
+            ]
+            unfolded += sum(column.nbytes for column in columns)
+            if unfolded > MOST_UNFOLDED:
+                raise UserError(
+                    f"{source} unfolds to more than {MOST_UNFOLDED:,} bytes. Give a part of it."
+                )
+            rows += batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{source} cannot be read as Parquet: {error}") from error
-    _check_columns(table.column_names, source)
-    names = class_names(_features(table.schema.metadata or {}))
-    return RawRows(_numbered(table.to_pylist(), source), is_table=True, class_names=names)
+    names = class_names(_features(file.schema_arrow.metadata or {}))
+    return RawRows(_numbered(rows, source), is_table=True, class_names=names)
+
+
+def _rows_at_once(metadata: Any) -> int:
+    """So many rows that, however large each value, they are no more than may be unfolded."""
+    groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
+    sizes = [g.column(n).total_uncompressed_size for g in groups for n in range(g.num_columns)]
+    return max(1, min(4096, MOST_UNFOLDED // max(1, *sizes, 1)))
 
 
 def _features(metadata: Mapping[bytes, bytes]) -> Mapping[str, Any]:

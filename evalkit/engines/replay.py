@@ -65,7 +65,7 @@ def load_answers(path: Path) -> dict[str, str]:
         try:
             entry = json.loads(line)
             name, text = entry["id"], entry["text"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(
                 f'{path}:{number}: not a recorded answer; a line is {{"id": "...", "text": "..."}}.'
             ) from error

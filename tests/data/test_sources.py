@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evalkit.data import load_dataset
+from evalkit.data import load_dataset, sources
 from evalkit.data.sources import class_names, read_source
 from evalkit.errors import UserError
 
@@ -200,6 +200,18 @@ def test_parquet_nested_and_flat(tmp_path, row, three_levels):
     nested = load_dataset(str(tmp_path / "nested.parquet"), three_levels)
     assert [e.inputs["app_name"] for e in nested.examples] == ["Slack", "com.slack"]
     assert load_dataset(str(tmp_path / "flat.parquet"), three_levels).examples[0].id == "3"
+
+
+@pytest.mark.parametrize("as_dictionary", [True, False])
+def test_parquet_that_unfolds_to_more_than_fits(as_dictionary, tmp_path, three_levels, monkeypatch):
+    monkeypatch.setattr(sources, "MOST_UNFOLDED", 10_000_000)
+    bodies = pa.array(["x" * 1_000_000] * 1_000)
+    bodies = bodies.dictionary_encode() if as_dictionary else bodies
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"body": bodies}), path, compression="zstd")
+    assert path.stat().st_size < 100_000
+    with pytest.raises(UserError, match="unfolds to more than 10,000,000 bytes"):
+        load_dataset(str(path), three_levels)
 
 
 def test_parquet_rows_are_named_by_position(tmp_path, row, three_levels):

@@ -45,6 +45,7 @@ def test_a_gap_is_not_a_wrong_answer():
         '{"id": 3, "text": "x"}',
         '{"id": "b", "text": null}',
         '{"id": "a", "text": "again"}',
+        "[" * 100_000,
     ],
 )
 def test_a_bad_line_is_named(line: str, tmp_path: Path):
