@@ -308,8 +308,10 @@ def _read_parquet(path: Path, source: str) -> RawRows:
 def _rows_at_once(metadata: Any) -> int:
     """So many rows that, however large each value, they are no more than may be unfolded."""
     groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
-    sizes = [g.column(n).total_uncompressed_size for g in groups for n in range(g.num_columns)]
-    return max(1, min(4096, MOST_UNFOLDED // max(1, *sizes, 1)))
+    sizes: list[int] = [
+        g.column(n).total_uncompressed_size for g in groups for n in range(g.num_columns)
+    ]
+    return max(1, min(4096, MOST_UNFOLDED // max(1, 1, *sizes)))
 
 
 def _features(metadata: Mapping[bytes, bytes]) -> Mapping[str, Any]:
