@@ -311,7 +311,7 @@ def _rows_at_once(metadata: Any) -> int:
     sizes: list[int] = [
         g.column(n).total_uncompressed_size for g in groups for n in range(g.num_columns)
     ]
-    return max(1, min(4096, MOST_UNFOLDED // max(1, 1, *sizes)))
+    return max(1, min(4096, MOST_UNFOLDED // max([1, *sizes])))
 
 
 def _features(metadata: Mapping[bytes, bytes]) -> Mapping[str, Any]:
