@@ -1,4 +1,4 @@
-"""Pages of the site that do not stand in docs/: the README files of the shelf and the fixtures.
+"""Pages of the site that do not stand in docs/: README files of the shelf, of rows and fixtures.
 
 They stand beside what they are about. mkdocs takes pages from docs/ alone, so they are added to
 its files, and links that lead from the one to the other are turned into links within the site.
@@ -13,7 +13,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-ELSEWHERE = ("adapters/README.md", "fixtures/*/README.md")
+ELSEWHERE = ("adapters/README.md", "data/README.md", "data/*/README.md", "fixtures/*/README.md")
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -30,4 +30,4 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     up = "../" * page.file.src_uri.count("/")
     if up:
         return markdown.replace(f"]({up}docs/", f"]({up}")
-    return re.sub(r"\]\(\.\./(?=adapters/|fixtures/)", "](", markdown)
+    return re.sub(r"\]\(\.\./(?=adapters/|data/|fixtures/)", "](", markdown)

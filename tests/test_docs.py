@@ -54,7 +54,10 @@ ROOT = Path(__file__).parents[1]
 SKELETON = ROOT / "evalkit" / "skeleton"
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-LINKED = [*PAGES, *ROOT.glob("adapters/README.md"), *ROOT.glob("fixtures/*/README.md")]
+LINKED = [
+    *PAGES,
+    *(p for f in ("adapters", "data", "data/*", "fixtures/*") for p in ROOT.glob(f"{f}/README.md")),
+]
 PLACEHOLDERS = {
     "NAME": "keyword-intents",
     "TASK": "notifications-3level",
