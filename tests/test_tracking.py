@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -110,7 +111,9 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "suites" / "gates.toml").write_text(GATES)
     rows = []
     for n in range(20):
-        notification = {"app": f"a{n}", "title": f"t{n}", "body": f"some words {n}"}
+        # Rows that say nearly the same would count as one.
+        letters = random.Random(n).choices("abcdefghijklmnopqrstuvwxyz     ", k=40)
+        notification = {"app": f"a{n}", "title": f"t{n}", "body": "".join(letters)}
         labels = {"folder": "Work", "priority": 2}
         rows.append({"id": f"r{n}", "notification": notification, "classification": labels})
     (root / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -42,7 +42,8 @@ def test_long_texts_weigh_more():
 
 def test_a_divergence_is_judged_in_nats():
     found = mean_divergence([{"id": "a", "kl": 2.5, "tokens": 30}] * 40)
-    verdict = judge("divergence_from_base", Policy(max_value=2, min_cases=30, why="x"), found)
+    policy = Policy(max_value=2.0, share=False, min_cases=30, why="x")
+    verdict = judge("divergence_from_base", policy, found)
     assert (verdict.outcome, verdict.unit) == (Outcome.FAIL, "")
 
 
