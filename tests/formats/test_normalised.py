@@ -17,7 +17,7 @@ LABELS = {"folder": "Work", "priority": 3}
 
 @pytest.mark.parametrize("name", ["json", "call"])
 def test_what_a_model_reads_and_copies_is_normalised(name: str):
-    plain, nfkc = get_format(name, TASK), get_format(name, TASK, "nfkc")
+    plain, nfkc = get_format(name, TASK), get_format(name, TASK, normalize="nfkc")
     assert nfkc.name == name
     assert nfkc.prompt(TASK, WIDE) == plain.prompt(TASK, PLAIN) != plain.prompt(TASK, WIDE)
     assert nfkc.render(TASK, LABELS, WIDE) == plain.render(TASK, LABELS, PLAIN)
@@ -28,10 +28,10 @@ def test_what_a_model_reads_and_copies_is_normalised(name: str):
 
 
 def test_nothing_is_done_by_default():
-    assert get_format("json", TASK) is get_format("json", TASK, "none")
+    assert get_format("json", TASK) is get_format("json", TASK, normalize="none")
 
 
 def test_attacks_on_normalised_inputs_are_written():
     example = Example("1", WIDE, LABELS)
-    fmt = get_format("json", TASK, "nfkc")
+    fmt = get_format("json", TASK, normalize="nfkc")
     assert attack(example, TASK, fmt, random.Random(0)).labels == LABELS

@@ -107,7 +107,9 @@ def hostile(runs: Path, name: str, right: int) -> JudgedRun:
             replace(row, example=example, completion=completion, reading=fmt.parse(TASK, text))
         )
     record = plain.record.having(system=name)
-    return read_judged(write_run(replace(plain, record=record, rows=tuple(rows)), runs))
+    return read_judged(
+        write_run(replace(plain, system=name, record=record, rows=tuple(rows)), runs)
+    )
 
 
 def test_verdicts_and_headline_numbers_stand_side_by_side(tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ CHANGES: dict[str, tuple[Callable[[Training], dict[str, Any]], set[str]]] = {
     ),
     "format": (lambda _: {"format": get_format("json", TASK)}, {"format", "prompt_sha256"}),
     "normalize": (
-        lambda _: {"normalize": "nfkc", "format": get_format("labels", TASK, "nfkc")},
+        lambda _: {"normalize": "nfkc", "format": get_format("labels", TASK, normalize="nfkc")},
         {"normalize"},
     ),
     "recipe": (lambda t: {"recipe": recipe(t, learning_rate=1e-3)}, {"recipe"}),
