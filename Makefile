@@ -28,7 +28,7 @@ judged: .venv/installed
 
 test: .venv/installed-dev
 	$(BIN)/evalkit fetch smollm2-3level
-	$(BIN)/pytest tests/ $(TEST)
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/ -n auto $(TEST)
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
