@@ -1,5 +1,5 @@
 # make gate: install, fetch the default weights, judge the default system.
-# make test: install, run the tests.   make check: ruff, mypy --strict, import-linter.
+# make test: install, run the tests.   make search: properties on other examples each time.   make check: ruff, mypy --strict, import-linter.
 # make docs: install mkdocs, build the documentation into site/.
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ MAKEFLAGS += -q
 RUN := +@
 endif
 
-.PHONY: gate judged test check docs clean
+.PHONY: gate judged test search check docs clean
 
 gate: judged
 	$(if $(filter-out 0,$(shell cat .venv/verdict)),@exit 1)
@@ -29,6 +29,10 @@ judged: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/evalkit fetch smollm2-3level
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/ -n auto $(TEST)
+
+search: .venv/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/formats tests/metrics tests/data tests/engines/test_chat.py -q \
+	  -n auto --hypothesis-profile search
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
