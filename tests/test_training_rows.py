@@ -95,3 +95,13 @@ def test_no_unseen_folder_is_a_topic():
         spaces = tomllib.loads((ROOT / "fixtures" / "unseen_folders" / file).read_text("utf-8"))
         asked = {folder.casefold() for space in spaces.values() for folder in space}
         assert asked & named == set()
+
+
+def test_no_probe_is_kept_as_a_general_prompt():
+    kept = {row["prompt"].casefold() for row in rows(ROOT / "data" / "general" / "prompts.jsonl")}
+    probes = (
+        rows(ROOT / "fixtures" / "forgetting" / f"{name}.jsonl") for name in ("probes", "dev")
+    )
+    asked = {row["prompt"].casefold() for found in probes for row in found}
+    assert len(kept) >= 400
+    assert kept & asked == set()
