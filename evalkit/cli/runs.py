@@ -37,7 +37,19 @@ def gate(
 
     from evalkit.runs import VERDICTS, find_run, read_verdicts
 
-    arguments = [str(suites), "-q", "--run", run, "--runs", str(runs), "--gate-mode", gate_mode]
+    # evalkit is imported before pytest can rewrite its asserts, and has none to rewrite.
+    quiet = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    arguments = [
+        *quiet,
+        str(suites),
+        "-q",
+        "--run",
+        run,
+        "--runs",
+        str(runs),
+        "--gate-mode",
+        gate_mode,
+    ]
     for option, given in (("--gates", gates), ("--against", against), ("--data", data)):
         if given is not None:
             arguments += [option, str(given)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from evalkit.data.loading import Dataset, OnBadRow, load_dataset
 from evalkit.data.mappings import AUTO
 from evalkit.errors import UserError
-from evalkit.tasks import Task, load_task, task_names
+from evalkit.tasks import Task, known_tasks
 
 LEAST_TELLING = 20
 
@@ -17,7 +17,7 @@ def load_by_any_task(
     mapping: str = AUTO,
     prefer_split: str = "test",
 ) -> tuple[Task, Dataset]:
-    """Read rows by the built-in task that can, and return both.
+    """Read rows by the built-in task or the project's own that can, and return both.
 
     A task that takes the labels as they stand goes before one that has to map them.
 
@@ -27,7 +27,7 @@ def load_by_any_task(
     """
     mapped: tuple[Task, Dataset] | None = None
     reasons: dict[str, str] = {}
-    for task in sorted(map(load_task, task_names()), key=_mappings):
+    for task in sorted(known_tasks(), key=_mappings):
         try:
             dataset = load_dataset(
                 source, task, on_bad_row=on_bad_row, mapping=mapping, prefer_split=prefer_split
@@ -43,7 +43,7 @@ def load_by_any_task(
     if len(set(reasons.values())) == 1:  # it is not the task: there is no such file, say
         raise UserError(next(iter(reasons.values())))
     each = "".join(f"\n  {name}: {why}" for name, why in reasons.items())
-    raise UserError(f"No built-in task can read {source}. Choose one with --task.{each}")
+    raise UserError(f"No known task can read {source}. Choose one with --task.{each}")
 
 
 def load_both_by_any_task(
@@ -67,7 +67,7 @@ def load_both_by_any_task(
         train, on_bad_row=on_bad_row, mapping=mapping, prefer_split="train"
     )
     asked = load_dataset(test, task, on_bad_row=on_bad_row, mapping=mapping)
-    for other in map(load_task, task_names()):
+    for other in known_tasks():
         if other.name == task.name or not _mappings(other):
             continue
         try:

@@ -32,7 +32,7 @@ from evalkit.data.sources import (
 )
 from evalkit.errors import UserError
 from evalkit.records import Example
-from evalkit.tasks import Task, load_task, task_names
+from evalkit.tasks import Task, known_tasks, load_task
 
 ENDINGS = (".jsonl", ".ndjson", ".csv")
 _ROWS_TRIED = 1000
@@ -258,7 +258,7 @@ def _choose_task(file: RowFile | LoadedRows) -> Task:
     counts: dict[str, int] = {}
     tried = list(islice(file.rows(), _ROWS_TRIED))
     # Of tasks that read as many, the one without other label schemes.
-    tasks = sorted(map(load_task, task_names()), key=_schemes)
+    tasks = sorted(known_tasks(), key=_schemes)
     best = tasks[0]
     for task in tasks:
         reader = _reader(task, file)
@@ -267,7 +267,7 @@ def _choose_task(file: RowFile | LoadedRows) -> Task:
             best = task
     if not counts[best.name]:
         raise UserError(
-            f"No built-in task reads any of the first {len(tried):,} rows of {file.source}. Name "
+            f"No known task reads any of the first {len(tried):,} rows of {file.source}. Name "
             "the task with --task; the path of your own .toml file will do."
         )
     return best

@@ -137,8 +137,22 @@ def task_names() -> list[str]:
     return sorted(path.stem for path in BUILT_IN.glob("*.toml"))
 
 
+PROJECT_TASK = "task.toml"
+"""The task of a project, in its folder."""
+
+
+def known_tasks() -> list[Task]:
+    """The built-in tasks and, before them, that of the project in the working directory.
+
+    Raises:
+        UserError: the project's task has a fault.
+    """
+    own = [load_task(PROJECT_TASK)] if Path(PROJECT_TASK).is_file() else []
+    return [*own, *map(load_task, task_names())]
+
+
 def load_task(name: str, beside: Path | None = None) -> Task:
-    """Load a task by the name of a built-in one or by the path of a TOML file.
+    """Load a task by its name (a built-in one or the project's own) or by the path of a TOML file.
 
     Args:
         name: `notifications-3level`, or a path ending in `.toml`.
@@ -154,6 +168,9 @@ def load_task(name: str, beside: Path | None = None) -> Task:
     else:
         path = BUILT_IN / f"{name}.toml"
         if not path.is_file():
+            own = [task for task in known_tasks() if task.name == name]
+            if own:
+                return own[0]
             raise UserError(
                 f"There is no task '{name}'.{did_you_mean(name, task_names())}"
                 f" Built-in tasks: {', '.join(task_names())}; or give the path of a .toml file."

@@ -59,7 +59,7 @@ def test_a_task_is_found_by_trying(write, row):
         ("rows.parquet", "Save the rows as JSON lines first"),
         ("nothing.jsonl", "There is no file"),
         ("{empty}", "holds no rows"),
-        ("{strange}", "No built-in task reads any of the first 1 rows"),
+        ("{strange}", "No known task reads any of the first 1 rows"),
     ],
 )
 def test_what_cannot_be_opened(tmp_path, source, message):

@@ -136,7 +136,7 @@ def test_rows_of_one_id_are_numbered_and_a_note_says_so(write, row, three_levels
     dataset = load_dataset(source, three_levels)
     assert [row.id for row in dataset.examples] == ["n1", "n2", "n1#3", "n1#2", "n1#4"]
     (note,) = [note for note in dataset.notes if "id" in note and "numbered" in note]
-    assert ": 2 rows have an id that stands before them" in note
+    assert "ids that occur more than once are numbered, as in id#2 (2)" in note
     assert load_dataset(write(row(1)), three_levels).examples[0].id == "n1"
 
 
