@@ -133,7 +133,7 @@ def test_a_gate_leaves_its_report_and_names_it_last(project: Project) -> None:
         "all runs: runs/index.html",
     ]
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert "May NOT ship" in page
+    assert "may NOT ship" in page
     assert run.name in (run.parent / "index.html").read_text(encoding="utf-8")
     # It is the page that `evalkit report` writes of the stored run.
     assert run_page(read_judged(Path("runs", run.name))) == page
