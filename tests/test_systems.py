@@ -492,7 +492,7 @@ def adapter_beside(folder: Path, base: str, trained_on: object) -> System:
     [
         ("hf:Qwen/Qwen3-0.6B@main", "Qwen/Qwen3-0.6B"),
         ("hf:Qwen/Qwen3-0.6B", "hf:Qwen/Qwen3-0.6B"),
-        ("hf:Qwen/Qwen3-0.6B", "/root/models/qwen3-0.6b/"),
+        ("hf:Qwen/Qwen3-0.6B", "/srv/models/qwen3-0.6b/"),
         ("hf:Qwen/Qwen3-0.6B", "C:\\\\models\\\\Qwen3-0.6B"),
         ("hf:Qwen/Qwen3-0.6B", "/hub/models--Qwen--Qwen3-0.6B/snapshots/c1899de"),
         ("../../base", "base"),
