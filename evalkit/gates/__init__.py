@@ -1,5 +1,6 @@
 """Judging: release criteria, verdicts, and what they come to."""
 
+from evalkit.gates.groups import Group, by_group, group_of
 from evalkit.gates.judging import ALPHA, GateMode, Outcome, Reason, Verdict, judge
 from evalkit.gates.policy import BAD_ROWS, Policy, find_policy, load_policies, policies_sha256
 from evalkit.gates.release import (
@@ -15,15 +16,18 @@ __all__ = [
     "ALPHA",
     "BAD_ROWS",
     "GateMode",
+    "Group",
     "Outcome",
     "Policy",
     "Reason",
     "Regression",
     "Release",
     "Verdict",
+    "by_group",
     "conclude",
     "find_policy",
     "find_regressions",
+    "group_of",
     "judge",
     "load_policies",
     "lowered_tiers",
