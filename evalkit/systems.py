@@ -301,10 +301,10 @@ def missing_parts(system: System) -> list[str]:
         parts.append(f"{shown_path(system.folder)}/ {problem}")
     elif lacking := [path.name for path in system.trained_files if not path.is_file()]:
         what = "baseline" if system.is_baseline else "adapter"
+        recipe = "" if system.config.recipe else f"with a [recipe] in its {FILE} "
         parts.append(
             f"The {what} has not been trained ({shown_path(system.folder)}/ lacks "
-            f"{' and '.join(lacking)}): "
-            f"`evalkit train {system.argument} --data PATH` makes it."
+            f"{' and '.join(lacking)}): {recipe}`evalkit train {system.argument}` makes it."
         )
     elif system.adapter_folder and (refusal := AdapterFiles(system.adapter_folder).refusal):
         parts.append(refusal)

@@ -113,7 +113,7 @@ def test_what_was_unpacked_runs_outside_the_checkout(wheel: Path, tmp_path: Path
     )
     python("-m", "evalkit", "init", "demo")
     skeleton = files_of(ROOT / "evalkit" / "skeleton")
-    assert {f"demo{name.removeprefix('skeleton')}" for name in skeleton} == files_of(
-        tmp_path / "demo"
-    )
+    schemas = {f"demo/schemas/{kind}.json" for kind in ("system", "task", "gates")}
+    written = {f"demo{name.removeprefix('skeleton')}" for name in skeleton} | schemas
+    assert files_of(tmp_path / "demo") == written
     assert "intents" in python("-m", "evalkit", "grammar", "intents")

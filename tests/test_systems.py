@@ -333,7 +333,7 @@ def test_all_that_is_missing_is_said_with_its_command(tmp_path: Path) -> None:
     weights, adapter = missing_parts(system)
     assert "`evalkit fetch mine`" in weights
     assert "point `base`" in weights
-    assert "`evalkit train mine --data PATH`" in adapter
+    assert "with a [recipe] in its system.toml `evalkit train mine` makes it." in adapter
     assert system.adapter_folder == folder
 
     put_adapter(folder)
@@ -346,7 +346,7 @@ def test_commands_name_a_system_off_the_shelf_by_its_path(tmp_path: Path) -> Non
     put(tmp_path / "lab" / "mine")
     weights, adapter = missing_parts(load_system("lab/mine"))
     assert "`evalkit fetch lab/mine`" in weights
-    assert "`evalkit train lab/mine --data PATH`" in adapter
+    assert "`evalkit train lab/mine`" in adapter
 
 
 def test_a_base_system_lacks_no_adapter_and_a_baseline_nothing(tmp_path: Path) -> None:
@@ -373,7 +373,7 @@ def test_an_untrained_baseline_says_what_makes_it(tmp_path: Path, engine: str, f
     (said,) = missing_parts(system)
     assert said == (
         f"The baseline has not been trained (adapters/mine/ lacks {file}): "
-        "`evalkit train mine --data PATH` makes it."
+        "`evalkit train mine` makes it."
     )
     (folder / file).touch()
     assert (missing_parts(system), system.is_trained, system.is_baseline) == ([], True, True)

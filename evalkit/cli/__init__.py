@@ -22,6 +22,7 @@ from evalkit.cli.init import init
 from evalkit.cli.predict import predict, prompt
 from evalkit.cli.report import report
 from evalkit.cli.runs import baseline, compare, gate, parity
+from evalkit.cli.schema import schema
 from evalkit.cli.shelf import fetch, systems
 from evalkit.cli.show import errors, runs, show
 from evalkit.cli.train import train
@@ -69,6 +70,7 @@ for command in (
     report,
     card,
     grammar,
+    schema,
 ):
     app.command()(command)
 app.callback()(options)

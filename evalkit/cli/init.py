@@ -32,6 +32,7 @@ def init(folder: Folder) -> None:
                 copy_function=shutil.copyfile,
                 dirs_exist_ok=True,
             )
+        _write_schemas(folder / "schemas")
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror or error}.") from error
     tell(f"{folder}/ is ready. Next, as its README.md says:")
@@ -43,3 +44,12 @@ def init(folder: Folder) -> None:
         "pytest suites/ --model demo",
     ):
         tell(f"  {line}")
+
+
+def _write_schemas(folder: Path) -> None:
+    """What an editor knows the TOML files by: each begins with a line that names its schema."""
+    from evalkit.schemas import SCHEMAS, schema_text
+
+    folder.mkdir()
+    for kind in SCHEMAS:
+        (folder / f"{kind}.json").write_text(schema_text(kind), encoding="utf-8")

@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     RootModel,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -43,7 +44,12 @@ def _read_bound(written: Any) -> float:
     return float(written)
 
 
-Bound = Annotated[float, BeforeValidator(_read_bound), AllowInfNan(False)]
+Bound = Annotated[
+    float,
+    BeforeValidator(_read_bound),
+    AllowInfNan(False),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"%\s*$"}]}),
+]
 """Shares are between 0 and 1, whatever tables show; other numbers may lie above."""
 
 
@@ -52,10 +58,18 @@ TIERS: tuple[Tier, ...] = ("critical", "supporting", "advisory")
 """From what blocks a release down to what is good to know."""
 
 
+BOUNDS = ("min_value", "max_value", "min_difference")
+
+
 class Policy(BaseModel):
     """One release criterion: a table of `gates.toml`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        json_schema_extra={"oneOf": [{"required": [bound]} for bound in BOUNDS]},
+    )
 
     min_value: Bound | None = None
     """The estimate must not be below this."""
@@ -80,8 +94,7 @@ class Policy(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        bounds = (self.min_value, self.max_value, self.min_difference)
-        if sum(bound is not None for bound in bounds) != 1:
+        if sum(getattr(self, bound) is not None for bound in BOUNDS) != 1:
             raise ValueError("give one of min_value, max_value and min_difference")
         return self
 
@@ -93,9 +106,8 @@ class Policy(BaseModel):
     @property
     def threshold(self) -> float:
         """The bound, whichever it is."""
-        bounds = (self.min_value, self.max_value, self.min_difference)
-        (bound,) = (bound for bound in bounds if bound is not None)
-        return bound
+        (bound,) = (found for name in BOUNDS if (found := getattr(self, name)) is not None)
+        return float(bound)
 
     def holds(self, value: float) -> bool:
         """Whether a number is on the right side."""
@@ -106,7 +118,7 @@ class Policy(BaseModel):
         return value > self.threshold
 
 
-class _GatesFile(RootModel[dict[str, Policy]]):
+class GatesFile(RootModel[dict[str, Policy]]):
     """A whole `gates.toml`."""
 
 
@@ -121,7 +133,7 @@ def load_policies(path: Path) -> dict[str, Policy]:
             f"There is no {path}. It holds the release criteria, such as\n"
             '  [priority_accuracy]\n  min_value = 0.80\n  why = "..."'
         )
-    policies = parse_toml(_GatesFile, path).root
+    policies = parse_toml(GatesFile, path).root
     for name, policy in policies.items():
         if fault := _fault(name, policy):
             raise UserError(f"{path}: [{name}] {fault}")

@@ -18,7 +18,7 @@ BUILT_IN = Path(__file__).parent
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class FieldKind(StrEnum):
@@ -36,9 +36,11 @@ class FieldValue(_Model):
     """One value a field may take."""
 
     value: str | int
+    """What an answer names: a text, or a whole number of an ordinal field."""
     name: str = ""
     """A word for an ordinal value, such as "low"."""
     description: str
+    """What it means, in the words of whoever labels; it stands in the prompt."""
     excludes_others: bool = False
     """Multi-label only: this value stands alone (such as "none")."""
 
@@ -47,11 +49,14 @@ class Field(_Model):
     """One thing the model has to say about an input."""
 
     kind: FieldKind
+    """`choice`: one of several texts. `ordinal`: one of several whole numbers, in order.
+    `multi-label`: one or more of several texts."""
     title: str
     """The heading over this field's values in the prompt."""
     paths: tuple[str, ...]
     """Where a row keeps this label; the first path that is there counts."""
     values: tuple[FieldValue, ...]
+    """What it may be, in the order in which the prompt lists them."""
     mappings: dict[str, dict[str, str | int]] = {}
     """Other label schemes: scheme name -> (their value, as text -> ours)."""
 
@@ -106,16 +111,21 @@ class Task(_Model):
     """What is asked of a model."""
 
     name: str
+    """What `--task` calls it; the file's name by default."""
     family: str
     """What suites call this kind of task: `@pytest.mark.task("notifications")`."""
     summary: str
+    """One line, for people, servers and function calls."""
     instruction: str
     """The first lines of the prompt."""
     function: str = "classify"
     """The function's name in the call format."""
     id_paths: tuple[str, ...] = ("id",)
+    """Where a row keeps its id; the first path that is there counts."""
     inputs: dict[str, Input]
+    """The texts of an example, by name."""
     fields: dict[str, Field]
+    """What the model has to say, by name."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -58,6 +58,7 @@ class LoraRecipe(_Model):
     dora: bool = False
     """Learn the magnitude of each weight column apart from its direction (DoRA)."""
     dropout: Share = 0.0
+    """Chance of each of the adapter's inputs to be left out in training."""
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = SEVEN_LINEARS
     """Names of the linear layers that are adapted."""
 
@@ -121,6 +122,7 @@ class Noise(_Model):
         tuple[Literal["case", "width", "spacing", "punctuation", "emoji", "typo", "app-name"], ...],
         Field(min_length=1),
     ] = ("case", "width", "spacing", "punctuation", "emoji", "typo", "app-name")
+    """Which edits are drawn from."""
     second: Share = 0.2
     """Chance of a changed row to be changed in a second way."""
 
@@ -177,6 +179,7 @@ class RowsRecipe(_Model):
     dev_data: str | None = None
     """A file of rows to hold out; training rows that repeat one are dropped."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Decides what is drawn: the order of rows, first weights, edits."""
 
     @model_validator(mode="after")
     def _check_data(self) -> Self:
@@ -195,6 +198,7 @@ class Recipe(RowsRecipe):
     """Everything that decides how an adapter comes out."""
 
     epochs: Size = 3
+    """Times that each row is seen; parts of one count."""
     max_steps: Count | None = None
     """Optimiser steps at which training ends, however many epochs that is."""
     batch_size: Count = 16
@@ -203,16 +207,21 @@ class Recipe(RowsRecipe):
     """In place of `batch_size`: a micro-batch takes as many rows of like length as fit in so
     many tokens, the shared prefix counted once."""
     gradient_accumulation: Count = 1
+    """Micro-batches to a step of the optimiser."""
     learning_rate: Size = 2e-4
+    """The highest that the schedule reaches."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate goes on after the warm-up."""
     warmup: Share = 0.1
     """Share of the steps over which the learning rate rises."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """How strongly weights are drawn towards 0 (AdamW)."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """`auto` is bf16 where the device computes it fast, and fp32 elsewhere."""
     quantization: Literal["none", "nf4"] = "none"
     """`nf4` trains over 4-bit base weights with double quantisation."""
     optimizer: Literal["adamw", "adamw-8bit"] = "adamw"
+    """`adamw-8bit` keeps the optimiser's state in 8 bits (bitsandbytes)."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` lets the tokens of rare values count more in the loss, those of frequent ones
     less."""
@@ -227,6 +236,7 @@ class Recipe(RowsRecipe):
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
     """Where the loss is logged as well."""
     lora: LoraRecipe = LoraRecipe()
+    """The adapter's rank and scale, and what it adapts."""
     labels: LabelSpaces | None = None
     """Other lists of values than the task's, so that the list is read."""
     noise: Noise | None = None

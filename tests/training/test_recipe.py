@@ -163,13 +163,6 @@ def test_faults_are_named(table: dict[str, Any], said: str):
     assert len(message.splitlines()) == 1
 
 
-def test_every_option_says_what_it_is_for_or_says_it_by_its_name():
-    plain = {"seed", "epochs", "learning_rate", "schedule", "weight_decay", "precision"}
-    plain |= {"gradient_accumulation", "optimizer", "lora"}
-    silent = {name for name, option in Recipe.model_fields.items() if not option.description}
-    assert silent <= plain
-
-
 # Baselines
 
 
@@ -239,8 +232,3 @@ def test_faults_of_a_tfidf_recipe_are_named(table: dict[str, Any], said: str):
 def test_a_majority_has_nothing_else_to_choose():
     with pytest.raises(UserError, match="unknown key 'c'"):
         read_baseline_recipe("majority", {"data": "x", "c": 1}, "system.toml")
-
-
-def test_every_option_of_a_baseline_says_what_it_is_for():
-    silent = {n for n, option in TfidfRecipe.model_fields.items() if not option.description}
-    assert silent == {"seed"}
