@@ -9,10 +9,19 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from string import printable
 from typing import NamedTuple
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
 from transformers import (
     Gemma3ForCausalLM,
     Gemma3TextConfig,
@@ -30,6 +39,7 @@ SHAPES = ("llama", "qwen3", "gemma3")
 WINDOW = 16
 """The sliding window of the Gemma3-shaped model."""
 VOCABULARY = 400
+GREEK = "".join(map(chr, range(0x391, 0x3CA)))
 SENTENCES = (
     "You are a notification classifier. Classify the notification into a folder and a priority.",
     "App: Slack\nTitle: #dev\nBody: The build is red again, who has touched the release branch?",
@@ -48,6 +58,8 @@ class Family(NamedTuple):
     """Added tokens that are not special."""
     bos: str | None = None
     eos: str = "<|im_end|>"
+    spaces: str = ""
+    """What stands for a space, where its vocabulary is of characters and not of bytes."""
 
 
 CHATML = (
@@ -86,15 +98,18 @@ _CALLS = tuple(
     for what in ("declaration", "call", "response")
     for edge in ("start", "end")
 )
+# Gemma's tokenizer has runs of white space and tags of HTML among its added tokens.
+_TEXTS = ("\n\n", "▁▁", "▁▁▁", "\t", "<b>", "</b>")
 FAMILIES = {
     "chatml": Family(CHATML, ("<|endoftext|>", "<|im_start|>", "<|im_end|>")),
     "qwen3": Family(
         THINKING, ("<|endoftext|>", "<|im_start|>", "<|im_end|>"), ("<think>", "</think>")
     ),
-    # Gemma's tokenizer has runs of white space among its added tokens.
-    "gemma": Family(NO_SYSTEM, _TURNS, ("\n\n", "   ", "\t"), bos="<bos>", eos="<eos>"),
+    "gemma": Family(
+        NO_SYSTEM, _TURNS, (*_TEXTS, "<unused0>"), bos="<bos>", eos="<eos>", spaces="▁"
+    ),
     "functiongemma": Family(
-        NO_SYSTEM, (*_TURNS, *_CALLS, "<escape>"), ("\n\n", "   "), bos="<bos>", eos="<eos>"
+        NO_SYSTEM, (*_TURNS, *_CALLS, "<escape>"), _TEXTS, bos="<bos>", eos="<eos>", spaces="▁"
     ),
     "no template": Family(None, ("<|im_start|>", "<|im_end|>")),
 }
@@ -102,18 +117,10 @@ FAMILIES = {
 
 @cache
 def tokenizer(family: str = "chatml") -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE on a few sentences and add a family's tokens to it."""
+    """Train a BPE on a few sentences and add a family's tokens to it."""
     made_for = FAMILIES[family]
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    added = len(made_for.special) + len(made_for.plain)
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - added,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    core.train_from_iterator(SENTENCES * 2, trainer)
+    size = VOCABULARY - len(made_for.special) - len(made_for.plain)
+    core = _of_characters(made_for.spaces, size) if made_for.spaces else _of_bytes(size)
     core.add_special_tokens([AddedToken(name, normalized=False) for name in made_for.special])
     core.add_tokens([AddedToken(name, normalized=False) for name in made_for.plain])
     return PreTrainedTokenizerFast(
@@ -122,6 +129,36 @@ def tokenizer(family: str = "chatml") -> PreTrainedTokenizerFast:
         eos_token=made_for.eos,
         chat_template=made_for.template,
     )
+
+
+def _of_bytes(size: int) -> Tokenizer:
+    """A vocabulary of bytes and of what often stands together, as GPT-2's."""
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    core.train_from_iterator(SENTENCES * 2, trainer)
+    return core
+
+
+def _of_characters(space: str, size: int) -> Tokenizer:
+    """A vocabulary of characters, and of bytes for all others, as SentencePiece's."""
+    runs = [space * 2, space * 3]
+    letters = dict.fromkeys("".join(SENTENCES).replace(" ", space) + printable.strip() + GREEK)
+    pieces = [*(f"<0x{byte:02X}>" for byte in range(256)), *runs, *letters][: size + len(runs)]
+    merges = [(space, space), (space * 2, space)]
+    known = {piece: number for number, piece in enumerate(pieces)}
+    core = Tokenizer(models.BPE(known, merges, byte_fallback=True))
+    core.normalizer = normalizers.Replace(" ", space)
+    core.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    core.decoder = decoders.Sequence(
+        [decoders.Replace(space, " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    return core
 
 
 def model(

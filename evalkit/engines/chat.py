@@ -7,11 +7,14 @@ prompt cannot differ between them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from evalkit.engines.control_tokens import control_tokens
+from evalkit.engines.deadline import deadline
 from evalkit.errors import UserError
 from evalkit.records import Function, Prompt, Span
 
@@ -19,8 +22,23 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _USER, _ANSWER = "@@evalkit-user@@", "@@evalkit-answer@@"
+_SPACE = "\v"
+"""White space that no template writes of itself."""
 _DECLARATION = "<start_function_declaration>"
-_CALL_MARKERS = ("<start_function_call>", "<end_function_call>", "<escape>")
+_CALL_MARKERS = frozenset({"<start_function_call>", "<end_function_call>", "<escape>"})
+LONGEST_RENDERING = 10.0
+"""Seconds. A chat template takes milliseconds; one that takes this long has no end."""
+
+
+class _Turn(NamedTuple):
+    """What a chat template writes around the user's text."""
+
+    before: str
+    after: str
+    holds_instructions: bool
+    """Whether the instructions stand in `before`; otherwise the user has to be told."""
+    trims: tuple[bool, bool]
+    """Whether white space before the user's text is left out, and behind it."""
 
 
 @dataclass(frozen=True)
@@ -33,23 +51,34 @@ class Chat:
     stop_ids: frozenset[int]
     """Ids at which generation stops, `end_of_answer` among them."""
 
+    _turns: dict[str, _Turn] = field(default_factory=dict, repr=False, compare=False)
+    """Instructions -> what stands around a user's text."""
+
     def layout(self, prompt: Prompt) -> list[Span]:
         """The text the model reads, up to where its answer begins."""
-        if prompt.function is not None and self._declares_functions:
-            head = f"{_turn('developer', _function_gemma_system(prompt.function))}\n"
-            instructions = prompt.instructions
-            lead = Span(f"{instructions}\n\n", trusted=True)
-            return [
-                Span(f"{self.tokenizer.bos_token}{head}<start_of_turn>user\n", trusted=True),
-                lead,
-                *prompt.user,
-                Span("<end_of_turn>\n<start_of_turn>model\n", trusted=True),
-            ]
         instructions = prompt.instructions
-        if prompt.function is not None:
-            instructions += f"\n\n{describe_function(prompt.function)}"
-        before, after = _apply_template(self.tokenizer, instructions).split(_USER)
-        return [Span(before, trusted=True), *prompt.user, Span(after, trusted=True)]
+        if prompt.function is not None and self._declares_functions:
+            head = _gemma_turn("developer", _function_gemma_system(prompt.function))
+            turn = _Turn(
+                f"{self.tokenizer.bos_token}{head}\n<start_of_turn>user\n",
+                "<end_of_turn>\n<start_of_turn>model\n",
+                holds_instructions=False,
+                trims=(True, True),
+            )
+        else:
+            if prompt.function is not None:
+                instructions += f"\n\n{describe_function(prompt.function)}"
+            if instructions not in self._turns:
+                self._turns[instructions] = _user_turn(self.tokenizer, instructions)
+            turn = self._turns[instructions]
+        user = prompt.user
+        if not turn.holds_instructions:
+            user = (Span(f"{instructions}\n\n", trusted=True), *user)
+        return [
+            Span(turn.before, trusted=True),
+            *_trimmed(user, *turn.trims),
+            Span(turn.after, trusted=True),
+        ]
 
     def prompt_sha256(self, prompt: Prompt) -> str:
         """SHA-256 of the laid-out text; hexadecimal.
@@ -61,7 +90,7 @@ class Chat:
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:
         """Token ids of a prompt. No untrusted character is part of a control token."""
-        return encode_spans(self.tokenizer, self.layout(prompt))
+        return encode_spans(self.tokenizer, self.layout(prompt), self._control_ids)
 
     def encode_answer(self, text: str) -> list[int]:
         """Token ids of a canonical answer and the token that ends it.
@@ -69,8 +98,8 @@ class Chat:
         The call format's markers are control tokens where the model has them; anything else
         in an answer is text.
         """
-        ids = encode_spans(self.tokenizer, [Span(text, trusted=False)], allowed=_CALL_MARKERS)
-        return [*ids, self.end_of_answer]
+        spans = [Span(text, trusted=False)]
+        return [*encode_spans(self.tokenizer, spans, self._ids_in_answers), self.end_of_answer]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of generated ids, control tokens included, so that a format sees them."""
@@ -80,9 +109,22 @@ class Chat:
         assert isinstance(text, str)
         return text
 
+    @cached_property
+    def _control(self) -> dict[str, int]:
+        return control_tokens(self.tokenizer)
+
+    @cached_property
+    def _control_ids(self) -> frozenset[int]:
+        return frozenset(self._control.values())
+
+    @cached_property
+    def _ids_in_answers(self) -> frozenset[int]:
+        """Control tokens but for those of a call."""
+        return frozenset(i for name, i in self._control.items() if name not in _CALL_MARKERS)
+
     @property
     def _declares_functions(self) -> bool:
-        return _DECLARATION in self.tokenizer.get_added_vocab()
+        return _DECLARATION in self._control
 
 
 def build_chat(tokenizer: PreTrainedTokenizerFast, eos_ids: Iterable[int] = ()) -> Chat:
@@ -97,7 +139,7 @@ def build_chat(tokenizer: PreTrainedTokenizerFast, eos_ids: Iterable[int] = ()) 
     """
     if not tokenizer.is_fast:
         raise UserError(f"The tokenizer of {tokenizer.name_or_path} has no tokenizer.json.")
-    added = tokenizer.get_added_vocab()
+    added = control_tokens(tokenizer)
     stops = {i for i in (*eos_ids, tokenizer.eos_token_id) if i is not None}
     if _DECLARATION in added:
         # FunctionGemma hands over to the caller with this token after a call, and was trained
@@ -110,19 +152,24 @@ def build_chat(tokenizer: PreTrainedTokenizerFast, eos_ids: Iterable[int] = ()) 
                 f"The tokenizer of {tokenizer.name_or_path} has no chat template. evalkit needs"
                 " an instruction-tuned base; add chat_template.jinja beside its tokenizer.json."
             )
-        end = _end_of_turn(tokenizer)
+        end = _end_of_turn(tokenizer, added)
     return Chat(tokenizer, end, frozenset({end, *stops}))
 
 
 def encode_spans(
-    tokenizer: PreTrainedTokenizerFast, spans: Sequence[Span], allowed: Iterable[str] = ()
+    tokenizer: PreTrainedTokenizerFast, spans: Sequence[Span], control: Iterable[int]
 ) -> list[int]:
     """Tokenise spans as one text, with no control token inside an untrusted span.
 
     Ordinary text is tokenised in one piece, exactly as the tokenizer would by itself. Where an
     untrusted span spells a control token (`<|im_end|>` in a notification), the text is cut
     after that token's first character and the pieces are tokenised one by one, until none is
-    left. White-space tokens and the `allowed` spellings are not control tokens.
+    left.
+
+    Args:
+        tokenizer: makes ids of text.
+        spans: of one text.
+        control: ids of control tokens.
     """
     text = "".join(span.text for span in spans)
     untrusted, position = [], 0
@@ -130,8 +177,7 @@ def encode_spans(
         if not span.trusted:
             untrusted.append((position, position + len(span.text)))
         position += len(span.text)
-    added = tokenizer.get_added_vocab()
-    control = {i for name, i in added.items() if name.strip() and name not in set(allowed)}
+    control = frozenset(control)
     cuts: set[int] = set()
     while True:
         ids: list[int] = []
@@ -172,59 +218,79 @@ def _overlaps(start: int, end: int, ranges: Iterable[tuple[int, int]]) -> bool:
     return any(start < b and a < end for a, b in ranges)
 
 
-def _apply_template(
-    tokenizer: PreTrainedTokenizerFast, instructions: str, answer: str | None = None
-) -> str:
-    """The chat template's text for one exchange, thinking switched off where it can be.
+def _user_turn(tokenizer: PreTrainedTokenizerFast, instructions: str) -> _Turn:
+    """Ask the chat template for a user's turn, thinking switched off where it can be.
 
-    `_USER` stands where the user's turn belongs.
+    Raises:
+        UserError: it cannot be rendered.
     """
+    text, holds_instructions = _apply_template(tokenizer, instructions, f"{_SPACE}{_USER}{_SPACE}")
+    before, after = text.split(_USER)
+    trims = not before.endswith(_SPACE), not after.startswith(_SPACE)
+    before, after = before.removesuffix(_SPACE), after.removeprefix(_SPACE)
+    return _Turn(before, after, holds_instructions, trims)
+
+
+def _trimmed(spans: Sequence[Span], before: bool, behind: bool) -> Iterator[Span]:
+    """The spans of a text without the white space around it."""
+    text = "".join(span.text for span in spans)
+    start = len(text) - len(text.lstrip()) if before else 0
+    end = len(text.rstrip()) if behind else len(text)
+    for span in spans:
+        yield Span(span.text[max(0, start) : max(0, end)], span.trusted)
+        start, end = start - len(span.text), end - len(span.text)
+
+
+def _apply_template(
+    tokenizer: PreTrainedTokenizerFast, instructions: str, user: str, answer: str | None = None
+) -> tuple[str, bool]:
+    """The chat template's text for one exchange, and whether it holds the instructions."""
     failure: Exception | None = None
-    layouts = [
-        [{"role": "system", "content": instructions}, {"role": "user", "content": _USER}],
-        # Templates that refuse a system role (Gemma 2), or leave it out without a word (the first
-        # Phi-3), get the instructions in the user's turn.
-        [{"role": "user", "content": f"{instructions}\n\n{_USER}"}],
-    ]
-    if not instructions:
-        layouts = [[{"role": "user", "content": _USER}]]
+    in_user_turn = [{"role": "user", "content": user}]
+    # Templates that refuse a system role (Gemma 2), or leave it out without a word (the first
+    # Phi-3), get the instructions in the user's turn.
+    layouts = [in_user_turn]
+    if instructions:
+        layouts.insert(0, [{"role": "system", "content": instructions}, *in_user_turn])
     for messages in layouts:
-        if answer is not None:
-            messages.append({"role": "assistant", "content": answer})
+        said = [] if answer is None else [{"role": "assistant", "content": answer}]
         try:
-            text = tokenizer.apply_chat_template(
-                messages,
-                tokenize=False,
-                add_generation_prompt=answer is None,
-                enable_thinking=False,
-            )
+            with deadline(LONGEST_RENDERING):
+                text = tokenizer.apply_chat_template(
+                    [*messages, *said],
+                    tokenize=False,
+                    add_generation_prompt=answer is None,
+                    enable_thinking=False,
+                )
         except Exception as error:  # a template may raise whatever its author chose
             failure = error
             continue
         assert isinstance(text, str)
-        once = [_USER] if answer is None else [_USER, answer]
-        if instructions.strip() in text and all(text.count(part) == 1 for part in once):
-            return text
+        once = [user.strip()] if answer is None else [user.strip(), answer]
+        has_system = messages is not in_user_turn
+        if all(text.count(part) == 1 for part in once) and (
+            not has_system or instructions.strip() in text
+        ):
+            return text, has_system or not instructions
         failure = ValueError("it leaves out or repeats what it is given")
     raise UserError(
         f"The chat template of {tokenizer.name_or_path} cannot be rendered: {failure}"
     ) from failure
 
 
-def _end_of_turn(tokenizer: PreTrainedTokenizerFast) -> int:
+def _end_of_turn(tokenizer: PreTrainedTokenizerFast, control: Mapping[str, int]) -> int:
     """The control token that the template writes right after an answer."""
-    after = _apply_template(tokenizer, "x", _ANSWER).split(_ANSWER)[1]
-    ids = tokenizer(after, add_special_tokens=False)["input_ids"]
-    added = {i for name, i in tokenizer.get_added_vocab().items() if name.strip()}
+    text, _ = _apply_template(tokenizer, "x", _USER, _ANSWER)
+    ids = tokenizer(text.split(_ANSWER)[1], add_special_tokens=False)["input_ids"]
     for token in ids:
-        if token in added:
+        if token in control.values():
             return int(token)
     if tokenizer.eos_token_id is None:
         raise UserError(f"The tokenizer of {tokenizer.name_or_path} has no end-of-turn token.")
     return int(tokenizer.eos_token_id)
 
 
-def _turn(role: str, text: str) -> str:
+def _gemma_turn(role: str, text: str) -> str:
     return f"<start_of_turn>{role}\n{text}<end_of_turn>"
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
+from evalkit.engines import chat as chat_module
 from evalkit.engines.chat import (
     Chat,
     build_chat,
@@ -17,6 +20,7 @@ from evalkit.engines.chat import (
     encode_spans,
     text_sha256,
 )
+from evalkit.engines.control_tokens import control_tokens
 from evalkit.errors import UserError
 from evalkit.formats import get_format
 from evalkit.formats.base import empty_prompt
@@ -26,7 +30,7 @@ from tiny_models import FAMILIES, tokenizer
 
 GOLDEN = Path(__file__).parent / "golden"
 WITH_TEMPLATE = [family for family, made_for in FAMILIES.items() if made_for.template]
-TEXT = 'App: Slack\nTitle: "#dev"  ok?\nBody: 飞书 会议 🎉 {"folder": 3}'
+TEXT = ' App: Slack\nTitle: "#dev"  ok?\nBody: 飞书 会议 🎉 <b>now</b> {"folder": 3}\n '
 
 
 def chat_of(family: str) -> Chat:
@@ -53,9 +57,11 @@ def messages(family: str, prompt: Prompt, answer: str | None = None) -> list[dic
 
 
 def controls(family: str) -> dict[int, str]:
-    """Every added token that is not white space."""
-    added = tokenizer(family).get_added_vocab()
-    return {number: name for name, number in added.items() if name.strip()}
+    return {number: name for name, number in control_tokens(tokenizer(family)).items()}
+
+
+def encode(made: PreTrainedTokenizerFast, spans: list[Span]) -> list[int]:
+    return encode_spans(made, spans, control_tokens(made).values())
 
 
 def count_controls(family: str, ids: list[int]) -> Counter[str]:
@@ -131,6 +137,27 @@ def test_a_template_that_leaves_out_the_system_turn_is_not_believed():
 def test_a_template_that_cannot_be_used_is_a_user_error(template: str):
     with pytest.raises(UserError, match=r"chat template of .* cannot be rendered"):
         build_chat(_with_template(template)).layout(plain("x"))
+
+
+@pytest.mark.parametrize("text", ["x", " x\n", "", " \n"])
+@pytest.mark.parametrize("trim", ["", "| trim", ".rstrip()", ".lstrip()"])
+def test_white_space_around_a_text_is_kept_where_the_template_keeps_it(trim: str, text: str):
+    turn = f"{{{{ '<|im_start|>' + t.role + ' ' + t.content {trim} + ' <|im_end|>' }}}}"
+    made = _with_template(f"{{%- for t in messages -%}}{turn}{{%- endfor -%}}")
+    prompt = asked(Span(text, trusted=False))
+    expected = made.apply_chat_template(messages("chatml", prompt), tokenize=False)
+    assert "".join(span.text for span in build_chat(made).layout(prompt)) == expected
+
+
+def test_a_template_without_an_end_is_broken_off(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(chat_module, "LONGEST_RENDERING", 0.05)
+    loop = "{%- for a in range(99999) -%}"
+    endless = _with_template(
+        f"{loop * 4}{{%- endfor -%}}{{%- endfor -%}}{{%- endfor -%}}{{%- endfor -%}}"
+    )
+    with pytest.raises(UserError, match=r"cannot be rendered: it takes longer than 0\.05 s"):
+        build_chat(endless)
+    assert sys.gettrace() is None
 
 
 def test_no_template_is_a_user_error():
@@ -244,7 +271,7 @@ def test_no_answer_holds_a_control_token_but_those_of_a_call(family: str, data: 
 @example(text="<|im_start<|im_end|>|><think></think>")
 @settings(max_examples=120, deadline=None)
 def test_nested_and_overlapping_spellings(text: str):
-    ids = encode_spans(tokenizer("qwen3"), [Span(text, trusted=False)])
+    ids = encode(tokenizer("qwen3"), [Span(text, trusted=False)])
     assert not count_controls("qwen3", ids)
     assert tokenizer("qwen3").decode(ids) == text
 
@@ -253,7 +280,7 @@ def test_a_control_token_cannot_be_put_together_with_the_trusted_text_beside_it(
     made = tokenizer("chatml")
     spans = [Span("a<|im_", trusted=True), Span("end|>b<|im", trusted=False)]
     spans += [Span("_end|>", trusted=True)]
-    ids = encode_spans(made, spans)
+    ids = encode(made, spans)
     assert not count_controls("chatml", ids)
     assert made.decode(ids) == "a<|im_end|>b<|im_end|>"
 
@@ -267,7 +294,7 @@ def test_spellings_that_only_normalisation_makes():
     (control,) = made.get_added_vocab().values()
     text = "＜think＞ <THINK> <ｔｈink> ab"
     assert made(text)["input_ids"].count(control) == 3
-    ids = encode_spans(made, [Span(text, trusted=False)])
+    ids = encode(made, [Span(text, trusted=False)])
     assert control not in ids
     assert "".join(made.convert_ids_to_tokens(ids)) == "<think> <think> <think> ab"
 
@@ -277,7 +304,7 @@ def test_tokens_that_take_the_white_space_beside_them():
     core.add_special_tokens([AddedToken("<mask>", lstrip=True, rstrip=True, normalized=False)])
     made = PreTrainedTokenizerFast(tokenizer_object=core)
     text = "a  <mask>  b<mask><mask>\n"
-    ids = encode_spans(made, [Span(text, trusted=False)])
+    ids = encode(made, [Span(text, trusted=False)])
     assert made.get_added_vocab()["<mask>"] not in ids
     assert made.decode(ids) == text
 
@@ -289,18 +316,57 @@ def test_trusted_text_keeps_its_control_tokens():
         Span("<|im_start|>", trusted=False),
         Span("x<|im_end|>", trusted=True),
     ]
-    ids = encode_spans(made, spans)
+    ids = encode(made, spans)
     assert count_controls("chatml", ids) == {"<|im_start|>": 1, "<|im_end|>": 1}
     assert ids[0] == made.convert_tokens_to_ids("<|im_start|>")
     assert made.decode(ids) == "<|im_start|><|im_start|>x<|im_end|>"
 
 
-def test_white_space_tokens_are_left_alone():
-    text = "a\n\nb   c\td"
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("a  b", ["a", "▁▁", "b"]),
+        ("a\n\nb\tc   d", ["a", "\n\n", "b", "\t", "c", "▁▁▁", "d"]),
+        ("<b>b</b>", ["<b>", "b", "</b>"]),
+        ("<eos>", ["<", "e", "o", "s", ">"]),
+    ],
+)
+def test_gemma_has_white_space_and_html_among_its_tokens(text: str, tokens: list[str]):
     made = tokenizer("gemma")
-    ids = encode_spans(made, [Span(text, trusted=False)])
-    assert ids == made(text, add_special_tokens=False)["input_ids"]
-    assert {"\n\n", "   ", "\t"} <= set(made.convert_ids_to_tokens(ids))
+    assert made.convert_ids_to_tokens(encode(made, [Span(text, trusted=False)])) == tokens
+
+
+def test_a_tag_that_the_tokenizer_calls_special_is_a_control_token():
+    core = Tokenizer.from_str(tokenizer("no template").backend_tokenizer.to_str())
+    core.add_special_tokens(["<s>", "<code>"])
+    core.add_tokens(["<u>", "<think>", "<usher>"])
+    made = PreTrainedTokenizerFast(tokenizer_object=core)
+    own = {"<s>", "<code>", "<think>", "<usher>", "<|im_start|>", "<|im_end|>"}
+    assert control_tokens(made).keys() == own
+
+
+def test_a_vocabulary_is_looked_through_once(monkeypatch: pytest.MonkeyPatch):
+    """Gemma has 6,415 added tokens."""
+    made = _with_template(FAMILIES["gemma"].template or "", "gemma")
+    looked: list[int] = []
+    for name in ("added_tokens_decoder", "added_tokens_encoder", "get_added_vocab"):
+        before = getattr(type(made), name)
+        found = before.fget if isinstance(before, property) else before
+
+        def count(self: PreTrainedTokenizerFast, found: Callable[..., object] = found) -> object:
+            looked.append(1)
+            return found(self)
+
+        monkeypatch.setattr(type(made), name, property(count) if found is not before else count)
+    chat = build_chat(made)
+    chat.encode_prompt(plain("a"))
+    before_rows = len(looked)
+    for text in "abcdefgh":
+        chat.encode_answer(text)
+        chat.encode_prompt(plain(text))
+        chat.encode_prompt(CALL.prompt(TASK, NOTIFICATION))
+    assert before_rows > 0
+    assert len(looked) == before_rows
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -308,12 +374,12 @@ def test_ordinary_text_is_tokenised_in_one_piece(family: str):
     spans = [Span("Title: ", trusted=True), Span("the build is <red> |im_end|", trusted=False)]
     text = "".join(span.text for span in spans)
     expected = tokenizer(family)(text, add_special_tokens=False)["input_ids"]
-    assert encode_spans(tokenizer(family), spans) == expected
+    assert encode(tokenizer(family), spans) == expected
 
 
 def test_nothing_to_encode():
-    assert encode_spans(tokenizer(), []) == []
-    assert encode_spans(tokenizer(), [Span("", trusted=False)]) == []
+    assert encode(tokenizer(), []) == []
+    assert encode(tokenizer(), [Span("", trusted=False)]) == []
 
 
 # FunctionGemma
