@@ -26,6 +26,7 @@ from evalkit.cli.pipeline import (
     stats,
     write_header,
 )
+from evalkit.cli.relabel import relabel
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ data = typer.Typer(
     help="Rows: cleaned, remapped, split, augmented; duplicates, overlap, fingerprints.",
     no_args_is_help=True,
 )
-for command in (stats, clean, remap, split, augment):
+for command in (stats, clean, remap, relabel, split, augment):
     data.command()(command)
 
 Mapping = Annotated[str, typer.Option(help="Label scheme of the data.")]

@@ -48,6 +48,8 @@ class Job:
     dry_run: bool
     force: bool
     as_json: bool
+    in_place: bool = False
+    """Whether the source itself is to be written anew."""
 
     def __post_init__(self) -> None:
         if self.report and self.report.suffix.lower() != ".md":
@@ -58,8 +60,9 @@ class Job:
         """Refuse files that may not be written, before anything is done."""
         from evalkit.data.writing import check_outputs
 
+        others = [path for path in files if not (self.in_place and path == Path(self.source))]
         if not self.source.startswith("hf:"):
-            check_outputs(files, Path(self.source), replace=self.force or self.dry_run)
+            check_outputs(others, Path(self.source), replace=self.force or self.dry_run)
 
     def finish(
         self,

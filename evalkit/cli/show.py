@@ -65,16 +65,47 @@ def errors(
     nearest: Annotated[int, typer.Option(min=1, help="How many of them for each error.")] = 2,
     mapping: Annotated[str, typer.Option(help="Label scheme of --data.")] = "auto",
     on_bad_row: Annotated[str, typer.Option(help="In --data: stop or skip.")] = "stop",
+    csv: Annotated[
+        Path | None, typer.Option(help="Write them to a CSV file, with columns to correct.")
+    ] = None,
+    label_studio: Annotated[
+        Path | None,
+        typer.Option(help="Write them as Label Studio's tasks; .xml for its interface."),
+    ] = None,
+    argilla: Annotated[
+        Path | None, typer.Option(help="Write them as records that Argilla reads.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     runs: RUNS = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Page through the rows that a run got wrong, the most confident first."""
+    """Page through the rows that a run got wrong, the most confident first.
+
+    Or write them for those who label; `evalkit data relabel` brings their corrections back.
+    """
     from evalkit.reports.mistakes import find_mistakes, mistake_to_json
     from evalkit.runs import find_run, read_run
 
     folder = find_run(run, runs)
     evaluation = read_run(folder)
     mistakes = find_mistakes(evaluation, field, said, right)
+    if csv or label_studio or argilla:
+        from evalkit.reports.judged import read_judged
+        from evalkit.reports.labelling import write_mistakes
+
+        written = write_mistakes(
+            mistakes,
+            read_judged(folder),
+            csv=csv,
+            label_studio=label_studio,
+            argilla=argilla,
+            force=force,
+        )
+        if as_json:
+            print_json({"wrong": len(mistakes), "written": [str(path) for path in written]})
+        else:
+            tell(f"Written: {', '.join(map(str, written))} ({len(mistakes):,} rows)")
+        return
     pages = max(1, -(-len(mistakes) // per_page))
     if page > pages:
         raise UserError(f"--page {page}: {len(mistakes)} errors make {pages} pages.")

@@ -86,8 +86,12 @@ def remap(line: Line, rows: TaskRows[RowFile], changes: Changes) -> Remapped:
         after[name] = decode(name, field, new, None)
         if new != old:
             keys = locate(content, field.paths, reader)
-            assert keys is not None
-            content = replaced(content, keys, _as_written(field, new, is_text=reader.is_text))
+            if keys is None:
+                raise RowFault(
+                    f"field '{name}': it stands in a list or in text that holds JSON, where no "
+                    "label can be written. Remap the rows that these were made of."
+                )
+            content = replaced(content, keys, as_written(field, new, is_text=reader.is_text))
     raw = line.raw if content == row.content else rows.file.write(content)
     return Remapped(raw, before, after)
 
@@ -109,7 +113,8 @@ def _mapped(label: RawLabel, change: Mapping[str, str | int]) -> RawLabel:
     return change.get(str(label), label)
 
 
-def _as_written(field: Field, label: RawLabel, *, is_text: bool) -> object:
+def as_written(field: Field, label: RawLabel | Label, *, is_text: bool) -> object:
+    """A label as a row of its file has it."""
     if field.kind is FieldKind.MULTI_LABEL and isinstance(label, tuple):
         return json.dumps(label, ensure_ascii=False) if is_text else list(label)
     return str(label) if is_text else label

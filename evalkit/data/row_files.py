@@ -225,25 +225,26 @@ class TaskRows(Generic[F]):
 
 
 def open_task_rows(
-    source: str, command: str, task_name: str | None = None, mapping: str = AUTO
+    source: str, command: str, task: str | Task | None = None, mapping: str = AUTO
 ) -> TaskRows[RowFile]:
-    """Open a file as rows of a task; without a name, of the built-in task that reads most of it.
+    """Open a file as rows of a task; without one, of the built-in task that reads most of it.
 
     Raises `UserError` where the file cannot be read, holds no rows, or no task reads them.
     """
-    return read_as(open_row_file(source, command), task_name, mapping)
+    return read_as(open_row_file(source, command), task, mapping)
 
 
 def read_as(
-    file: F, task_name: str | None, mapping: str, notes: tuple[str, ...] = ()
+    file: F, task: str | Task | None, mapping: str, notes: tuple[str, ...] = ()
 ) -> TaskRows[F]:
-    """Read rows as those of a task; without a name, of the built-in task that reads most.
+    """Read rows as those of a task; without one, as those of the built-in task that reads most.
 
     Raises `UserError` where there are no rows, or no task reads them.
     """
     if not any(True for _ in islice(file.rows(), 1)):
         raise UserError(f"{file.source} holds no rows. Put at least one labelled row into it.")
-    task = load_task(task_name) if task_name else _choose_task(file)
+    if not isinstance(task, Task):
+        task = load_task(task) if task else _choose_task(file)
     reader = _reader(task, file)
 
     def count(name: str) -> Counter[str | int]:

@@ -1,0 +1,158 @@
+"""What corrected labels come to: the changes, and the figures of a run under them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from evalkit.data.relabelling import Relabelled
+from evalkit.errors import InsufficientData
+from evalkit.evaluation import Evaluation, Measurement
+from evalkit.gates import Verdict, judge
+from evalkit.records import Label
+from evalkit.reports.charts import Sheet, sheet
+from evalkit.reports.judged import JudgedRun
+from evalkit.reports.view import grid, with_span
+from evalkit.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A run's figures under the labels it was judged by, and under the corrected ones."""
+
+    before: Evaluation
+    after: Evaluation
+    gates: tuple[tuple[Verdict, Verdict], ...]
+    """What each gate said and what it would say, of those that can be judged from answers alone
+    and whose number is another."""
+
+    @property
+    def figures(self) -> Iterator[tuple[Measurement, Measurement]]:
+        """The usual numbers that are others."""
+        then, now = self.before.overview(), self.after.overview()
+        for name, measured in then.items():
+            if name in now and now[name].estimate != measured.estimate:
+                yield measured, now[name]
+
+
+def effect_of(relabelled: Relabelled, judged: JudgedRun) -> Effect:
+    """Read a run's stored answers under corrected labels. Asks no model."""
+    before = judged.evaluation
+    rows = tuple(
+        replace(row, example=relabelled.examples.get(row.example.id, row.example))
+        for row in before.rows
+    )
+    after = Evaluation(before.system, before.task, rows, before.record)
+    return Effect(before, after, tuple(_gates(judged, after)))
+
+
+def _gates(judged: JudgedRun, after: Evaluation) -> Iterator[tuple[Verdict, Verdict]]:
+    known = {m.identity: m for m in (*after.usual_metrics(), *after.slice_metrics())}
+    for verdict in judged.release.verdicts if judged.release else ():
+        metric = known.get(verdict.metric.identity) if verdict.metric else None
+        if metric is None or verdict.contest is not None:
+            continue
+        if judged.evaluation.measure(metric).estimate != verdict.estimate:
+            continue  # of other rows than the run's own
+        with suppress(InsufficientData):
+            measured = after.measure(metric)
+            if measured.estimate != verdict.estimate:
+                yield (
+                    verdict,
+                    judge(verdict.gate, verdict.policy, measured, slice_name=verdict.slice),
+                )
+
+
+def relabel_sheet(
+    relabelled: Relabelled, task: Task, source: str, effect: Effect | None, show: int
+) -> Sheet:
+    """What changed, by whom, and what that did."""
+    by = {name for change in relabelled.changes for name in change.by}
+    rows = len({change.id for change in relabelled.changes})
+    lines = [
+        f"{len(relabelled.changes):,} labels of {rows:,} rows of {source} changed; "
+        f"{relabelled.confirmed:,} were looked at and stay.",
+        f"By {', '.join(sorted(by))}." if by else "The file does not say by whom.",
+    ]
+    changed = tuple(
+        (c.id, c.field, *(_text(task, c.field, v) for v in (c.before, c.after)), ", ".join(c.by))
+        for c in relabelled.changes[:show]
+    )
+    grids = [grid("Changed", ("row", "field", "was", "is", "by"), changed, is_text=True)]
+    if relabelled.disagreements:
+        left = tuple(
+            (id, field, "; ".join(_text(task, field, label) for label in labels))
+            for (id, field), labels in list(relabelled.disagreements.items())[:show]
+        )
+        lines.append(
+            f"{len(relabelled.disagreements):,} labels are in dispute and stay as they are."
+        )
+        grids.append(grid("In dispute", ("row", "field", "said"), left, is_text=True))
+    if effect is not None:
+        grids += _effect_grids(effect)
+        lines.append(
+            f"{effect.before.system} was not asked again: its stored answers, held against the "
+            "corrected labels."
+        )
+    return sheet(f"Relabelling {source}", tuple(lines), tuple(grids))
+
+
+def _effect_grids(effect: Effect) -> Iterator[Any]:
+    numbers = tuple(
+        (then.metric.name, *(with_span(m.estimate, then.metric.unit) for m in (then, now)))
+        for then, now in effect.figures
+        if then.metric
+    )
+    if numbers:
+        yield grid(f"Figures of {effect.before.system}", ("number", "was", "is"), numbers)
+    gates = tuple(
+        (
+            then.label,
+            with_span(then.estimate, then.unit),
+            then.outcome.value,
+            with_span(now.estimate, now.unit),
+            now.outcome.value,
+        )
+        for then, now in effect.gates
+    )
+    if gates:
+        yield grid("Gates", ("gate", "was", "verdict", "is", "verdict"), gates)
+
+
+def relabel_to_json(
+    relabelled: Relabelled, task: Task, source: str, effect: Effect | None
+) -> dict[str, Any]:
+    """The same as data."""
+    content: dict[str, Any] = {
+        "command": "relabel",
+        "source": source,
+        "task": task.name,
+        "changed": [asdict(change) for change in relabelled.changes],
+        "confirmed": relabelled.confirmed,
+        "disputed": [
+            {"id": id, "field": field, "labels": list(labels)}
+            for (id, field), labels in relabelled.disagreements.items()
+        ],
+    }
+    if effect is not None:
+        content["system"] = effect.before.system
+        content["figures"] = {
+            then.metric.name: {"was": asdict(then.estimate), "is": asdict(now.estimate)}
+            for then, now in effect.figures
+            if then.metric
+        }
+        content["gates"] = [
+            {
+                "gate": then.label,
+                "was": {"outcome": then.outcome.value, "estimate": asdict(then.estimate)},
+                "is": {"outcome": now.outcome.value, "estimate": asdict(now.estimate)},
+            }
+            for then, now in effect.gates
+        ]
+    return content
+
+
+def _text(task: Task, field: str, label: Label) -> str:
+    return task.fields[field].display(label)
