@@ -35,6 +35,7 @@ class Engines:
         check_complete(system)
         from evalkit.engines.loading import choose_device, choose_dtype
         from evalkit.engines.shared_base import SharedBase
+        from evalkit.engines.spelling import check_spelling
 
         assert system.source is not None
         folder = system.source.locate()
@@ -55,6 +56,7 @@ class Engines:
         try:
             adapter = base.attach(system.adapter_folder) if system.adapter_folder else None
             chat = base.chat_of(system.adapter_folder)
+            check_spelling(system.name, chat, system.task, system.format)
         except BaseException:
             # Half of the adapter may be in it.
             self.drop()

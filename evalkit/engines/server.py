@@ -200,7 +200,9 @@ class Server:
                 said,
             )
         return Refusal(
-            f"{self.url} refuses the request with {what}. {_advice(status, said)}", status, said
+            f"{self.url} refuses the request with {what.rstrip('. ')}. {_advice(status, said)}",
+            status,
+            said,
         )
 
 

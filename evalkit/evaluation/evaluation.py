@@ -20,6 +20,8 @@ from evalkit.records import Answer, Completion, Estimate, Example, Label, Reques
 from evalkit.run_record import RunRecord
 from evalkit.tasks import FieldKind, Task
 
+TELLING_LENGTHS = 4
+"""Texts of so many lengths do not have as many tokens by chance."""
 COVERAGES = (0.5, 0.8)
 """Shares of the rows on which accuracy is shown where a system says how sure it is."""
 
@@ -211,6 +213,16 @@ class Evaluation:
         cut = tuple(row for row in self.rows if not row.completion.saw_whole_prompt)
         rate, n = len(cut) / len(self.rows), len(self.rows)
         return Measurement(Estimate(rate, n, rate, rate, "count", len(cut)), cut)
+
+    @property
+    def constant_prompt_tokens(self) -> int:
+        """The tokens of each prompt where they are all as many, however long the rows; or else 0.
+
+        Such prompts were cut: a server let the model see its context's length of each.
+        """
+        counts = {row.completion.prompt_tokens for row in self.rows}
+        lengths = {sum(map(len, row.example.inputs.values())) for row in self.rows}
+        return counts.pop() if len(counts) == 1 and len(lengths) >= TELLING_LENGTHS else 0
 
     def confusion(self, field: str) -> Confusion:
         """How often each value was read as each other, or as none, on clean rows."""

@@ -331,7 +331,8 @@ def _reuse_notes(answered: Answered, asked: int) -> list[Note]:
 def _context_notes(evaluation: Evaluation) -> list[Note]:
     cut = [row.completion for row in evaluation.rows if not row.completion.saw_whole_prompt]
     if not cut:
-        return []
+        alike = evaluation.constant_prompt_tokens
+        return [say("note.equal_prompts", n=alike)] if alike else []
     counts = {
         "n": len(cut),
         "all": len(evaluation.rows),

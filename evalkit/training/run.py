@@ -21,6 +21,7 @@ from evalkit.data.fingerprints import Fingerprints
 from evalkit.data.loading import hash_examples
 from evalkit.engines.chat import Chat, build_chat
 from evalkit.engines.loading import Device, choose_device, choose_dtype, load_base, load_tokenizer
+from evalkit.engines.spelling import check_spelling
 from evalkit.engines.transformers_engine import TransformersEngine
 from evalkit.environment import commit, machine, package_versions, peak_memory
 from evalkit.errors import UserError
@@ -231,6 +232,7 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
         where = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(where)
     chat = build_chat(load_tokenizer(training.base_folder))
+    check_spelling(training.name, chat, task, fmt)
     weights = label_weights(task, recipe, seen)
     plain = SharedPrefixCollator(chat.end_of_answer, multiple=4 if where.type == "cpu" else 1)
     train = encode_rows(task, fmt, chat, seen, weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -140,6 +141,29 @@ def test_prompts_that_were_not_seen_whole_are_counted() -> None:
     assert (found.estimate.value, found.counted_against) == (1 / 6, (cut,))
     with pytest.raises(InsufficientData):
         replace(ROWS, rows=()).truncated_prompts()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words", "cut"),
+    [
+        ((256,) * 6, range(6), 256),
+        ((256,) * 6, (3,) * 6, 0),
+        ((256,) * 5 + (255,), range(6), 0),
+        ((0,) * 6, range(6), 0),
+    ],
+)
+def test_as_many_tokens_whatever_the_text_are_prompts_that_were_cut(
+    tokens: Sequence[int], words: Sequence[int], cut: int
+) -> None:
+    rows = [
+        replace(
+            row,
+            example=replace(row.example, inputs={"body": "word " * words[n]}),
+            completion=replace(row.completion, prompt_tokens=tokens[n]),
+        )
+        for n, row in enumerate(ROWS.rows)
+    ]
+    assert replace(ROWS, rows=tuple(rows)).constant_prompt_tokens == cut
 
 
 def sure(confidence: float | None, text: str) -> Completion:
