@@ -23,7 +23,8 @@ from pathlib import Path
 from rich.console import Console
 
 from evalkit.data import load_dataset
-from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.engines.building import EngineOptions
+from evalkit.engines.pool import build_engine
 from evalkit.environment import peak_memory
 from evalkit.runs.runner import Runner
 from evalkit.systems import load_system

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.engines.building import EngineOptions, check_complete
+from evalkit.engines.building import EngineOptions
 from evalkit.engines.pool import Engines
 from evalkit.errors import UserError, did_you_mean
 from evalkit.evaluation import build_requests
@@ -29,7 +29,7 @@ from evalkit.records import (
     Unanswered,
 )
 from evalkit.runs.cache import CHUNK
-from evalkit.systems import System, load_system
+from evalkit.systems import System, check_complete, load_system
 from evalkit.tasks import Task
 
 if TYPE_CHECKING:

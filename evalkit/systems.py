@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from evalkit.engines.building import ENGINES, EngineKind
 from evalkit.engines.places import Cluster, Endpoint
 from evalkit.environment import expand
 from evalkit.errors import UserError, did_you_mean
@@ -23,8 +24,6 @@ from evalkit.weights.adapters import ADAPTER_FILES, AdapterFiles, pickle_problem
 from evalkit.weights.tokenizer_files import tokenizer_notes
 
 FILE = "system.toml"
-BASELINE_FILES = {"tfidf": "baseline.safetensors", "majority": "baseline.json"}
-"""Engine -> the file that a baseline's training leaves."""
 
 
 class SystemConfig(BaseModel):
@@ -42,12 +41,12 @@ class SystemConfig(BaseModel):
     """Where the base weights come from; absent for baselines."""
     adapter: bool = True
     """Whether a trained adapter belongs to the system; false for a base model as it is."""
-    engine: Literal["transformers", "ray", "endpoint", "tfidf", "majority", "keyword", "replay"] = (
-        "transformers"
-    )
-    """What writes the answers: a language model in this process, on a cluster (`ray`) or on a
-    server (`endpoint`), a baseline that is trained (`tfidf`, `majority`) or not (`keyword`), or
-    a file."""
+    engine: str = "transformers"
+    """What writes the answers: a language model in this process (`transformers`), on a cluster
+    (`ray`) or on a server (`endpoint`), a baseline that is trained (`tfidf`, `majority`) or not
+    (`keyword`), a file (`replay`), or an engine that another package adds."""
+    options: dict[str, Any] = {}
+    """For an engine of another package: what it is told."""
     answers: str | None = None
     """For engine `replay`: the file of recorded answers, beside this one."""
     endpoint: Endpoint | None = None
@@ -68,12 +67,20 @@ class SystemConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        loads = self.engine in ("transformers", "ray")
+        if self.engine not in ENGINES:
+            known = ", ".join(ENGINES)
+            raise ValueError(
+                f"engine: there is no '{self.engine}'.{did_you_mean(self.engine, ENGINES)} "
+                f"Engines: {known}"
+            )
+        loads = self.kind.reads_weights
+        if self.options and self.engine in ENGINES.own:
+            raise ValueError("the table [options] goes with an engine of another package")
         if loads and not self.base:
             raise ValueError(f"engine '{self.engine}' needs base = \"hf:OWNER/NAME\" or another")
         if self.base and not loads:
             raise ValueError(f"engine '{self.engine}' reads no weights; leave out `base`")
-        if self.normalize != "none" and not loads and self.engine != "endpoint":
+        if self.normalize != "none" and not self.kind.is_language_model:
             raise ValueError("normalize is for language models; leave it out")
         if self.engine == "endpoint" and self.endpoint is None:
             raise ValueError("engine 'endpoint' needs a table [endpoint] with `url` and `model`")
@@ -93,6 +100,11 @@ class SystemConfig(BaseModel):
         return self
 
     @property
+    def kind(self) -> EngineKind:
+        """What kind of engine it names."""
+        return ENGINES.find(self.engine)
+
+    @property
     def wants_adapter(self) -> bool:
         """Whether the system needs an adapter to answer."""
         return self.adapter and self.base is not None
@@ -108,13 +120,14 @@ class SystemConfig(BaseModel):
         if self.base is not None and not self.adapter:
             of_its_own = not self.base.startswith(("hf:", "pypi:", "..", "/"))
             return of_its_own and not Path(self.base).is_absolute()
-        return self.engine == "replay" or (self.engine == "endpoint" and self.adapter)
+        kind = self.kind
+        return kind.trained_elsewhere and (self.adapter or not kind.is_language_model)
 
     @property
     def trained_files(self) -> tuple[str, ...]:
         """Names of the files that training leaves and answering needs."""
-        if self.engine in BASELINE_FILES:
-            return (BASELINE_FILES[self.engine],)
+        if self.kind.trained_file:
+            return (self.kind.trained_file,)
         return ADAPTER_FILES if self.wants_adapter else ()
 
 
@@ -142,8 +155,8 @@ class System:
         """
         config = self.config
         has = {
-            "live": config.engine != "replay",
-            "language_model": config.engine != "replay" and not self.is_baseline,
+            "live": config.kind.is_live,
+            "language_model": config.kind.is_language_model,
             "adapter": config.engine == "transformers" and self.adapter_folder is not None,
             "free_decoding": config.decoding == "free"
             and not (config.endpoint and config.endpoint.is_constrained),
@@ -153,7 +166,7 @@ class System:
     @property
     def is_baseline(self) -> bool:
         """Whether it answers without a language model, to hold one against."""
-        return self.config.engine in ("tfidf", "majority", "keyword")
+        return self.config.kind.is_baseline
 
     @property
     def trained_files(self) -> tuple[Path, ...]:
@@ -309,6 +322,16 @@ def missing_parts(system: System) -> list[str]:
     elif system.adapter_folder and (refusal := AdapterFiles(system.adapter_folder).refusal):
         parts.append(refusal)
     return parts
+
+
+def check_complete(system: System) -> None:
+    """Say what is missing before anything is loaded.
+
+    Raises:
+        UserError: weights or adapter are not here.
+    """
+    if missing := missing_parts(system):
+        raise UserError(f"{system.name} cannot run yet.\n" + "\n".join(missing))
 
 
 def adapter_notes(system: System) -> list[Note]:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from evalkit.data import load_dataset
-from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.engines.building import EngineOptions
+from evalkit.engines.pool import build_engine
 from evalkit.engines.transformers_engine import TransformersEngine
 from evalkit.evaluation import build_requests
 from evalkit.systems import load_system, missing_parts

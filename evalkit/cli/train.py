@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -200,7 +200,7 @@ def _describe(system: System, table: Mapping[str, Any], read: ReadRows) -> Train
 def _train_baseline(
     system: System,
     table: Mapping[str, Any],
-    engine: Literal["tfidf", "majority"],
+    engine: str,
     read: ReadRows,
     out: Console,
 ) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from evalkit.engines.base import Engine
-from evalkit.engines.loading import Decoding, Device, Precision
-from evalkit.errors import UserError
-from evalkit.systems import System, missing_parts
+from evalkit.registry import Registry
+
+if TYPE_CHECKING:
+    from evalkit.engines.loading import Decoding, Device, Precision
+    from evalkit.systems import System
 
 
 @dataclass(frozen=True)
@@ -21,51 +25,43 @@ class EngineOptions:
     """As the system.toml says where this is None."""
 
 
-def build_engine(system: System, options: EngineOptions) -> Engine:
-    """Load what a system needs, for itself alone. Of several, `Engines` shares the base.
+@dataclass(frozen=True)
+class EngineKind:
+    """What `engine =` in a system.toml names."""
 
-    Raises:
-        UserError: weights or adapter are not here, or do not fit each other.
-    """
-    check_complete(system)
-    if system.config.endpoint is not None:
-        from evalkit.engines.endpoint import build_endpoint
-
-        return build_endpoint(system.config.endpoint, system.config.decoding)
-    if system.config.engine == "ray":
-        from evalkit.engines.ray_engine import build_ray
-
-        return build_ray(system, options)
-    if system.config.engine == "keyword":
-        from evalkit.engines.keyword import KeywordEngine
-
-        return KeywordEngine(system.task, system.format)
-    if system.config.engine == "tfidf":
-        from evalkit.engines.baseline import BaselineEngine
-        from evalkit.engines.tfidf import load_tfidf
-
-        tfidf = load_tfidf(system.trained_files[0], system.task)
-        return BaselineEngine(tfidf, system.task, system.format)
-    if system.config.engine == "majority":
-        from evalkit.engines.baseline import BaselineEngine
-        from evalkit.engines.majority import load_majority
-
-        majority = load_majority(system.trained_files[0], system.task)
-        return BaselineEngine(majority, system.task, system.format)
-    if system.config.answers is not None:
-        from evalkit.engines.replay import ReplayEngine, load_answers
-
-        return ReplayEngine(load_answers(system.folder / system.config.answers))
-    from evalkit.engines.pool import Engines
-
-    return Engines().build(system, options)
+    build: Callable[[System, EngineOptions], Engine]
+    """Loads what a system needs, for itself alone."""
+    reads_weights: bool = False
+    """Whether a system needs `base`."""
+    is_language_model: bool = False
+    """Whether it reads the prompt."""
+    is_baseline: bool = False
+    """Whether language models are held against it."""
+    is_live: bool = True
+    """Whether it can be asked something new."""
+    trained_file: str | None = None
+    """What `evalkit train` leaves of it."""
+    trained_elsewhere: bool = True
+    """Whether it may have been trained where evalkit cannot see it: then nobody knows on what."""
 
 
-def check_complete(system: System) -> None:
-    """Say what is missing before anything is loaded.
+def _read(name: str, loaded: Any) -> EngineKind | None:
+    if isinstance(loaded, EngineKind):
+        return loaded
+    return EngineKind(loaded) if callable(loaded) else None
 
-    Raises:
-        UserError: weights or adapter are not here.
-    """
-    if missing := missing_parts(system):
-        raise UserError(f"{system.name} cannot run yet.\n" + "\n".join(missing))
+
+ENGINES = Registry[EngineKind](
+    "engines",
+    {
+        "transformers": "evalkit.engines.pool:ENGINE",
+        "ray": "evalkit.engines.ray_engine:ENGINE",
+        "endpoint": "evalkit.engines.endpoint:ENGINE",
+        "tfidf": "evalkit.engines.tfidf:ENGINE",
+        "majority": "evalkit.engines.majority:ENGINE",
+        "keyword": "evalkit.engines.keyword:ENGINE",
+        "replay": "evalkit.engines.replay:ENGINE",
+    },
+    _read,
+)
+"""A package adds an `EngineKind`, or the function that builds the engine of a system."""

@@ -17,14 +17,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from evalkit.engines.building import EngineKind, EngineOptions
 from evalkit.engines.chat import describe_function
 from evalkit.engines.places import Endpoint
 from evalkit.engines.server import PAUSE, Refusal, Server, Trouble, quoted, shown
 from evalkit.engines.server_logprobs import confidences, least_margin, read_tokens
 from evalkit.errors import UserError
 from evalkit.records import Completion, FinishReason, Prompt, Request, Unanswered
+
+if TYPE_CHECKING:
+    from evalkit.systems import System
 
 SLACK_TOKENS = 32
 """Room beyond the longest canonical answer, as in `transformers_engine`. A token has at least
@@ -326,3 +330,11 @@ def _models(reply: object) -> list[dict[str, Any]]:
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         raise Trouble(f"the server's list of models is none: {quoted(reply)}")
     return listed
+
+
+def _build(system: System, options: EngineOptions) -> EndpointEngine:
+    assert system.config.endpoint is not None
+    return build_endpoint(system.config.endpoint, system.config.decoding)
+
+
+ENGINE = EngineKind(_build, is_language_model=True)

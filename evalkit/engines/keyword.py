@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from evalkit.engines.building import EngineKind
 from evalkit.engines.chat import text_sha256
 from evalkit.errors import UserError
 from evalkit.formats import Format
@@ -71,3 +72,10 @@ class KeywordEngine:
     def prompt_sha256(self, prompt: Prompt) -> str:
         """Hash the prompt before any template; there is none here."""
         return text_sha256([Span(prompt.instructions, trusted=True), *prompt.user])
+
+
+ENGINE = EngineKind(
+    lambda system, _: KeywordEngine(system.task, system.format),
+    is_baseline=True,
+    trained_elsewhere=False,
+)

@@ -7,12 +7,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evalkit.engines.baseline import Answer, broken, check_header, describe_task
+from evalkit.engines.baseline import Answer, BaselineEngine, broken, check_header, describe_task
+from evalkit.engines.building import EngineKind, EngineOptions
 from evalkit.errors import UserError
 from evalkit.records import Example, Label
 from evalkit.tasks import Field, Task
+
+if TYPE_CHECKING:
+    from evalkit.systems import System
 
 VERSION = 1
 
@@ -88,3 +92,11 @@ def _label(value: Any, field: Field) -> Label:
 
 def _place(field: Field, value: Label) -> tuple[int, ...]:
     return tuple(field.labels.index(v) for v in (value if isinstance(value, tuple) else (value,)))
+
+
+def _build(system: System, options: EngineOptions) -> BaselineEngine:
+    model = load_majority(system.trained_files[0], system.task)
+    return BaselineEngine(model, system.task, system.format)
+
+
+ENGINE = EngineKind(_build, is_baseline=True, trained_file="baseline.json", trained_elsewhere=False)

@@ -6,12 +6,22 @@ import gc
 from typing import TYPE_CHECKING
 
 from evalkit.engines.base import Engine
-from evalkit.engines.building import EngineOptions, build_engine, check_complete
-from evalkit.systems import System
+from evalkit.engines.building import ENGINES, EngineKind, EngineOptions
+from evalkit.systems import System, check_complete
 from evalkit.weights.adapters import AdapterFiles
 
 if TYPE_CHECKING:
     from evalkit.engines.shared_base import SharedBase
+
+
+def build_engine(system: System, options: EngineOptions) -> Engine:
+    """Load what a system needs, for itself alone. Of several, `Engines` shares the base.
+
+    Raises:
+        UserError: weights or adapter are not here, or do not fit each other.
+    """
+    check_complete(system)
+    return ENGINES.find(system.config.engine).build(system, options)
 
 
 class Engines:
@@ -74,3 +84,11 @@ class Engines:
         self._base = None
         # Models and adapters refer to each other.
         gc.collect()
+
+
+ENGINE = EngineKind(
+    lambda system, options: Engines().build(system, options),
+    reads_weights=True,
+    is_language_model=True,
+    trained_elsewhere=False,
+)

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.engines.base import Engine
+from evalkit.engines.building import EngineKind, EngineOptions
 from evalkit.engines.places import Cluster
+from evalkit.engines.pool import build_engine
 from evalkit.errors import UserError
 from evalkit.records import Completion, Prompt, Request, Unanswered
 
 if TYPE_CHECKING:
-    from evalkit.engines.building import EngineOptions
     from evalkit.systems import System
 
 SHARD_BATCHES = 2
@@ -162,11 +163,12 @@ def build_ray(system: System, options: EngineOptions) -> RayEngine:
     alone = replace(system, config=config, folder=system.folder.absolute())
 
     def build() -> Engine:
-        from evalkit.engines.building import build_engine
-
         return build_engine(alone, options)
 
     return RayEngine(build, place, SHARD_BATCHES * options.batch_size)
+
+
+ENGINE = EngineKind(build_ray, reads_weights=True, is_language_model=True, trained_elsewhere=False)
 
 
 def _connect(place: Cluster) -> Any:

@@ -10,10 +10,15 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from evalkit.engines.building import EngineKind, EngineOptions
 from evalkit.engines.chat import text_sha256
 from evalkit.errors import UserError
 from evalkit.records import Completion, FinishReason, Prompt, Request, Span
+
+if TYPE_CHECKING:
+    from evalkit.systems import System
 
 
 class ReplayEngine:
@@ -73,3 +78,11 @@ def load_answers(path: Path) -> dict[str, str]:
             raise UserError(f"{path}:{number}: id and text are strings, and each id stands once.")
         answers[name] = text
     return answers
+
+
+def _build(system: System, options: EngineOptions) -> ReplayEngine:
+    assert system.config.answers is not None
+    return ReplayEngine(load_answers(system.folder / system.config.answers))
+
+
+ENGINE = EngineKind(_build, is_live=False)

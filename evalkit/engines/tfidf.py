@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.engines.baseline import Answer, broken, check_header, describe_task
+from evalkit.engines.baseline import Answer, BaselineEngine, broken, check_header, describe_task
+from evalkit.engines.building import EngineKind, EngineOptions
 from evalkit.engines.tuning import ClassWeight, Predict, Settings, choose_settings, settings_of
 from evalkit.errors import UserError
 from evalkit.records import Example, Label
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from scipy import sparse
+
+    from evalkit.systems import System
 
     Floats = npt.NDArray[np.floating[Any]]
     Counts = list[sparse.csr_matrix]
@@ -391,3 +394,13 @@ def _check_numbers(name: str, tensor: Floats) -> None:
     finite = name.startswith("bias.") or bool(np.isfinite(tensor).all())
     if tensor.dtype.kind != "f" or not numbers or not finite:
         raise ValueError(f"{name} is not made of numbers")
+
+
+def _build(system: System, options: EngineOptions) -> BaselineEngine:
+    model = load_tfidf(system.trained_files[0], system.task)
+    return BaselineEngine(model, system.task, system.format)
+
+
+ENGINE = EngineKind(
+    _build, is_baseline=True, trained_file="baseline.safetensors", trained_elsewhere=False
+)

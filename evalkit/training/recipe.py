@@ -311,9 +311,7 @@ def read_recipe(table: Mapping[str, Any], where: str) -> Recipe:
     return _read(Recipe, table, where)
 
 
-def read_baseline_recipe(
-    engine: Literal["tfidf", "majority"], table: Mapping[str, Any], where: str
-) -> RowsRecipe:
+def read_baseline_recipe(engine: str, table: Mapping[str, Any], where: str) -> RowsRecipe:
     """Validate the `[recipe]` table of a baseline: a `TfidfRecipe`, or rows alone.
 
     Raises:

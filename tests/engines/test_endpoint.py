@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.engines.building import EngineOptions
 from evalkit.engines.endpoint import (
     GIVE_UP_AFTER,
     SLACK_TOKENS,
@@ -26,6 +26,7 @@ from evalkit.engines.endpoint import (
     build_endpoint,
 )
 from evalkit.engines.places import Endpoint
+from evalkit.engines.pool import build_engine
 from evalkit.errors import UserError
 from evalkit.evaluation.evaluation import build_requests
 from evalkit.formats import get_format

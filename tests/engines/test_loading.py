@@ -10,7 +10,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.engines.building import EngineOptions
 from evalkit.engines.loading import (
     attach_adapter,
     choose_device,
@@ -18,6 +18,7 @@ from evalkit.engines.loading import (
     load_base,
     load_tokenizer,
 )
+from evalkit.engines.pool import build_engine
 from evalkit.errors import UserError
 from evalkit.formats.base import longest_labels
 from evalkit.records import Request

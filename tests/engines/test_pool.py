@@ -13,10 +13,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from evalkit.engines.base import Engine
-from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.engines.building import EngineOptions
 from evalkit.engines.keyword import KeywordEngine
 from evalkit.engines.loading import attach_adapter, load_base
-from evalkit.engines.pool import Engines
+from evalkit.engines.pool import Engines, build_engine
 from evalkit.engines.transformers_engine import TransformersEngine
 from evalkit.errors import UserError
 from evalkit.formats.base import longest_labels

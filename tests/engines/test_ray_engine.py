@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.engines.building import EngineOptions
 from evalkit.engines.places import Cluster
+from evalkit.engines.pool import build_engine
 from evalkit.engines.ray_engine import MOST_TRIES, RayEngine
 from evalkit.errors import UserError
 from evalkit.evaluation.evaluation import build_requests

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.engines.building import EngineOptions
+from evalkit.engines.pool import build_engine
 from evalkit.engines.replay import ReplayEngine, load_answers
 from evalkit.errors import UserError
 from evalkit.records import Completion, FinishReason, Prompt, Request

@@ -25,10 +25,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from evalkit.engines import base_tensors
-from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.engines.building import EngineOptions
 from evalkit.engines.drafts import Drafts
 from evalkit.engines.generation import Continuation, Job
-from evalkit.engines.pool import Engines
+from evalkit.engines.pool import Engines, build_engine
 from evalkit.engines.shared_base import SharedBase
 from evalkit.engines.transformers_engine import TransformersEngine
 from evalkit.errors import UserError

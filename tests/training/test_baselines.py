@@ -15,7 +15,8 @@ from rich.console import Console
 from evalkit.data import Dataset
 from evalkit.data.fingerprints import load_fingerprints
 from evalkit.data.loading import hash_examples
-from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.engines.building import EngineOptions
+from evalkit.engines.pool import build_engine
 from evalkit.records import Example
 from evalkit.systems import load_system
 from evalkit.tasks import Task, load_task

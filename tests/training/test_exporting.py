@@ -7,7 +7,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors import safe_open
 
-from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.engines.building import EngineOptions
+from evalkit.engines.pool import build_engine
 from evalkit.errors import UserError
 from evalkit.evaluation import build_requests
 from evalkit.records import Example

@@ -16,7 +16,8 @@ from evalkit.data import Dataset
 from evalkit.data.fingerprints import load_fingerprints
 from evalkit.data.loading import hash_examples
 from evalkit.data.overlap import Kind
-from evalkit.engines.building import EngineOptions, build_engine
+from evalkit.engines.building import EngineOptions
+from evalkit.engines.pool import build_engine
 from evalkit.formats import get_format
 from evalkit.formats.base import empty_prompt
 from evalkit.records import Example

@@ -1,0 +1,136 @@
+"""What goes by a name and can be added to: evalkit's own, and what other packages bring.
+
+Both are entry points, `module:attribute`, and are loaded when they are first asked for. A package
+adds to a registry by an entry point of its group (docs/extending.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, distributions
+from typing import Any, Generic, TypeVar
+
+from evalkit.errors import UserError, did_you_mean
+
+T = TypeVar("T")
+PREFIX = "evalkit."
+"""How the names of all groups begin."""
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """Names of one kind, evalkit's own first. A name that is taken is never given twice."""
+
+    def __init__(
+        self, kind: str, own: Mapping[str, str | T], read: Callable[[str, Any], T | None]
+    ) -> None:
+        """Take what is there; nothing is loaded yet.
+
+        Args:
+            kind: what goes by these names, in the plural, as the group is called: `formats`.
+            own: evalkit's own, as they are or as `module:attribute`.
+            read: makes an entry of a name and of what was loaded for it; None where that is of
+                another kind.
+        """
+        self.kind = kind
+        self.own = own
+        self._read = read
+        self._loaded: dict[EntryPoint, T] = {}
+
+    def __getitem__(self, name: str) -> T:
+        found = self.own[name] if name in self.own else self.added[name]
+        if isinstance(found, str):
+            found = EntryPoint(name, found, self.group)
+        if not isinstance(found, EntryPoint):
+            return found
+        if found not in self._loaded:
+            self._loaded[found] = self._load(found)
+        return self._loaded[found]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.own
+        yield from self.added
+
+    def __len__(self) -> int:
+        return len(self.own) + len(self.added)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.own or name in self.added
+
+    @property
+    def group(self) -> str:
+        """The group of its entry points."""
+        return PREFIX + self.kind
+
+    @property
+    def added(self) -> Mapping[str, EntryPoint]:
+        """What other packages bring, by name.
+
+        Raises:
+            UserError: two packages bring the same name, or one brings a name of evalkit's own.
+        """
+        found: dict[str, EntryPoint] = {}
+        for point in _plugins(self.group):
+            if point.name in self.own or point.name in found:
+                other = _package(found[point.name]) if point.name in found else "evalkit"
+                raise UserError(
+                    f"{_package(point)} brings {self.kind} '{point.name}', and so does {other}. "
+                    "Uninstall one of them, or have its author choose another name."
+                )
+            found[point.name] = point
+        return found
+
+    def find(self, name: str) -> T:
+        """What goes by a name.
+
+        Raises:
+            UserError: there is no such name, or what a package brings cannot be loaded.
+        """
+        if name not in self:
+            raise UserError(
+                f"There is no '{name}' among the {self.kind}.{did_you_mean(name, self)} "
+                f"There are: {', '.join(self)}."
+            )
+        return self[name]
+
+    def _load(self, point: EntryPoint) -> T:
+        if point.name in self.own:
+            found = self._read(point.name, point.load())
+            assert found is not None
+            return found
+        whose = f"'{point.name}' of the {self.kind} from {_package(point)} ({point.value})"
+        try:
+            loaded = point.load()
+            found = self._read(point.name, loaded)
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise UserError(f"{whose} cannot be loaded: {why}. Mend or uninstall it.") from error
+        if found is None:
+            raise UserError(
+                f"{whose} is none: it is a {type(loaded).__name__}. docs/extending.md has examples."
+            )
+        return found
+
+
+def plugin_versions() -> dict[str, str]:
+    """Each package that adds something to evalkit, and its version."""
+    groups = {point.group for point in _all_plugins()}
+    found = [point.dist for group in sorted(groups) for point in _plugins(group)]
+    return {dist.name: dist.version for dist in found if dist is not None}
+
+
+@cache
+def _all_plugins() -> tuple[EntryPoint, ...]:
+    # One look into every installed package, for all registries. The first of a name is the one
+    # that is imported.
+    found = {dist.name: dist for dist in reversed(list(distributions()))}
+    points = (point for dist in found.values() for point in dist.entry_points)
+    return tuple(point for point in points if point.group.startswith(PREFIX))
+
+
+def _plugins(group: str) -> list[EntryPoint]:
+    return sorted((p for p in _all_plugins() if p.group == group), key=lambda point: point.name)
+
+
+def _package(point: EntryPoint) -> str:
+    return f"the package {point.dist.name} {point.dist.version}" if point.dist else point.value
