@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from evalkit.errors import UserError
+from evalkit.registry import plugin_versions
 
 PACKAGES = (
     "accelerate",
@@ -55,8 +56,8 @@ _ROUNDING_VARIABLES = (
 
 
 def package_versions() -> dict[str, str]:
-    """Installed versions of the packages that can change a result."""
-    return dict(_versions())
+    """Installed versions of the packages that can change a result, plugins among them."""
+    return {**_versions(), **plugin_versions()}
 
 
 @cache

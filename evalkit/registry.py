@@ -6,9 +6,12 @@ adds to a registry by an entry point of its group (docs/extending.md).
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, distributions
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from evalkit.errors import UserError, did_you_mean
@@ -58,6 +61,11 @@ class Registry(Mapping[str, T], Generic[T]):
         return name in self.own or name in self.added
 
     @property
+    def noun(self) -> str:
+        """What one of them is called."""
+        return self.kind.removesuffix("s").replace("_", " ")
+
+    @property
     def group(self) -> str:
         """The group of its entry points."""
         return PREFIX + self.kind
@@ -74,7 +82,8 @@ class Registry(Mapping[str, T], Generic[T]):
             if point.name in self.own or point.name in found:
                 other = _package(found[point.name]) if point.name in found else "evalkit"
                 raise UserError(
-                    f"{_package(point)} brings {self.kind} '{point.name}', and so does {other}. "
+                    f"{_package(point)} brings the {self.noun} '{point.name}', and {other} has one "
+                    "of that name. "
                     "Uninstall one of them, or have its author choose another name."
                 )
             found[point.name] = point
@@ -88,17 +97,24 @@ class Registry(Mapping[str, T], Generic[T]):
         """
         if name not in self:
             raise UserError(
-                f"There is no '{name}' among the {self.kind}.{did_you_mean(name, self)} "
-                f"There are: {', '.join(self)}."
+                f"There is no {self.noun} '{name}'.{did_you_mean(name, self)} "
+                f"{self.kind.replace('_', ' ').capitalize()}: {', '.join(self)}."
             )
         return self[name]
+
+    def plugin_sha256(self, name: str) -> str:
+        """The hash of another package's module that a name is loaded from; "" for evalkit's own."""
+        if name in self.own:
+            return ""
+        file = sys.modules[self.added[name].module].__file__ if self[name] else None
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
     def _load(self, point: EntryPoint) -> T:
         if point.name in self.own:
             found = self._read(point.name, point.load())
             assert found is not None
             return found
-        whose = f"'{point.name}' of the {self.kind} from {_package(point)} ({point.value})"
+        whose = f"The {self.noun} '{point.name}' of {_package(point)} ({point.value})"
         try:
             loaded = point.load()
             found = self._read(point.name, loaded)
@@ -107,7 +123,7 @@ class Registry(Mapping[str, T], Generic[T]):
             raise UserError(f"{whose} cannot be loaded: {why}. Mend or uninstall it.") from error
         if found is None:
             raise UserError(
-                f"{whose} is none: it is a {type(loaded).__name__}. docs/extending.md has examples."
+                f"{whose} is a {type(loaded).__name__} and no {self.noun}. See docs/extending.md."
             )
         return found
 

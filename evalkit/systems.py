@@ -67,20 +67,18 @@ class SystemConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.engine not in ENGINES:
-            known = ", ".join(ENGINES)
-            raise ValueError(
-                f"engine: there is no '{self.engine}'.{did_you_mean(self.engine, ENGINES)} "
-                f"Engines: {known}"
-            )
-        loads = self.kind.reads_weights
+        try:
+            kind = self.kind
+        except UserError as error:
+            raise ValueError(error.message) from error
+        loads = kind.reads_weights
         if self.options and self.engine in ENGINES.own:
             raise ValueError("the table [options] goes with an engine of another package")
         if loads and not self.base:
             raise ValueError(f"engine '{self.engine}' needs base = \"hf:OWNER/NAME\" or another")
         if self.base and not loads:
             raise ValueError(f"engine '{self.engine}' reads no weights; leave out `base`")
-        if self.normalize != "none" and not self.kind.is_language_model:
+        if self.normalize != "none" and not kind.is_language_model:
             raise ValueError("normalize is for language models; leave it out")
         if self.engine == "endpoint" and self.endpoint is None:
             raise ValueError("engine 'endpoint' needs a table [endpoint] with `url` and `model`")

@@ -8,10 +8,13 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from evalkit.data.app_names import app_names
 from evalkit.records import Example, Label
+from evalkit.registry import Registry
 from evalkit.tasks import Field, FieldKind, Task
 
 Change = Callable[[str, random.Random], str]
@@ -27,123 +30,7 @@ _EMOJI = ("🙂", "✨", "📎", "🔹", "👋", "🍀")
 
 _FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
 
-APPS: tuple[tuple[str, str], ...] = (
-    ("1688", "阿里巴巴"),
-    ("Agricultural Bank of China", "中国农业银行"),
-    ("Air China", "中国国航"),
-    ("Airbnb", "爱彼迎"),
-    ("Alipay", "支付宝"),
-    ("Amap", "高德地图"),
-    ("Amazon Shopping", "亚马逊购物"),
-    ("App Store", "应用商店"),
-    ("Apple Music", "苹果音乐"),
-    ("Apple Watch", "苹果手表"),
-    ("Baidu", "百度"),
-    ("Baidu Maps", "百度地图"),
-    ("Baidu Netdisk", "百度网盘"),
-    ("Bank of China", "中国银行"),
-    ("Battery", "电池"),
-    ("Bilibili", "哔哩哔哩"),
-    ("Booking.com", "缤客"),
-    ("Caixin", "财新"),
-    ("Calendar", "日历"),
-    ("Camera", "相机"),
-    ("China Construction Bank", "中国建设银行"),
-    ("China Merchants Bank", "招商银行"),
-    ("China Mobile", "中国移动"),
-    ("China Southern Airlines", "南方航空"),
-    ("China Telecom", "中国电信"),
-    ("China Unicom", "中国联通"),
-    ("Clock", "时钟"),
-    ("Contacts", "通讯录"),
-    ("Ctrip", "携程旅行"),
-    ("DHL", "敦豪快递"),
-    ("Dianping", "大众点评"),
-    ("DiDi", "滴滴出行"),
-    ("DingTalk", "钉钉"),
-    ("Douban", "豆瓣"),
-    ("Douyin", "抖音"),
-    ("Duolingo", "多邻国"),
-    ("Ele.me", "饿了么"),
-    ("Email", "电子邮件"),
-    ("Facebook", "脸书"),
-    ("FedEx", "联邦快递"),
-    ("Feishu", "飞书"),
-    ("Files", "文件"),
-    ("Find My", "查找"),
-    ("Fliggy", "飞猪旅行"),
-    ("Freshippo", "盒马"),
-    ("Gallery", "相册"),
-    ("Gmail", "谷歌邮箱"),
-    ("Google Calendar", "谷歌日历"),
-    ("Google Home", "谷歌家庭"),
-    ("Google Maps", "谷歌地图"),
-    ("Google Meet", "谷歌会议"),
-    ("Google Pay", "谷歌支付"),
-    ("Google Play Store", "谷歌应用商店"),
-    ("HSBC", "汇丰银行"),
-    ("HUAWEI Health", "华为运动健康"),
-    ("Idle Fish", "闲鱼"),
-    ("IKEA", "宜家家居"),
-    ("Industrial and Commercial Bank of China", "中国工商银行"),
-    ("Instagram", "照片墙"),
-    ("iQIYI", "爱奇艺"),
-    ("JD", "京东"),
-    ("KFC", "肯德基"),
-    ("Kuaishou", "快手"),
-    ("LinkedIn", "领英"),
-    ("Luckin Coffee", "瑞幸咖啡"),
-    ("Mail", "邮件"),
-    ("Maps", "地图"),
-    ("Marriott Bonvoy", "万豪旅享家"),
-    ("McDonald's", "麦当劳"),
-    ("Meituan", "美团"),
-    ("Messages", "信息"),
-    ("Mi Home", "米家"),
-    ("Music", "音乐"),
-    ("NetEase Cloud Music", "网易云音乐"),
-    ("NetEase Mail", "网易邮箱"),
-    ("Netflix", "奈飞"),
-    ("News", "新闻"),
-    ("Nike", "耐克"),
-    ("Notes", "备忘录"),
-    ("Phone", "电话"),
-    ("Photos", "照片"),
-    ("Pinduoduo", "拼多多"),
-    ("Pinterest", "缤趣"),
-    ("QQ Mail", "QQ邮箱"),
-    ("QQ Music", "QQ音乐"),
-    ("Railway 12306", "铁路12306"),
-    ("Reminders", "提醒事项"),
-    ("Security", "安全中心"),
-    ("Settings", "设置"),
-    ("SF Express", "顺丰速运"),
-    ("Sina Weibo", "微博"),
-    ("Starbucks", "星巴克"),
-    ("System Update", "系统更新"),
-    ("Taobao", "淘宝"),
-    ("Tencent Docs", "腾讯文档"),
-    ("Tencent Meeting", "腾讯会议"),
-    ("Tencent Video", "腾讯视频"),
-    ("The New York Times", "纽约时报"),
-    ("Tmall", "天猫"),
-    ("Toutiao", "今日头条"),
-    ("Uber", "优步"),
-    ("UnionPay", "云闪付"),
-    ("UPS", "联合包裹"),
-    ("Vipshop", "唯品会"),
-    ("Wallet", "钱包"),
-    ("Walmart", "沃尔玛"),
-    ("Weather", "天气"),
-    ("Weather Alerts", "天气预警"),
-    ("WeChat", "微信"),
-    ("WeCom", "企业微信"),
-    ("Xiaohongshu", "小红书"),
-    ("Ximalaya", "喜马拉雅"),
-    ("Youku", "优酷"),
-    ("Zhihu", "知乎"),
-    ("ZTO Express", "中通快递"),
-)
+APPS = app_names("suites")
 """Apps by their English and their Chinese names."""
 
 _ENGLISH = {english.casefold(): chinese for english, chinese in APPS}
@@ -215,14 +102,25 @@ def translate_app(text: str, draw: random.Random) -> str:
     return _CHINESE.get(text) or _ENGLISH.get(text.casefold(), text)
 
 
-PERTURBATIONS: Mapping[str, Perturbation] = {
-    "case": Perturbation((lower, upper)),
-    "spacing": Perturbation((double_spaces, space_before_marks, no_space_after_marks)),
-    "full-width": Perturbation((full_width,)),
-    "emoji": Perturbation((add_emoji,), on_names=False),
-    "typo": Perturbation((add_typo,), on_names=False),
-    "app-name": Perturbation((translate_app,), on_texts=False),
-}
+def _read(name: str, loaded: Any) -> Perturbation | None:
+    if isinstance(loaded, Perturbation):
+        return loaded
+    return Perturbation((loaded,)) if callable(loaded) else None
+
+
+PERTURBATIONS = Registry[Perturbation](
+    "perturbations",
+    {
+        "case": Perturbation((lower, upper)),
+        "spacing": Perturbation((double_spaces, space_before_marks, no_space_after_marks)),
+        "full-width": Perturbation((full_width,)),
+        "emoji": Perturbation((add_emoji,), on_names=False),
+        "typo": Perturbation((add_typo,), on_names=False),
+        "app-name": Perturbation((translate_app,), on_texts=False),
+    },
+    _read,
+)
+"""A package adds a `Perturbation`, or one way as a function of a text and a `random.Random`."""
 
 
 def perturb(kind: str, example: Example, seed: int = 0) -> Example | None:

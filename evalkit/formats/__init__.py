@@ -1,22 +1,35 @@
 """Formats: how a label is written as text, asked for in a prompt, and read back."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from typing import Any
 
-from evalkit.errors import UserError, did_you_mean
 from evalkit.formats.base import Format
-from evalkit.formats.call import Call
-from evalkit.formats.json_object import JsonObject
-from evalkit.formats.label_list import LabelList
 from evalkit.formats.normalised import NfkcInputs, Normalisation
+from evalkit.registry import Registry
 from evalkit.tasks import Task
 from evalkit.thoughts import Thoughts
 
-FORMATS: dict[str, JsonObject | Call | LabelList] = {
-    f.name: f for f in (JsonObject(), Call(), LabelList())
-}
-
 __all__ = ["FORMATS", "Format", "Normalisation", "get_format"]
+
+
+def _read(name: str, loaded: Any) -> Format | None:
+    if not isinstance(loaded, type) or not issubclass(loaded, Format):
+        return None
+    if loaded.name != name:
+        raise ValueError(f"its `name` is '{loaded.name}'")
+    return loaded()
+
+
+FORMATS = Registry[Format](
+    "formats",
+    {
+        "json": "evalkit.formats.json_object:JsonObject",
+        "call": "evalkit.formats.call:Call",
+        "labels": "evalkit.formats.label_list:LabelList",
+    },
+    _read,
+)
+"""A package adds a subclass of `Format`."""
 
 
 def get_format(
@@ -33,12 +46,8 @@ def get_format(
         thoughts: pairs of marks that enclose no answer, besides those of `evalkit.thoughts`.
         normalize: what is done to a task's inputs before they are written into a prompt.
     """
-    if name not in FORMATS:
-        raise UserError(
-            f"There is no format '{name}'.{did_you_mean(name, FORMATS)}"
-            f" Formats: {', '.join(FORMATS)}."
-        )
-    FORMATS[name].check(task)
-    added = tuple((opening, closing) for opening, closing in thoughts)
-    found = replace(FORMATS[name], thoughts=Thoughts(added)) if added else FORMATS[name]
+    found = FORMATS.find(name)
+    found.check(task)
+    if added := tuple((opening, closing) for opening, closing in thoughts):
+        found = type(found)(Thoughts(added))
     return NfkcInputs(found) if normalize == "nfkc" else found

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from itertools import chain, combinations, product
-from typing import Protocol
+from typing import ClassVar
 
+from evalkit.errors import UserError
 from evalkit.records import Function, Label, Prompt, Reading, Span
 from evalkit.tasks import Task
-from evalkit.thoughts import Thoughts
+from evalkit.thoughts import ALL, Thoughts
 
 
-class Format(Protocol):
+class Format(ABC):
     """A way to write a label as text and read it back."""
 
-    @property
-    def name(self) -> str:
-        """What `format =` in a system.toml says."""
+    name: ClassVar[str]
+    """What `format =` in a system.toml says."""
 
-    @property
-    def thoughts(self) -> Thoughts:
-        """Which parts of a text are no answer."""
+    def __init__(self, thoughts: Thoughts = ALL) -> None:
+        """Take which parts of a text are no answer."""
+        self.thoughts = thoughts
 
-    def check(self, task: Task) -> None:
+    def check(self, task: Task) -> None:  # noqa: B027 (most formats write every task)
         """Raise `UserError` where this format cannot write the task's labels."""
 
+    @abstractmethod
     def prompt(self, task: Task, inputs: Mapping[str, str]) -> Prompt:
         """Ask about one input. Everything but the inputs is the same for all of them."""
 
+    @abstractmethod
     def render(self, task: Task, labels: Mapping[str, Label], inputs: Mapping[str, str]) -> str:
         """Write the canonical answer: one text for one label (and input, where it is copied)."""
 
+    @abstractmethod
     def parse(self, task: Task, text: str) -> Reading:
         """Read any text, strictly and leniently. Never raises."""
+
+    def grammar(self, task: Task) -> dict[str, str]:
+        """The canonical answers in GBNF: rule -> its right side, the first being `root`.
+
+        Raises:
+            UserError: this format has no grammar.
+        """
+        raise UserError(f"Format '{self.name}' has no grammar. `json` has one for every task.")
 
 
 def build_prompt(

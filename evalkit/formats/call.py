@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from evalkit.errors import UserError
-from evalkit.formats.base import build_prompt
+from evalkit.formats.base import Format, build_prompt
+from evalkit.formats.grammar import Rules, choice_of, literal, sets_of, text_without
 from evalkit.formats.reading import ReadError, first_answer, read_both
 from evalkit.formats.values import check_keys, check_listable, check_written, read_fields
 from evalkit.records import FailureReason, Function, Label, Prediction, Prompt, Reading
 from evalkit.tasks import FieldKind, Task
-from evalkit.thoughts import ALL, Thoughts
+from evalkit.thoughts import Thoughts
 
 START, END, QUOTE = "<start_function_call>", "<end_function_call>", "<escape>"
 _MARKER = re.compile(r"<(escape|start_function_call|end_function_call)(_*)>")
@@ -46,16 +46,14 @@ def unescape(text: str) -> str:
     return _ESCAPED.sub(r"<\1\2>", text)
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Format):
     """`<start_function_call>call:NAME{title:<escape>...<escape>,...}<end_function_call>`.
 
     Arguments are the task's inputs, then its fields, each a quoted string, as in the data
     FunctionGemma was fine-tuned on in seeds 000 and 001.
     """
 
-    thoughts: Thoughts = ALL
-    name: ClassVar[str] = "call"
+    name = "call"
 
     def check(self, task: Task) -> None:
         """Raise `UserError` where a name or a value would break the syntax of a call."""
@@ -96,6 +94,27 @@ class Call:
         """Strictly, the text is what `render` writes; leniently, the first call counts."""
         lenient = partial(_read_leniently, task, self.thoughts)
         return read_both(text, partial(_read_strictly, task), lenient, self.thoughts)
+
+    def grammar(self, task: Task) -> Rules:
+        """The canonical answers in GBNF."""
+        rules: Rules = {"root": ""}
+        parts = [literal(f"{START}call:{task.function}{{")]
+        names = [*task.inputs, *task.fields]
+        for number, name in enumerate(names):
+            parts.append(literal(f"{',' if number else ''}{name}:{QUOTE}"))
+            if name in task.inputs:
+                parts.append("text")
+            else:
+                rule, field = f"field-{number - len(task.inputs)}", task.fields[name]
+                texts = [str(label) for label in field.labels]
+                parts.append(rule)
+                if field.kind is FieldKind.MULTI_LABEL:
+                    rules |= sets_of(rule, field, texts)
+                else:
+                    rules[rule] = choice_of(texts)
+            parts.append(literal(QUOTE))
+        rules["root"] = " ".join([*parts, literal(f"}}{END}")])
+        return rules | text_without("text", (QUOTE, START, END))
 
 
 class _Argument(NamedTuple):

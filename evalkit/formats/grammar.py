@@ -7,12 +7,11 @@ answer and nothing else.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from evalkit.errors import UserError
-from evalkit.formats.call import END, QUOTE, START
+from evalkit.formats import FORMATS
 from evalkit.tasks import Field, FieldKind, Task
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -20,12 +19,7 @@ _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 def gbnf(task: Task, format_name: str) -> str:
     """The canonical answers of a task in a format, as GBNF whose root is `root`."""
-    writers: dict[str, Callable[[Task], _Rules]] = {
-        "json": _json,
-        "call": _call,
-        "labels": _labels,
-    }
-    rules = writers[format_name](task)
+    rules = FORMATS.find(format_name).grammar(task)
     return "".join(f"{name} ::= {body}\n" for name, body in rules.items())
 
 
@@ -54,7 +48,7 @@ def json_schema(task: Task, format_name: str) -> dict[str, Any]:
     }
 
 
-_Rules = dict[str, str]
+Rules = dict[str, str]
 """Rule name -> its right side; the first is the root."""
 
 
@@ -75,69 +69,26 @@ def _schema(field: Field) -> dict[str, Any]:
     return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
 
-def _json(task: Task) -> _Rules:
-    rules: _Rules = {"root": ""}
-    parts = []
-    for number, (name, field) in enumerate(task.fields.items()):
-        lead = json.dumps(name, ensure_ascii=False)
-        parts.append(_literal(f"{', ' if number else '{'}{lead}: "))
-        rule = f"field-{number}"
-        texts = [json.dumps(label, ensure_ascii=False) for label in field.labels]
-        if field.kind is FieldKind.MULTI_LABEL:
-            parts += [_literal("["), rule, _literal("]")]
-            rules |= _sets(rule, field, texts)
-        else:
-            parts.append(rule)
-            rules[rule] = _choice(texts)
-    rules["root"] = " ".join([*parts, _literal("}")])
-    return rules
+def choice_of(texts: Iterable[str]) -> str:
+    """One of these texts."""
+    return " | ".join(map(literal, texts))
 
 
-def _labels(task: Task) -> _Rules:
-    (field,) = task.fields.values()
-    return {"root": "field-0", **_sets("field-0", field, [str(label) for label in field.labels])}
-
-
-def _call(task: Task) -> _Rules:
-    rules: _Rules = {"root": ""}
-    parts = [_literal(f"{START}call:{task.function}{{")]
-    names = [*task.inputs, *task.fields]
-    for number, name in enumerate(names):
-        parts.append(_literal(f"{',' if number else ''}{name}:{QUOTE}"))
-        if name in task.inputs:
-            parts.append("text")
-        else:
-            rule, field = f"field-{number - len(task.inputs)}", task.fields[name]
-            texts = [str(label) for label in field.labels]
-            parts.append(rule)
-            if field.kind is FieldKind.MULTI_LABEL:
-                rules |= _sets(rule, field, texts)
-            else:
-                rules[rule] = _choice(texts)
-        parts.append(_literal(QUOTE))
-    rules["root"] = " ".join([*parts, _literal(f"}}{END}")])
-    return rules | _text_without("text", (QUOTE, START, END))
-
-
-def _choice(texts: Iterable[str]) -> str:
-    return " | ".join(map(_literal, texts))
-
-
-def _sets(rule: str, field: Field, texts: Sequence[str]) -> _Rules:
+def sets_of(rule: str, field: Field, texts: Sequence[str]) -> Rules:
     """Some of the values in the task's order, or one that stands alone."""
     pairs = list(zip(field.labels, texts, strict=True))
-    alone = [_literal(text) for label, text in pairs if label in field.exclusive]
-    free = [_literal(text) for label, text in pairs if label not in field.exclusive]
+    alone = [literal(text) for label, text in pairs if label in field.exclusive]
+    free = [literal(text) for label, text in pairs if label not in field.exclusive]
     rules = {rule: " | ".join([*alone, *([f"{rule}-from-0"] if free else [])])}
     for number, text in enumerate(free):
         later = f"{rule}-from-{number + 1}"
         last = number + 1 == len(free)
-        more = "" if last else f" ({_literal(', ')} {later})? | {later}"
+        more = "" if last else f" ({literal(', ')} {later})? | {later}"
         rules[f"{rule}-from-{number}"] = f"{text}{more}"
     return rules
 
 
-def _text_without(rule: str, markers: Sequence[str]) -> _Rules:
+def text_without(rule: str, markers: Sequence[str]) -> Rules:
     """Any text in which none of the markers stands: an escaped input.
 
     All markers begin with the same character and have it nowhere else, so that it is enough to
@@ -148,20 +99,21 @@ def _text_without(rule: str, markers: Sequence[str]) -> _Rules:
     assert all(marker.rfind(first) == 0 for marker in markers)
     states = sorted({marker[:length] for marker in markers for length in range(1, len(marker))})
     names = {state: f"{rule}-{number}" for number, state in enumerate(states)}
-    rules: _Rules = {rule: f"[^{first}]* ({_literal(first)} {names[first]})?"}
+    rules: Rules = {rule: f"[^{first}]* ({literal(first)} {names[first]})?"}
     for state in states:
         next_ones = sorted({m[len(state)] for m in markers if m.startswith(state)})
         choices = [f"[^{''.join(sorted({first, *next_ones}))}] {rule}"]
         choices += [
-            f"{_literal(character)} {names[state + character]}"
+            f"{literal(character)} {names[state + character]}"
             for character in next_ones
             if state + character not in markers
         ]
-        rules[names[state]] = " | ".join([*choices, f"{_literal(first)} {names[first]}", '""'])
+        rules[names[state]] = " | ".join([*choices, f"{literal(first)} {names[first]}", '""'])
     return rules
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """This very text."""
     return f'"{"".join(map(_escape, text))}"'
 
 

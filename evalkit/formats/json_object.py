@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, NoReturn
+from typing import NoReturn
 
-from evalkit.formats.base import build_prompt
+from evalkit.formats.base import Format, build_prompt
+from evalkit.formats.grammar import Rules, choice_of, literal, sets_of
 from evalkit.formats.reading import ReadError, first_answer, read_both
 from evalkit.formats.values import (
     Number,
@@ -22,7 +22,7 @@ from evalkit.formats.values import (
 )
 from evalkit.records import FailureReason, Label, Prediction, Prompt, Reading
 from evalkit.tasks import Field, FieldKind, Task
-from evalkit.thoughts import ALL, Thoughts
+from evalkit.thoughts import Thoughts
 
 _DEEPEST = 20
 """Nesting beyond this is malformed: json recurses, and how deep it can depends on the caller."""
@@ -46,12 +46,10 @@ _LENIENT = json.JSONDecoder(
 )
 
 
-@dataclass(frozen=True)
-class JsonObject:
+class JsonObject(Format):
     """`{"folder": "Work", "priority": 3}`."""
 
-    thoughts: Thoughts = ALL
-    name: ClassVar[str] = "json"
+    name = "json"
 
     def check(self, task: Task) -> None:
         """Every task can be written as JSON."""
@@ -74,6 +72,24 @@ class JsonObject:
         """Strictly, the text is one object; leniently, the first with one of the fields counts."""
         lenient = partial(_read_leniently, task, self.thoughts)
         return read_both(text, partial(_read_strictly, task), lenient, self.thoughts)
+
+    def grammar(self, task: Task) -> Rules:
+        """The canonical answers in GBNF."""
+        rules: Rules = {"root": ""}
+        parts = []
+        for number, (name, field) in enumerate(task.fields.items()):
+            lead = json.dumps(name, ensure_ascii=False)
+            parts.append(literal(f"{', ' if number else '{'}{lead}: "))
+            rule = f"field-{number}"
+            texts = [json.dumps(label, ensure_ascii=False) for label in field.labels]
+            if field.kind is FieldKind.MULTI_LABEL:
+                parts += [literal("["), rule, literal("]")]
+                rules |= sets_of(rule, field, texts)
+            else:
+                parts.append(rule)
+                rules[rule] = choice_of(texts)
+        rules["root"] = " ".join([*parts, literal("}")])
+        return rules
 
 
 def _read_strictly(task: Task, text: str) -> Prediction:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import ClassVar
 
 from evalkit.errors import UserError
-from evalkit.formats.base import build_prompt
+from evalkit.formats.base import Format, build_prompt
+from evalkit.formats.grammar import Rules, sets_of
 from evalkit.formats.reading import ReadError, read_both
 from evalkit.formats.values import SEPARATORS, check_listable, check_written, read_value
 from evalkit.records import FailureReason, Label, Prediction, Prompt, Reading
 from evalkit.tasks import Field, FieldKind, Task
-from evalkit.thoughts import ALL, Thoughts
+from evalkit.thoughts import Thoughts
 
 _MOST_LINES = 1_000
 """More lines than a list has after any preamble; bounds the work on an endless text."""
@@ -27,12 +26,10 @@ _PREFIX = re.compile("([^,;:，；、：]{1,40})[:：]")
 _DECORATION = " \t\u3000\"'`*.[](){}“”‘’「」。"
 
 
-@dataclass(frozen=True)
-class LabelList:
+class LabelList(Format):
     """`user_auth, payment`, in the task's order."""
 
-    thoughts: Thoughts = ALL
-    name: ClassVar[str] = "labels"
+    name = "labels"
 
     def check(self, task: Task) -> None:
         """Raise `UserError` unless the task is one multi-label field of plain names."""
@@ -65,6 +62,12 @@ class LabelList:
         """Strictly, the text is one list; leniently, the first line of known names counts."""
         lenient = partial(_read_leniently, task, self.thoughts)
         return read_both(text, partial(_read_strictly, task), lenient, self.thoughts)
+
+    def grammar(self, task: Task) -> Rules:
+        """The canonical answers in GBNF."""
+        (field,) = task.fields.values()
+        names = [str(label) for label in field.labels]
+        return {"root": "field-0", **sets_of("field-0", field, names)}
 
 
 def _read_strictly(task: Task, text: str) -> Prediction:

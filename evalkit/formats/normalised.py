@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from evalkit.formats.base import Format
 from evalkit.records import Label, Prompt, Reading
 from evalkit.tasks import Task
-from evalkit.thoughts import Thoughts
 
 Normalisation = Literal["none", "nfkc"]
 """`nfkc`: full-width letters, ligatures and other compatibility forms become plain ones (Unicode
 Standard Annex 15)."""
 
 
-@dataclass(frozen=True)
-class NfkcInputs:
+class NfkcInputs(Format):
     """Another format, on inputs in Unicode's normalisation form KC."""
 
-    inner: Format
-
-    @property
-    def name(self) -> str:
-        """That of the other format."""
-        return self.inner.name
-
-    @property
-    def thoughts(self) -> Thoughts:
-        """Those of the other format."""
-        return self.inner.thoughts
+    def __init__(self, inner: Format) -> None:
+        """Take the other format."""
+        super().__init__(inner.thoughts)
+        self.inner = inner
+        self.name = inner.name  # type: ignore[misc]  # of a class, where it is not another's
 
     def check(self, task: Task) -> None:
         """As the other format does."""

@@ -11,8 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.engines.building import EngineOptions
+from evalkit.engines.building import ENGINES, EngineOptions
 from evalkit.environment import machine, package_versions, processor
+from evalkit.formats import FORMATS
 from evalkit.formats.base import empty_prompt
 from evalkit.records import Completion, Request, Unanswered
 from evalkit.runs import AnswerStore, request_sha256
@@ -234,6 +235,10 @@ class CachedModel:
             "machine": machine(),
             "processor": processor(),
             "code_sha256": _code_sha256(),
+            "plugins_sha256": [
+                FORMATS.plugin_sha256(config["format"]),
+                ENGINES.plugin_sha256(config["engine"]),
+            ],
             "apart": self.cache_namespace,
         }
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from evalkit.data.app_names import app_names
 from evalkit.data.perturbing import NAME_INPUTS
 from evalkit.records import Example
 
@@ -39,77 +40,7 @@ EMOJI = (
     *("⭐", "🌙", "🔸", "▪️", "➡️", "✅", "❗", "♻️"),
 )
 
-APPS: tuple[tuple[str, str], ...] = (
-    ("AliExpress", "全球速卖通"),
-    ("Apple Maps", "苹果地图"),
-    ("Apple Pay", "苹果支付"),
-    ("Baidu Tieba", "百度贴吧"),
-    ("Bank of Communications", "交通银行"),
-    ("Calculator", "计算器"),
-    ("China Eastern Airlines", "东方航空"),
-    ("China Post", "中国邮政"),
-    ("CITIC Bank", "中信银行"),
-    ("Costco", "开市客"),
-    ("Decathlon", "迪卡侬"),
-    ("Didi Bike", "青桔单车"),
-    ("Disney", "迪士尼"),
-    ("Downloads", "下载管理"),
-    ("Evernote", "印象笔记"),
-    ("Family Sharing", "家人共享"),
-    ("HungryPanda", "熊猫外卖"),
-    ("Garmin Connect", "佳明运动"),
-    ("Haier Smart Home", "海尔智家"),
-    ("Health", "健康"),
-    ("Hilton Honors", "希尔顿荣誉客会"),
-    ("Hellobike", "哈啰出行"),
-    ("Hupu", "虎扑"),
-    ("JD Logistics", "京东物流"),
-    ("Kugou Music", "酷狗音乐"),
-    ("Lenovo", "联想"),
-    ("Lianjia", "链家"),
-    ("Mango TV", "芒果TV"),
-    ("Maoyan", "猫眼电影"),
-    ("Meitu", "美图秀秀"),
-    ("Microsoft Teams", "微软团队"),
-    ("Microsoft To Do", "微软待办"),
-    ("Momo", "陌陌"),
-    ("Muji", "无印良品"),
-    ("NetEase News", "网易新闻"),
-    ("Outlook", "微软邮箱"),
-    ("PayPal", "贝宝"),
-    ("Ping An Bank", "平安银行"),
-    ("Podcasts", "播客"),
-    ("Poizon", "得物"),
-    ("Postal Savings Bank of China", "邮储银行"),
-    ("Qunar", "去哪儿旅行"),
-    ("Recorder", "录音机"),
-    ("Samsung Health", "三星健康"),
-    ("Sephora", "丝芙兰"),
-    ("Sina News", "新浪新闻"),
-    ("Skype", "讯佳普"),
-    ("Smart Life", "智能生活"),
-    ("Sogou Input", "搜狗输入法"),
-    ("Spotify", "声田"),
-    ("STO Express", "申通快递"),
-    ("Suning", "苏宁易购"),
-    ("Telegram", "电报"),
-    ("Tencent Maps", "腾讯地图"),
-    ("Tencent News", "腾讯新闻"),
-    ("Tesla", "特斯拉"),
-    ("Thunder", "迅雷"),
-    ("Tuniu", "途牛旅游"),
-    ("Uniqlo", "优衣库"),
-    ("Vacuum Robot", "扫地机器人"),
-    ("Voicemail", "语音信箱"),
-    ("Watsons", "屈臣氏"),
-    ("WeRead", "微信读书"),
-    ("WPS Office", "金山办公"),
-    ("Xiaomi Store", "小米商城"),
-    ("Yahoo Mail", "雅虎邮箱"),
-    ("Yuanfudao", "猿辅导"),
-    ("Yunda Express", "韵达快递"),
-    ("YTO Express", "圆通速递"),
-)
+APPS = app_names("training")
 """Apps by their English and their Chinese names."""
 
 _ENGLISH = {english.casefold(): chinese for english, chinese in APPS}
