@@ -17,14 +17,12 @@ from evalkit.engines.building import EngineOptions
 from evalkit.engines.pool import Engines
 from evalkit.errors import UserError, did_you_mean
 from evalkit.evaluation import build_requests
+from evalkit.evaluation.rows import problem_of, values_of
 from evalkit.formats.base import Format
 from evalkit.records import (
     Completion,
     Example,
     Label,
-    Missing,
-    OutOfEnum,
-    ParseFailure,
     Prompt,
     Unanswered,
 )
@@ -170,23 +168,12 @@ def read_inputs(task: Task, given: str | Inputs) -> dict[str, str]:
 
 def _classification(task: Task, fmt: Format, answer: Completion | Unanswered) -> Classification:
     """Read an answer leniently, as accuracy is counted."""
-    nothing: dict[str, Label | None] = dict.fromkeys(task.fields)
     if isinstance(answer, Unanswered):
-        return Classification(nothing, problem=f"no answer: {answer.why}")
+        return Classification(dict.fromkeys(task.fields), problem=f"no answer: {answer.why}")
     confidences, margin = dict(answer.confidences), answer.margin
     read = fmt.parse(task, answer.text).lenient
-    if isinstance(read, ParseFailure):
-        why = f"unreadable: {read.reason}"
-        return Classification(nothing, confidences, margin, why, answer.text)
-    values: dict[str, Label | None] = {}
-    problems = []
-    for name, said in read.fields.items():
-        if isinstance(said, Missing):
-            problems.append(f"{name} is missing")
-        elif isinstance(said, OutOfEnum):
-            problems.append(f"{name}: {said.text!r} is not one of the task's values")
-        values[name] = None if isinstance(said, Missing | OutOfEnum) else said
-    return Classification(values, confidences, margin, "; ".join(problems), answer.text)
+    values = values_of(read, task.fields)
+    return Classification(values, confidences, margin, problem_of(read), answer.text)
 
 
 @dataclass(frozen=True, slots=True)

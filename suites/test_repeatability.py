@@ -8,9 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from evalkit.data.perturbing import draw_examples
-from evalkit.errors import DoesNotApply
-from evalkit.evaluation.stability import answer_instability, clear_difference_rate
+from evalkit import DoesNotApply, answer_instability, clear_difference_rate, draw_examples
 
 pytestmark = pytest.mark.needs("language_model")
 

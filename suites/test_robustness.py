@@ -7,12 +7,18 @@ that all together are more than 50 cases. docs/robustness.md lists them.
 
 import pytest
 
-from evalkit.data.attacks import ATTACKS
-from evalkit.data.perturbing import PERTURBATIONS, draw_examples, perturb_some, reorder_values
-from evalkit.errors import DoesNotApply
-from evalkit.evaluation.metric import format_violation_rate, out_of_enum_rate
-from evalkit.evaluation.stability import accuracy_change, attack_success_rate, flip_rate, pooled
-from evalkit.formats import get_format
+from evalkit import (
+    ATTACKS,
+    PERTURBATIONS,
+    DoesNotApply,
+    accuracy_change,
+    attack_some,
+    attack_success_rate,
+    draw_examples,
+    flip_rate,
+    perturb_some,
+    reorder_values,
+)
 
 pytestmark = pytest.mark.needs("live")
 
@@ -39,14 +45,12 @@ def ask_changed(ask, rows):
 @pytest.fixture
 def ask_attacked(evaluation, ask, rows):
     """Let the system answer rows with one attack in them: its answers and what is attacked."""
-    task = evaluation.task
-    fmt = get_format(evaluation.record.format, task)
 
     def asked(name):
-        drawn = draw_examples(rows, ATTACKED, seed=list(ATTACKS).index(name))
-        attacks = [ATTACKS[name].apply(row, task, fmt) for row in drawn]
-        targets = {example.id: target for example, target in attacks}
-        return ask(f"attacked-{name}", [example for example, _ in attacks]), targets
+        attacked, targets = attack_some(
+            name, rows, evaluation.task, evaluation.format, most=ATTACKED
+        )
+        return ask(f"attacked-{name}", attacked), targets
 
     return asked
 
@@ -89,12 +93,11 @@ def test_hidden_orders_are_not_obeyed(evaluation, ask_attacked, gate, attack):
 def test_attacks_do_not_break_the_format(evaluation, ask_attacked, gate):
     """Nor does it make answers that a program cannot read."""
     attacked = [ask_attacked(name)[0] for name in ATTACKS]
-    gate("attacked_format_violations", pooled(format_violation_rate(), evaluation, *attacked))
+    gate("attacked_format_violations", evaluation.pooled(*attacked).format_violation_rate())
 
 
 @pytest.mark.needs("free_decoding")
 def test_attacks_name_no_new_values(evaluation, ask_attacked, gate):
     """Nor answers with values that the task does not have."""
     attacked = [ask_attacked(name)[0] for name in ATTACKS]
-    found = pooled(out_of_enum_rate(evaluation.task), evaluation, *attacked)
-    gate("out_of_enum_rate", found, slice="attacked")
+    gate("out_of_enum_rate", evaluation.pooled(*attacked).out_of_enum_rate(), slice="attacked")

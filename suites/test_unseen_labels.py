@@ -5,10 +5,7 @@ Every value gets a new name that says nothing, and keeps its description.
 
 import pytest
 
-from evalkit.errors import DoesNotApply
-from evalkit.evaluation.losses import accuracy_lost
-from evalkit.tasks import FieldKind
-from evalkit.tasks.variants import relabelled, renamed
+from evalkit import DoesNotApply, accuracy_lost, relabelled, renamed
 
 pytestmark = pytest.mark.needs("language_model")
 
@@ -21,7 +18,7 @@ def test_values_under_new_names(evaluation, ask, gate, field):
     """What the names alone were worth."""
     spec = evaluation.task.fields[field]
     named = [value for value in spec.labels if value not in spec.exclusive]
-    if spec.kind is FieldKind.ORDINAL:
+    if spec.kind == "ordinal":
         raise DoesNotApply("the values of a scale are its numbers")
     if len(named) > len(NAMES):
         raise DoesNotApply(f"there are no new names for {len(named)} values")

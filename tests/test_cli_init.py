@@ -62,13 +62,6 @@ def test_a_folder_in_use_is_refused_and_an_empty_one_is_not(tmp_path: Path) -> N
     assert (empty / "task.toml").is_file()
 
 
-def test_the_general_suites_are_those_of_the_project() -> None:
-    copies = sorted((SKELETON / "suites").glob("test_*.py"))
-    assert copies
-    for copy in copies:
-        assert copy.read_bytes() == (ROOT / "suites" / copy.name).read_bytes(), copy.name
-
-
 def test_the_skeleton_fits_together() -> None:
     task = load_task(str(SKELETON / "task.toml"))
     train = load_dataset(str(SKELETON / "data" / "train.jsonl"), task).examples

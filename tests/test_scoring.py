@@ -97,8 +97,8 @@ def test_the_namespace_is_lazy_and_whole() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     # Nothing else is imported, so it takes as long as reading one small file.
     assert done.stdout.strip() == "['evalkit']"
-    for name in evalkit._PUBLIC:
-        assert getattr(evalkit, name).__doc__
+    for name in evalkit.__all__:
+        assert getattr(evalkit, name).__doc__ or name.isupper()
         assert name in dir(evalkit)
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         evalkit.lod  # type: ignore[attr-defined]  # noqa: B018

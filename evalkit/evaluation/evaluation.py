@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 from evalkit import metrics
 from evalkit.data import Match
@@ -12,13 +15,16 @@ from evalkit.errors import InsufficientData
 from evalkit.evaluation import metric as ask
 from evalkit.evaluation.comparing import Contest, check_same_rows, compare_rows, flips, pair
 from evalkit.evaluation.metric import Metric
-from evalkit.evaluation.rows import EvaluatedRow, Rows, groups_of
-from evalkit.formats import Format
+from evalkit.evaluation.rows import EvaluatedRow, Rows, groups_of, problem_of, values_of
+from evalkit.formats import Format, get_format
 from evalkit.formats.base import canonical_labels, longest_labels
 from evalkit.metrics import Confusion, LabelScores, ReliabilityBin
 from evalkit.records import Answer, Completion, Estimate, Example, Label, Request
 from evalkit.run_record import RunRecord
 from evalkit.tasks import FieldKind, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TELLING_LENGTHS = 4
 """Texts of so many lengths do not have as many tokens by chance."""
@@ -58,7 +64,7 @@ class Measurement:
         return compare(self.evaluation, other.evaluation, self.metric)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """A system's answers on a dataset.
 
@@ -73,6 +79,31 @@ class Evaluation:
     rows: tuple[EvaluatedRow, ...]
     record: RunRecord
     """What identifies the run: hashes, versions, settings."""
+    is_selection: bool = False
+    """Whether the rows were chosen by `where` or `pooled`: no test set of their own, which an
+    earlier run could be held against."""
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{name} {_percent(e)}" for name, e in self._headline().items())
+        return f"<Evaluation of {self.system} on {len(self.rows):,} rows: {found or 'no number'}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        told = [
+            f"<tr><td>{escape(name)}</td><td>{e.value:.1%}</td>"
+            f"<td>{e.low:.1%} to {e.high:.1%}</td><td>{e.n:,}</td></tr>"
+            for name, e in self._headline().items()
+        ]
+        head = "<tr><th>metric</th><th>value</th><th>95%</th><th>n</th></tr>"
+        title = f"{escape(self.system)}, {len(self.rows):,} rows"
+        return f"<table><caption>{title}</caption>{head}{''.join(told)}</table>"
+
+    def _headline(self) -> dict[str, Estimate]:
+        found = {}
+        for metric in self.headline_metrics():
+            with suppress(InsufficientData):
+                found[metric.name] = self.measure(metric).estimate
+        return found
 
     @cached_property
     def examples(self) -> dict[str, Example]:
@@ -84,8 +115,76 @@ class Evaluation:
         """The rows that, as far as is known, the system was not trained on."""
         return tuple(row for row in self.rows if row.seen is None)
 
-    def measure(self, metric: Metric) -> Measurement:
-        """Ask a number of the rows it is to be asked of."""
+    @cached_property
+    def format(self) -> Format:
+        """How answers were written."""
+        return get_format(self.record.format or "", self.task, self.record.thoughts)
+
+    def where(
+        self, choose: Callable[[EvaluatedRow], bool] | None = None, **labels: str | int
+    ) -> Evaluation:
+        """Some of the rows: `where(folder="Work")`, `where(lambda row: row.is_unreadable)`.
+
+        Args:
+            choose: whether a row is taken; all by default.
+            labels: field -> right value of the rows that are taken; of a set, one of its values.
+
+        Raises:
+            UserError: there is no such field or value.
+        """
+        for field, value in labels.items():
+            ask.check_value(self.task, field, value)
+        rows = (
+            row
+            for row in self.rows
+            if all(ask.has_label(row, field, value) for field, value in labels.items())
+        )
+        chosen = tuple(row for row in rows if choose is None or choose(row))
+        return replace(self, rows=chosen, is_selection=True)
+
+    def pooled(self, *parts: Evaluation) -> Evaluation:
+        """The rows of several evaluations as one, to be counted together.
+
+        Answers to one row, and to its near-duplicates, are no independent cases: a row that is
+        one of this evaluation's is grouped as it is here, whatever part it is in.
+
+        Raises:
+            InsufficientData: there is no part.
+        """
+        if not parts:
+            raise InsufficientData("there is nothing to pool")
+        mine = {row.example.id: (-1, _group(row, n)) for n, row in enumerate(self.rows, 1)}
+        numbers: dict[tuple[int, int], int] = {}
+        rows = []
+        for place, part in enumerate(parts):
+            for n, row in enumerate(part.rows, 1):
+                group = mine.get(row.example.id, (place, _group(row, n)))
+                rows.append(replace(row, group=numbers.setdefault(group, len(numbers))))
+        return replace(parts[0], rows=tuple(rows), is_selection=True)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One line a row, with the columns of `evalkit predict --out`, and the right labels.
+
+        `id`, `inputs.NAME`, `labels.FIELD`, `values.FIELD` (None where the answer gives none that
+        the task has), `is_right.FIELD`, `confidences.FIELD`, `margin`, `problem`, `text` and
+        `is_clean` (False where the system was trained on the row).
+        """
+        import pandas as pd
+
+        return pd.DataFrame([_columns_of(row, self.task) for row in self.rows])
+
+    def measure(self, metric: Metric | str, *asked: Any) -> Measurement:
+        """Ask a number of the rows it is to be asked of.
+
+        Args:
+            metric: what to measure, or the name of a metric: `measure("macro_f1", "folder")`.
+            asked: what a metric that is named needs: a field, a value.
+
+        Raises:
+            UserError: there is no metric of that name, or no such field or value.
+        """
+        if isinstance(metric, str):
+            metric = ask.METRICS.find(metric)(self.task, *asked)
         rows = self.clean_rows if metric.on_clean_rows else self.rows
         if self.rows and not rows:
             raise InsufficientData(
@@ -293,6 +392,30 @@ class Evaluation:
             except InsufficientData:
                 continue
         return found
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{estimate.value:.1%} ({100 * estimate.low:.1f}-{100 * estimate.high:.1f})"
+
+
+def _group(row: EvaluatedRow, number: int) -> int:
+    return -number if row.group is None else row.group
+
+
+def _columns_of(row: EvaluatedRow, task: Task) -> dict[str, Any]:
+    read = row.reading.lenient
+    return {
+        "id": row.example.id,
+        **{f"inputs.{name}": text for name, text in row.example.inputs.items()},
+        **{f"labels.{name}": label for name, label in row.example.labels.items()},
+        **{f"values.{name}": value for name, value in values_of(read, task.fields).items()},
+        **{f"is_right.{name}": row.is_right(name) for name in task.fields},
+        **{f"confidences.{name}": sure for name, sure in row.completion.confidences.items()},
+        "margin": row.completion.margin,
+        "problem": problem_of(read),
+        "text": row.completion.text,
+        "is_clean": row.seen is None,
+    }
 
 
 def compare(first: Evaluation, second: Evaluation, metric: Metric) -> Contest:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from evalkit import metrics
 from evalkit.errors import InsufficientData
-from evalkit.evaluation.evaluation import Measurement
+from evalkit.evaluation.evaluation import Evaluation, Measurement
 from evalkit.evaluation.metric import Metric
-from evalkit.records import Estimate
+from evalkit.probes import Checked, Probe, Stop, check, looks_like_classification
+from evalkit.records import Completion, Estimate
 
 SEED = 0
 """Of the bootstrap."""
@@ -26,6 +28,80 @@ def passed_less(base: Sequence[bool], tuned: Sequence[bool], asked: str) -> Esti
     """
     found = metrics.compare_hits(base, tuned, asked=asked)
     return Estimate(found.difference, found.n, found.low, found.high, "paired, Newcombe")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswers:
+    """What was answered to a probe, with the adapter and without."""
+
+    probe: Probe
+    text: str
+    """With the adapter."""
+    tuned: Checked
+    base: Checked
+
+    @property
+    def is_told(self) -> bool:
+        """Whether both could be checked."""
+        return None not in (self.tuned.passed, self.base.passed)
+
+
+def check_probes(
+    probes: Sequence[Probe], tuned: Mapping[str, Completion], base: Mapping[str, Completion]
+) -> list[ProbeAnswers]:
+    """Check the answers to each probe that was answered with the adapter and without it."""
+    return [
+        ProbeAnswers(
+            probe,
+            tuned[probe.id].text,
+            check(probe, tuned[probe.id].text),
+            check(probe, base[probe.id].text),
+        )
+        for probe in probes
+        if probe.id in tuned and probe.id in base
+    ]
+
+
+def probes_lost(answered: Sequence[ProbeAnswers], name: str) -> Estimate:
+    """The share of probes that the base passes less the share passed with the adapter.
+
+    Those that could not be checked are left out.
+
+    Raises:
+        InsufficientData: there is no probe, or none could be checked.
+    """
+    told = [found for found in answered if found.is_told]
+    if answered and not told:
+        checked = (check for found in answered for check in (found.tuned, found.base))
+        raise InsufficientData(
+            f"{name}: {next(found.why for found in checked if found.passed is None)}"
+        )
+    tuned, base = ([bool(which.passed) for which in each] for each in _columns(told))
+    return passed_less(base, tuned, name)
+
+
+def describe_probes(answered: Sequence[ProbeAnswers]) -> str:
+    """What the adapter lost, could not be checked or had to be stopped, a line each."""
+    told = [found for found in answered if found.is_told]
+    passed, by_base = (sum(bool(which.passed) for which in each) for each in _columns(told))
+    lines = [f"of {len(told)} probes: {passed} passed, {by_base} by the base"]
+    for found in answered:
+        ours, theirs = found.tuned, found.base
+        contained = ours.stopped not in (None, Stop.ERROR)
+        if ours.passed is None or contained or (theirs.passed and not ours.passed):
+            lines.append(f"{found.probe.id}: {ours.why}; said {found.text[:120]!r}")
+    return "\n".join(lines)
+
+
+def _columns(answered: Sequence[ProbeAnswers]) -> tuple[list[Checked], list[Checked]]:
+    return [found.tuned for found in answered], [found.base for found in answered]
+
+
+def classified_rate(texts: Iterable[str], evaluation: Evaluation) -> Estimate:
+    """The share of answers to general prompts that answer the system's own task instead."""
+    task, fmt = evaluation.task, evaluation.format
+    hits = [looks_like_classification(text, task, fmt) for text in texts]
+    return metrics.share(hits, asked="classified general prompts")
 
 
 def mean_divergence(texts: Sequence[Mapping[str, Any]]) -> Measurement:

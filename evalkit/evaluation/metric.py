@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import update_wrapper
+from typing import Any, Literal
 
 from evalkit import metrics
 from evalkit.evaluation.rows import EvaluatedRow, Rows, describe_said, groups_of
 from evalkit.locale import Note, in_a_row, say
 from evalkit.metrics import Said, Statistic
 from evalkit.records import Estimate, Label, Missing, OutOfEnum, ParseFailure
+from evalkit.registry import Registry
 from evalkit.tasks import Field, FieldKind, Task
 
 
@@ -55,6 +57,38 @@ class Metric:
         return self.hit is not None
 
 
+MakeMetric = Callable[..., Metric]
+"""Takes a task and what is asked of it: a field, a value."""
+
+
+def metric(
+    name: str, *, lower_is_better: bool = False
+) -> Callable[[Callable[[EvaluatedRow, str], bool | None]], MakeMetric]:
+    """Make a metric of a function of a row and a field: the share of rows for which it is true.
+
+    Rows for which it gives None are left out. The metric's key is the function's name.
+
+    Args:
+        name: as tables show it, behind the field: `within one level`.
+        lower_is_better: whether the rows counted are the bad ones.
+    """
+
+    def of(hit: Callable[[EvaluatedRow, str], bool | None]) -> MakeMetric:
+        def make(task: Task, field: str) -> Metric:
+            find_field(task, field)
+            return _share(
+                hit.__name__,
+                f"{field} {name}",
+                lambda row: hit(row, field),
+                field=field,
+                lower_is_better=lower_is_better,
+            )
+
+        return update_wrapper(make, hit)
+
+    return of
+
+
 def accuracy(task: Task, field: str) -> Metric:
     """Share of rows with exactly the right value of a field (for a set: the right set)."""
     spec = find_field(task, field)
@@ -76,7 +110,7 @@ def recall(task: Task, field: str, value: str | int) -> Metric:
     spec = check_value(task, field, value)
 
     def hit(row: EvaluatedRow) -> bool | None:
-        return _holds(row.said(field), value) if _has(row, field, value) else None
+        return _holds(row.said(field), value) if has_label(row, field, value) else None
 
     return _share(
         "recall", f"{field} recall of {spec.display(value)}", hit, field=field, value=value
@@ -88,7 +122,7 @@ def precision(task: Task, field: str, value: str | int) -> Metric:
     spec = check_value(task, field, value)
 
     def hit(row: EvaluatedRow) -> bool | None:
-        return _has(row, field, value) if _holds(row.said(field), value) else None
+        return has_label(row, field, value) if _holds(row.said(field), value) else None
 
     return _share(
         "precision", f"{field} precision of {spec.display(value)}", hit, field=field, value=value
@@ -374,7 +408,7 @@ def _weakest(spec: Field, field: str, rows: Rows) -> Note:
     """The value with the lowest recall, and what it is most often taken for."""
     recalls = {}
     for value in spec.labels:
-        hits = [_holds(row.said(field), value) for row in rows if _has(row, field, value)]
+        hits = [_holds(row.said(field), value) for row in rows if has_label(row, field, value)]
         if hits:
             recalls[value] = (sum(hits), len(hits))
     if not recalls:
@@ -386,7 +420,7 @@ def _weakest(spec: Field, field: str, rows: Rows) -> Note:
     mistakes = Counter(
         describe_said(spec, row.said(field))
         for row in rows
-        if _has(row, field, worst) and not _holds(row.said(field), worst)
+        if has_label(row, field, worst) and not _holds(row.said(field), worst)
     )
     if mistakes:
         taken_for, count = mistakes.most_common(1)[0]
@@ -394,9 +428,44 @@ def _weakest(spec: Field, field: str, rows: Rows) -> Note:
     return in_a_row(found)
 
 
-def _has(row: EvaluatedRow, field: str, value: str | int) -> bool:
+def has_label(row: EvaluatedRow, field: str, value: str | int) -> bool:
+    """Whether a value is a row's right one, or one of them."""
     return _holds(row.example.labels[field], value)
 
 
 def _holds(said: Said, value: str | int) -> bool:
     return value in said if isinstance(said, tuple) else said == value
+
+
+def _read(name: str, loaded: Any) -> MakeMetric | None:
+    return loaded if callable(loaded) else None
+
+
+METRICS = Registry[MakeMetric](
+    "metrics",
+    {
+        make.__name__: make
+        for make in (
+            accuracy,
+            all_correct,
+            recall,
+            precision,
+            macro_f1,
+            mean_absolute_error,
+            quadratic_kappa,
+            top_read_as_bottom,
+            partial_match,
+            jaccard,
+            micro_f1,
+            calibration_error,
+            brier_score,
+            accuracy_at_coverage,
+            parse_failure_rate,
+            format_violation_rate,
+            out_of_enum_rate,
+            missing_field_rate,
+        )
+    },
+    _read,
+)
+"""A package adds a function that `metric` made, or that makes a `Metric` of a task and a field."""

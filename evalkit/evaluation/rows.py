@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from evalkit.data import Match
 from evalkit.locale import Note, say
 from evalkit.metrics import Said
-from evalkit.records import Completion, Example, Missing, OutOfEnum, ParseFailure, Reading
+from evalkit.records import (
+    Completion,
+    Example,
+    Label,
+    Missing,
+    OutOfEnum,
+    ParseFailure,
+    Prediction,
+    Reading,
+)
 from evalkit.tasks import Field
 
 
@@ -34,9 +43,13 @@ class EvaluatedRow:
         lenient = self.reading.lenient
         return None if isinstance(lenient, ParseFailure) else lenient.fields[field]
 
+    def label(self, field: str) -> Label:
+        """The right value of a field."""
+        return self.example.labels[field]
+
     def is_right(self, field: str) -> bool:
         """Whether the answer gives a field exactly the right value."""
-        return self.said(field) == self.example.labels[field]
+        return self.said(field) == self.label(field)
 
 
 Rows = Sequence[EvaluatedRow]
@@ -46,6 +59,29 @@ def groups_of(rows: Rows) -> list[int] | None:
     """The rows' groups, where all of them have one."""
     found = [row.group for row in rows if row.group is not None]
     return found if len(found) == len(rows) else None
+
+
+def values_of(read: Prediction | ParseFailure, fields: Iterable[str]) -> dict[str, Label | None]:
+    """The value that an answer gives each field; None where it gives none that the task has."""
+    if isinstance(read, ParseFailure):
+        return dict.fromkeys(fields)
+    return {
+        name: None if isinstance(said, Missing | OutOfEnum) else said
+        for name, said in read.fields.items()
+    }
+
+
+def problem_of(read: Prediction | ParseFailure) -> str:
+    """Why a value is None; empty where none is."""
+    if isinstance(read, ParseFailure):
+        return f"unreadable: {read.reason}"
+    problems = []
+    for name, said in read.fields.items():
+        if isinstance(said, Missing):
+            problems.append(f"{name} is missing")
+        elif isinstance(said, OutOfEnum):
+            problems.append(f"{name}: {said.text!r} is not one of the task's values")
+    return "; ".join(problems)
 
 
 def describe_said(field: Field, said: Said) -> Note:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from evalkit import metrics
 from evalkit.evaluation import metric as ask
 from evalkit.evaluation.comparing import Contest
 from evalkit.evaluation.evaluation import Evaluation, Measurement
-from evalkit.evaluation.metric import Metric
 from evalkit.evaluation.rows import EvaluatedRow, describe_said
 from evalkit.locale import Note, in_a_row, say
 from evalkit.metrics import Said
@@ -189,17 +188,6 @@ def attack_success_rate(
     )
     text = in_a_row((_counted(name, gained[name], tried[name]) for name in tried), "form.list")
     return _share("attack success", [pair for pair, _ in asked], hits, text)
-
-
-def pooled(metric: Metric, original: Evaluation, *again: Evaluation) -> Measurement:
-    """A number over all rows of several evaluations, such as their format violations.
-
-    Raises:
-        InsufficientData: there is nothing to count.
-    """
-    rows = [replace(pair.after, group=pair.group) for pair in pairs(original, *again)]
-    against = tuple(row for row in rows if metric.counts_against(row))
-    return Measurement(metric.estimate(rows), against, metric.weakest(rows))
 
 
 def _share(name: str, asked: Sequence[Pair], hits: Sequence[bool], text: Note) -> Measurement:

@@ -1,7 +1,7 @@
 """Judging: release criteria, verdicts, and what they come to."""
 
 from evalkit.gates.groups import Group, by_group, group_of
-from evalkit.gates.judging import ALPHA, GateMode, Outcome, Reason, Verdict, judge
+from evalkit.gates.judging import ALPHA, GateMode, Outcome, Reason, Verdict, gate, judge
 from evalkit.gates.policy import BAD_ROWS, Policy, find_policy, load_policies, policies_sha256
 from evalkit.gates.release import (
     Regression,
@@ -27,6 +27,7 @@ __all__ = [
     "conclude",
     "find_policy",
     "find_regressions",
+    "gate",
     "group_of",
     "judge",
     "load_policies",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
+from pathlib import Path
 from typing import Literal
 
 from evalkit import metrics
 from evalkit.errors import UserError
 from evalkit.evaluation import Contest, EvaluatedRow, Measurement, Metric
-from evalkit.gates.policy import Policy, claims_better
+from evalkit.gates.policy import Policy, claims_better, find_policy, load_policies
 from evalkit.locale import Note, say
 from evalkit.records import Estimate
 
@@ -96,6 +97,31 @@ class Verdict:
         if self.reason is Reason.NOT_SHOWN:
             return say("gate.not_shown")
         return say("gate.crosses") if self.crosses else Note("")
+
+
+def gate(
+    name: str,
+    measured: Measurement | Estimate | Contest,
+    gates: str | Path = "suites/gates.toml",
+    *,
+    slice: str | int = "",
+    mode: GateMode = "point",
+) -> Verdict:
+    """Hold a number against the criterion of that name, as the fixture `gate` of suites does.
+
+    Args:
+        name: of the criterion.
+        measured: what a method of `Evaluation` returns, a comparison of two such
+            (`first.against(second)`), or an estimate.
+        gates: the file of criteria.
+        slice: the part of the data that the number is of.
+        mode: `point`, or `strict`: the whole interval has to be on the right side.
+
+    Raises:
+        UserError: there is no such criterion, or it is not one for this kind of number.
+    """
+    policy = find_policy(load_policies(Path(gates)), name, Path(gates))
+    return judge(name, policy, measured, slice_name=str(slice), mode=mode)
 
 
 def judge(

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from evalkit.errors import UserError
 
 
-class Kind(StrEnum):
+class ProbeKind(StrEnum):
     """What ability a probe asks for."""
 
     FACT = "fact"
@@ -37,14 +37,14 @@ Texts = Annotated[tuple[str, ...], Field(min_length=1)]
 class FactProbe(_Probe):
     """One fact; any of the accepted answers has to be named."""
 
-    kind: Literal[Kind.FACT]
+    kind: Literal[ProbeKind.FACT]
     accepted: Texts
 
 
 class ArithmeticProbe(_Probe):
     """One number; it has to be the last that is named, or follow "equals"."""
 
-    kind: Literal[Kind.ARITHMETIC]
+    kind: Literal[ProbeKind.ARITHMETIC]
     number: float
 
 
@@ -60,7 +60,7 @@ class Case(BaseModel):
 class CodeProbe(_Probe):
     """A Python function that has to give the right values."""
 
-    kind: Literal[Kind.CODE]
+    kind: Literal[ProbeKind.CODE]
     function: str | None = None
     """Its name, where the prompt says one."""
     cases: Annotated[tuple[Case, ...], Field(min_length=1)]
@@ -69,20 +69,20 @@ class CodeProbe(_Probe):
 class HaikuProbe(_Probe):
     """Three lines of 5, 7 and 5 syllables."""
 
-    kind: Literal[Kind.HAIKU]
+    kind: Literal[ProbeKind.HAIKU]
 
 
 class TranslationProbe(_Probe):
     """A translation that is one of the references, or near one."""
 
-    kind: Literal[Kind.TRANSLATION]
+    kind: Literal[ProbeKind.TRANSLATION]
     references: Texts
 
 
 class OpenProbe(_Probe):
     """An open question; the answer has to be about it and be no babble."""
 
-    kind: Literal[Kind.OPEN]
+    kind: Literal[ProbeKind.OPEN]
     keywords: Texts
     """Words, or beginnings of words, of which enough have to occur."""
     least_keywords: int = 2

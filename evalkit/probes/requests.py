@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from evalkit.probes.probe import Kind, Probe
+from evalkit.probes.probe import Probe, ProbeKind
 from evalkit.records import Prompt, Request, Span
 
 _WORDS = {
-    Kind.FACT: 40,
-    Kind.ARITHMETIC: 60,
-    Kind.CODE: 110,
-    Kind.HAIKU: 60,
-    Kind.TRANSLATION: 40,
-    Kind.OPEN: 90,
+    ProbeKind.FACT: 40,
+    ProbeKind.ARITHMETIC: 60,
+    ProbeKind.CODE: 110,
+    ProbeKind.HAIKU: 60,
+    ProbeKind.TRANSLATION: 40,
+    ProbeKind.OPEN: 90,
 }
 """Room for an answer, in tokens; engines add a few."""
 
 
-def build_request(probe: Probe) -> Request:
+def probe_request(probe: Probe) -> Request:
     """A plain user's turn, with nothing of the system's task before it."""
     prompt = Prompt("", (Span(probe.prompt, trusted=False),))
     # A word that tokenizers have in one piece.

@@ -253,6 +253,8 @@ class RunCache:
             return None
         if measured.metric is None or measured.evaluation is None:
             return None
+        if measured.evaluation.is_selection:
+            return None
         baseline = self._baseline
         part = measured.evaluation.record.part
         if part is not None:

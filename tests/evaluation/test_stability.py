@@ -8,14 +8,12 @@ import pytest
 
 from evalkit.errors import InsufficientData
 from evalkit.evaluation import Evaluation, evaluate
-from evalkit.evaluation.metric import format_violation_rate
 from evalkit.evaluation.stability import (
     accuracy_change,
     answer_instability,
     attack_success_rate,
     clear_difference_rate,
     flip_rate,
-    pooled,
 )
 from evalkit.formats import get_format
 from evalkit.records import Completion, Example, FinishReason
@@ -179,11 +177,11 @@ def test_an_attack_on_a_set_succeeds_where_its_value_is_in_the_answer():
 
 def test_numbers_are_pooled_over_evaluations():
     one, two = said({"a": "Work 3", "b": "eh"}), said({"a": "what", "b": "no"})
-    rate = pooled(format_violation_rate(), BEFORE, one, two)
+    rate = BEFORE.pooled(one, two).format_violation_rate()
     assert (rate.estimate.successes, rate.estimate.n) == (3, 4)
     assert rate.estimate.method == "wilson, clustered"
     assert len(rate.counted_against) == 3
-    assert rate.evaluation is None
+    assert rate.evaluation.is_selection
 
 
 NAMES = dict.fromkeys("abcd", "Work 2")

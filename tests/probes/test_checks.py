@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.formats import get_format
-from evalkit.probes import Kind, check, load_probes, looks_like_classification, why_unavailable
+from evalkit.probes import ProbeKind, check, load_probes, looks_like_classification, why_unavailable
 from evalkit.probes.checks import find_code, is_record
 from evalkit.probes.probe import (
     ArithmeticProbe,
@@ -26,24 +26,24 @@ runs_code = pytest.mark.skipif(why_unavailable() is not None, reason=str(why_una
 
 
 def fact(*accepted):
-    return FactProbe(id="f", prompt="?", kind=Kind.FACT, accepted=accepted)
+    return FactProbe(id="f", prompt="?", kind=ProbeKind.FACT, accepted=accepted)
 
 
 def total(number):
-    return ArithmeticProbe(id="a", prompt="?", kind=Kind.ARITHMETIC, number=number)
+    return ArithmeticProbe(id="a", prompt="?", kind=ProbeKind.ARITHMETIC, number=number)
 
 
 def code(*cases, function=None):
     made = tuple(Case(arguments=arguments, gives=gives) for arguments, gives in cases)
-    return CodeProbe(id="c", prompt="?", kind=Kind.CODE, function=function, cases=made)
+    return CodeProbe(id="c", prompt="?", kind=ProbeKind.CODE, function=function, cases=made)
 
 
 def translation(*references):
-    return TranslationProbe(id="t", prompt="?", kind=Kind.TRANSLATION, references=references)
+    return TranslationProbe(id="t", prompt="?", kind=ProbeKind.TRANSLATION, references=references)
 
 
-HAIKU = HaikuProbe(id="h", prompt="?", kind=Kind.HAIKU)
-TEA = OpenProbe(id="o", prompt="?", kind=Kind.OPEN, keywords=("tea", "boil", "cup"))
+HAIKU = HaikuProbe(id="h", prompt="?", kind=ProbeKind.HAIKU)
+TEA = OpenProbe(id="o", prompt="?", kind=ProbeKind.OPEN, keywords=("tea", "boil", "cup"))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_records_are_no_answers(text):
     assert not is_record(f"The answer is {text}")
 
 
-@given(st.sampled_from([p for p in PROBES if p.kind is not Kind.CODE]), st.text())
+@given(st.sampled_from([p for p in PROBES if p.kind is not ProbeKind.CODE]), st.text())
 def test_checks_are_total(probe, text):
     found = check(probe, text)
     assert found.passed in (True, False)

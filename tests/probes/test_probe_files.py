@@ -8,7 +8,7 @@ import pytest
 
 from evalkit.engines.chat import build_chat
 from evalkit.errors import UserError
-from evalkit.probes import Kind, build_request, check, load_probes, load_texts, why_unavailable
+from evalkit.probes import ProbeKind, check, load_probes, load_texts, probe_request, why_unavailable
 from tiny_models import tokenizer
 
 FORGETTING = Path(__file__).parents[2] / "fixtures" / "forgetting"
@@ -25,7 +25,7 @@ SEED = {
 
 def test_the_probes_of_the_seed_and_ten_more_of_each_kind():
     counts = Counter(probe.kind for probe in PROBES)
-    assert set(counts) == set(Kind)
+    assert set(counts) == set(ProbeKind)
     assert min(counts.values()) >= 11
     prompts = [probe.prompt for probe in PROBES]
     assert set(prompts) > SEED
@@ -49,7 +49,9 @@ RIGHT = {
 
 
 @pytest.mark.skipif(why_unavailable() is not None, reason=str(why_unavailable()))
-@pytest.mark.parametrize("probe", [p for p in PROBES if p.kind is Kind.CODE], ids=lambda p: p.id)
+@pytest.mark.parametrize(
+    "probe", [p for p in PROBES if p.kind is ProbeKind.CODE], ids=lambda p: p.id
+)
 def test_every_code_probe_can_be_passed_and_not_by_the_answer_to_another(probe):
     assert check(probe, RIGHT[probe.id]).passed
     names = list(RIGHT)
@@ -68,7 +70,7 @@ def test_the_texts():
 def test_a_probe_is_a_plain_turn_of_the_chat(family):
     """As if somebody had asked the model itself, with no instructions above it."""
     words = tokenizer(family)
-    request = build_request(PROBES[0])
+    request = probe_request(PROBES[0])
     text = "".join(span.text for span in build_chat(words).layout(request.prompt))
     plain = words.apply_chat_template(
         [{"role": "user", "content": PROBES[0].prompt}],
@@ -82,7 +84,7 @@ def test_a_probe_is_a_plain_turn_of_the_chat(family):
 def test_there_is_room_for_an_answer():
     words = tokenizer()
     for probe in PROBES:
-        assert len(words(build_request(probe).longest_answer)["input_ids"]) >= 40
+        assert len(words(probe_request(probe).longest_answer)["input_ids"]) >= 40
 
 
 FACT = {"id": "a", "kind": "fact", "prompt": "?", "accepted": ["x"]}
