@@ -41,7 +41,8 @@ class Registry(Mapping[str, T], Generic[T]):
         self._loaded: dict[EntryPoint, T] = {}
 
     def __getitem__(self, name: str) -> T:
-        found = self.own[name] if name in self.own else self.added[name]
+        added = self.added  # refuses another package's claim to one of our names
+        found = self.own[name] if name in self.own else added[name]
         if isinstance(found, str):
             found = EntryPoint(name, found, self.group)
         if not isinstance(found, EntryPoint):

@@ -111,6 +111,8 @@ def check_toml(block: Block) -> None:
             read_recipe(config.recipe, block.where)
     elif "recipe" in found:
         read_recipe({"data": "train.jsonl", **found["recipe"]}, block.where)
+    elif block.text.startswith("# pyproject.toml"):
+        assert set(found) == {"project"}  # tests/test_extending.py installs it
     elif block.text.startswith("# topics.toml"):
         read_topics(found, block.where)
     elif "fields" in found:

@@ -20,7 +20,7 @@ from evalkit.reports.judged import JudgedRun
 from evalkit.reports.numbers import contest_line, p_value
 from evalkit.reports.render.html import HtmlWords, to_html
 from evalkit.reports.sections.gates import short_verdict
-from evalkit.reports.sections.run import run_sections
+from evalkit.reports.sections.run import SECTIONS, run_sections, section_title
 from evalkit.reports.terminal import closing_line
 from evalkit.reports.view import Cell, Plain, badge, figure, phrase
 from evalkit.runs import ASKED, RECORD, read_record, read_run
@@ -102,7 +102,11 @@ def run_page(run: JudgedRun, lang: Lang = "en", *, others: Sequence[JudgedRun] =
             for r in (release.regressions if release else ())
         ],
         flips=[(name, len(rows), _link(flip=name)) for name, rows in flips(run).items()],
-        sections=[(name, to_html(sections[name], lang)) for name in SHOWN if name in sections],
+        sections=[
+            (name, words.cell(section_title(name)), to_html(sections[name], lang))
+            for name in (*SHOWN, *SECTIONS.added)
+            if name in sections
+        ],
         parts=_parts(run),
     )
 

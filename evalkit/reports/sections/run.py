@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from evalkit.errors import UserError
+from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.locale import Lang
+from evalkit.registry import Registry
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.render.markdown import to_markdown
 from evalkit.reports.sections.gates import (
@@ -54,29 +58,55 @@ def run_markdown(run: JudgedRun, lang: Lang, *, others: Sequence[JudgedRun] = ()
     """
     blocks: Blocks = [Heading(1, phrase("title.run", system=run.system)), *facts(run)]
     for name, section in run_sections(run, others).items():
-        blocks += [Heading(2, phrase(f"section.{name}")), *section]
+        blocks += [Heading(2, section_title(name)), *section]
     return to_markdown(blocks, lang)
 
 
 def run_sections(run: JudgedRun, others: Sequence[JudgedRun] = ()) -> dict[str, Blocks]:
     """All that is said of a run, by section; those that have nothing to say are left out."""
-    evaluation, release = run.evaluation, run.release
-    measured = measure(run)
-    found = {
-        "conclusion": conclusion_section(run),
-        "results": _results(measured, run),
-        "slices": slice_section(evaluation, measured),
-        "calibration": calibration_section(evaluation),
-        "gates": gate_section(release) if release and release.verdicts else [],
-        "comparison": comparison_section(run, others),
-        "errors": error_section(evaluation),
-        "contamination": _contamination(run),
-        "cost": _cost(run),
-        "configuration": _configuration(run),
-        "limitations": limit_section(run),
-        "next": step_section(run, measured),
-    }
+    it = Reported(run, run.evaluation, measure(run), others)
+    found = {name: _section(name, it) for name in SECTIONS}
     return {name: section for name, section in found.items() if section}
+
+
+def _section(name: str, it: Reported) -> Blocks:
+    try:
+        return SECTIONS.find(name)(it)
+    except Exception as error:
+        if name in SECTIONS.own:
+            raise
+        raise UserError(
+            f"The report section '{name}' of another package broke: {type(error).__name__}: {error}"
+        ) from error
+
+
+def section_title(name: str) -> Cell:
+    """A section's heading: of another package's, its name."""
+    own = name in SECTIONS.own
+    return phrase(f"section.{name}") if own else name.replace("-", " ").capitalize()
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a section is made of."""
+
+    run: JudgedRun
+    evaluation: Evaluation
+    measured: Measured
+    others: Sequence[JudgedRun] = ()
+    """Runs on the same rows to hold it against."""
+
+    @property
+    def rows(self) -> Sequence[EvaluatedRow]:
+        """The run's rows."""
+        return self.evaluation.rows
+
+
+Section = Callable[[Reported], Blocks]
+
+
+def _read(name: str, loaded: Any) -> Section | None:
+    return loaded if callable(loaded) else None
 
 
 def facts(run: JudgedRun) -> Blocks:
@@ -234,3 +264,24 @@ def settings(run: JudgedRun) -> Iterator[tuple[Cell, Cell]]:
 def pairs(found: Mapping[str, Any]) -> Cell:
     """Names and what they have, on one line."""
     return listed([f"{name} {value}" for name, value in found.items()]) if found else ""
+
+
+SECTIONS = Registry[Section](
+    "report_sections",
+    {
+        "conclusion": lambda it: conclusion_section(it.run),
+        "results": lambda it: _results(it.measured, it.run),
+        "slices": lambda it: slice_section(it.evaluation, it.measured),
+        "calibration": lambda it: calibration_section(it.evaluation),
+        "gates": lambda it: gate_section(it.run.release) if it.run.release else [],
+        "comparison": lambda it: comparison_section(it.run, it.others),
+        "errors": lambda it: error_section(it.evaluation),
+        "contamination": lambda it: _contamination(it.run),
+        "cost": lambda it: _cost(it.run),
+        "configuration": lambda it: _configuration(it.run),
+        "limitations": lambda it: limit_section(it.run),
+        "next": lambda it: step_section(it.run, it.measured),
+    },
+    _read,
+)
+"""In their order. A package adds a function: `Reported` -> blocks, none to be left out."""
