@@ -169,6 +169,6 @@ def test_the_format_reads_strictly_and_leniently() -> None:
     fmt = FORMATS.find("lines")
     reading = fmt.parse(task, "Here it is:\nqueue: A")
     assert reading.lenient.fields == {"queue": "A"}
-    assert reading.strict.reason == "extra_text"
+    assert reading.strict.reason == "not_canonical"
     with pytest.raises(UserError, match="has no grammar"):
         fmt.grammar(task)
