@@ -9,6 +9,7 @@ from functools import update_wrapper
 from typing import Any, Literal
 
 from evalkit import metrics
+from evalkit.errors import UserError, did_you_mean
 from evalkit.evaluation.rows import EvaluatedRow, Rows, describe_said, groups_of
 from evalkit.locale import Note, in_a_row, say
 from evalkit.metrics import Said, Statistic
@@ -315,20 +316,35 @@ def _names_none(row: EvaluatedRow, field: str) -> bool:
 
 
 def find_field(task: Task, field: str, kind: FieldKind | None = None) -> Field:
-    """The task's field of that name; `ValueError` where there is none, or of another kind."""
+    """The task's field of that name.
+
+    Raises:
+        UserError: there is none, or it is of another kind.
+    """
     if field not in task.fields:
-        raise ValueError(f"task {task.name} has no field {field!r}, but {', '.join(task.fields)}")
+        near = did_you_mean(field, task.fields)
+        raise UserError(
+            f"Task '{task.name}' has no field '{field}'.{near} Fields: {', '.join(task.fields)}."
+        )
     found = task.fields[field]
     if kind is not None and found.kind is not kind:
-        raise ValueError(f"field {field!r} is {found.kind.value}, and this asks for {kind.value}")
+        raise UserError(f"Field '{field}' is {found.kind.value}, and this asks for {kind.value}.")
     return found
 
 
 def check_value(task: Task, field: str, value: str | int) -> Field:
-    """The task's field of that name, if it has the value; `ValueError` otherwise."""
+    """The task's field of that name, if it has the value.
+
+    Raises:
+        UserError: there is no such field, or it does not have the value.
+    """
     found = find_field(task, field)
     if value not in found.labels:
-        raise ValueError(f"field {field!r} has no value {value!r}; it has {found.labels}")
+        labels = [str(label) for label in found.labels]
+        raise UserError(
+            f"Field '{field}' has no value {value!r}.{did_you_mean(str(value), labels)} "
+            f"Values: {', '.join(labels)}."
+        )
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from evalkit.errors import InsufficientData
+from evalkit.errors import InsufficientData, UserError
 from evalkit.evaluation import Evaluation, build_requests, evaluate
 from evalkit.formats import get_format
 from evalkit.records import Completion, Example, FinishReason
@@ -72,9 +72,9 @@ def test_values() -> None:
     assert [row.example.id for row in precision.counted_against] == ["1"]
     with pytest.raises(InsufficientData):
         ROWS.recall("folder", "Promotions")
-    with pytest.raises(ValueError, match="no value 4"):
+    with pytest.raises(UserError, match="no value 4"):
         ROWS.recall("priority", 4)
-    with pytest.raises(ValueError, match="no field 'level'"):
+    with pytest.raises(UserError, match="no field 'level'"):
         ROWS.accuracy("level")
 
 
