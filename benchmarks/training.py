@@ -61,7 +61,7 @@ SIDES = {
 BATCH = 16
 RATE = 2e-4
 PROTOCOL = 36_000
-"""Rows of seed 006's protocol: 12,000, three times."""
+"""Rows of seed 002's protocol: 12,000, three times."""
 
 
 class Losses(TrainerCallback):

@@ -183,7 +183,7 @@ class RenderedPrompt:
     text: str
     """Instructions, chat template and input; up to where the answer begins."""
     token_ids: tuple[int, ...]
-    """Empty where the tokens are a server's business."""
+    """Empty where a server lays the prompt out, or the weights are not here."""
     tokens: tuple[str, ...]
     """What each id stands for."""
 
@@ -191,20 +191,26 @@ class RenderedPrompt:
 def render_prompt(system: System, inputs: Inputs) -> RenderedPrompt:
     """Lay a prompt out as the engine does. The model itself is not loaded.
 
+    Without the base's weights, whose chat template that takes, it is the messages.
+
     Raises:
-        UserError: the system reads no prompt, or its weights are not here.
+        UserError: the system reads no prompt; or its weights are not here, and it depends on them
+            how a function is told.
     """
     (request,) = build_requests(system.task, system.format, [Example("0", inputs, {})])
     if "language_model" not in system.abilities:
         raise UserError(f"{system.name} is no language model, so it reads no prompt.")
     if system.config.endpoint is not None:
         return _messages(request.prompt, system_role=system.config.endpoint.system_role)
-    check_complete(system)
+    folder = system.source.locate() if system.source else None
+    if folder is None and request.prompt.function is None:
+        return _messages(request.prompt, system_role=True)
+    if folder is None:
+        check_complete(system)
+    assert folder is not None
     from evalkit.engines.chat import build_chat
     from evalkit.engines.loading import load_tokenizer
 
-    folder = system.source.locate() if system.source else None
-    assert folder is not None
     chat = build_chat(load_tokenizer(folder, system.adapter_folder))
     ids = chat.encode_prompt(request.prompt)
     text = "".join(span.text for span in chat.layout(request.prompt))

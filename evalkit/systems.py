@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from evalkit.engines.baseline import describe_task
 from evalkit.engines.building import ENGINES, EngineKind
 from evalkit.engines.places import Cluster, Endpoint
 from evalkit.environment import expand
@@ -270,10 +271,11 @@ def list_systems(shelf: Path | None = None) -> list[System | BrokenSystem]:
 
 
 def find_baseline(task: Task, *, beside: System | None = None) -> System | None:
-    """Find the TF-IDF baseline of this very task, trained or not.
+    """Find the TF-IDF baseline of a task, trained or not.
 
-    It is the one trained on the rows of the system under test, where there is one, so that the
-    comparison is of models and not of rows; otherwise the first by name.
+    Words of a prompt make no difference to it; inputs, fields and values do. It is the one trained
+    on the rows of the system under test, where there is one, so that the comparison is of models
+    and not of rows; otherwise the first by name.
 
     Args:
         task: what the system under test is asked.
@@ -287,7 +289,7 @@ def find_baseline(task: Task, *, beside: System | None = None) -> System | None:
         for system in (list_systems(place) if place and place.is_dir() else ())
         if isinstance(system, System)
         and system.config.engine == "tfidf"
-        and system.task.fingerprint == task.fingerprint
+        and describe_task(system.task) == describe_task(task)
     ]
     rows = _rows_of(beside) if beside else None
     same = [system for system in found if rows and _rows_of(system) == rows]

@@ -17,6 +17,7 @@ from evalkit.records import Completion, FinishReason, Missing, OutOfEnum
 from evalkit.runs.runner import Runner
 from evalkit.systems import load_system
 from evalkit.tasks import load_task
+from evalkit.weights import sources
 from tiny_models import save_base
 
 ROOT = Path(__file__).parents[1]
@@ -116,6 +117,18 @@ def test_what_reads_no_prompt_says_so() -> None:
     system = load_system("keyword-intents", ROOT / "adapters")
     with pytest.raises(UserError, match="is no language model"):
         render_prompt(system, {"prompt": "x"})
+
+
+def test_a_prompt_without_the_weights_is_its_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources.Hub, "locate", lambda _: None)
+    asked = {"app_name": "Slack", "title": "", "body": "x"}
+    shown = render_prompt(load_system("qwen3-3level-seed", ROOT / "adapters"), asked)
+    system, user = json.loads(shown.text)
+    assert system["content"].endswith('"priority": <1-3>}\n/no_think')
+    assert user["content"] == "App: Slack\nTitle: \nBody: x"
+    assert shown.token_ids == ()
+    with pytest.raises(UserError, match="evalkit fetch"):
+        render_prompt(load_system("functiongemma-3level", ROOT / "adapters"), asked)
 
 
 def test_a_prompt_for_a_server_is_its_messages(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_every_system_of_the_seeds_is_on_the_shelf(shelf: dict[str, System]) -> 
     seeds = {
         "qwen3-3level": ("notifications-3level", "json"),
         "qwen3-3level-base": ("notifications-3level", "json"),
+        "qwen3-3level-seed": ("notifications-3level-seed", "json"),
         "functiongemma-5level": ("notifications-5level", "call"),
         "functiongemma-3level": ("notifications-3level", "call"),
         "functiongemma-base": ("notifications-5level", "call"),
@@ -155,7 +156,12 @@ def test_base_systems_differ_from_the_trained_ones_by_the_adapter_alone(
 
 @pytest.mark.parametrize(
     ("name", "steps"),
-    [("qwen3-3level", 2250), ("functiongemma-3level", 2250), ("functiongemma-5level", 1125)],
+    [
+        ("qwen3-3level", 2250),
+        ("qwen3-3level-seed", 2250),
+        ("functiongemma-3level", 2250),
+        ("functiongemma-5level", 1125),
+    ],
 )
 def test_recipes_take_as_many_steps_as_published(
     shelf: dict[str, System], name: str, steps: int
@@ -431,6 +437,16 @@ def test_the_baseline_is_the_one_trained_on_the_same_rows(tmp_path: Path) -> Non
         baseline = find_baseline(system.task, beside=system)
         assert baseline is not None
         assert baseline.name == found
+
+
+def test_a_baseline_does_not_depend_on_the_words_of_a_prompt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EVALKIT_SHELF", str(ROOT / "adapters"))
+    for task in ("notifications-3level", "notifications-3level-seed"):
+        found = find_baseline(load_task(task))
+        assert found is not None
+        assert found.name == "tfidf-3level"
 
 
 def test_without_a_shelf_no_baseline_is_found(tmp_path: Path) -> None:

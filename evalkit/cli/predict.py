@@ -104,7 +104,12 @@ def prompt(
 
     typer.echo("\n".join(printable(line, len(line)) for line in shown.text.split("\n")))
     if not shown.token_ids:
-        typer.echo("\nThe server lays these messages out, and knows their tokens.")
+        typer.echo(
+            "\nThe server lays these messages out, and knows their tokens."
+            if system.config.endpoint
+            else "\nThe base's chat template lays these messages out; its weights are not here: "
+            f"`evalkit fetch {system.argument}`."
+        )
         return
     typer.echo(f"\n{len(shown.token_ids):,} tokens:")
     typer.echo(" ".join(map(repr, shown.tokens)))

@@ -62,7 +62,7 @@ def build_prompt(
             name = f"{value.value} ({value.name})" if value.name else str(value.value)
             lines.append(f"- {name}: {value.description}")
         parts.append("\n".join(lines))
-    parts.append(how_to_answer)
+    parts.append(f"{how_to_answer}\n{task.closing}" if task.closing else how_to_answer)
     user: list[Span] = []
     for name, spec in task.inputs.items():
         lead = f"{spec.title}: " if not user else f"\n{spec.title}: "

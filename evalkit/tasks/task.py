@@ -118,6 +118,8 @@ class Task(_Model):
     """One line, for people, servers and function calls."""
     instruction: str
     """The first lines of the prompt."""
+    closing: str = ""
+    """The last line of the instructions, such as Qwen3's `/no_think`."""
     function: str = "classify"
     """The function's name in the call format."""
     id_paths: tuple[str, ...] = ("id",)
@@ -139,7 +141,9 @@ class Task(_Model):
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of everything the task says, hexadecimal."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        # Runs and adapters know tasks by hashes from before there was a closing.
+        said = self.model_dump_json(exclude=None if self.closing else {"closing"})
+        return hashlib.sha256(said.encode()).hexdigest()
 
 
 def task_names() -> list[str]:

@@ -55,3 +55,15 @@ def test_prompt_and_answer(
     # As bytes, so that a line ending cannot change unseen.
     golden = GOLDEN / f"{task_name}.{format_name}.txt"
     assert written == golden.read_bytes().decode()
+
+
+def test_seed_002_asks_in_these_words():
+    task = load_task("notifications-3level-seed")
+    prompt = get_format("json", task).prompt(task, NOTIFICATION)
+    assert f"{prompt.instructions}\n" == (GOLDEN / "seed-002.txt").read_bytes().decode()
+
+
+def test_a_task_without_a_closing_is_the_one_that_adapters_were_trained_for():
+    adapter = Path(__file__).parents[2] / "adapters" / "smollm2-3level"
+    known = json.loads((adapter / "provenance.json").read_text(encoding="utf-8"))["task_sha256"]
+    assert load_task("notifications-3level").fingerprint == known

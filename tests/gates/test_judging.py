@@ -39,7 +39,7 @@ NEVER = Policy(max_value=0.0, min_cases=50, why="x")
         (AT_LEAST_80, 399, 500, "point", Outcome.FAIL, True),
         (AT_LEAST_80, 450, 500, "point", Outcome.PASS, False),
         (AT_LEAST_80, 300, 500, "point", Outcome.FAIL, False),
-        (AT_LEAST_80, 415, 500, "strict", Outcome.INCONCLUSIVE, True),  # seed 006: 83.0%
+        (AT_LEAST_80, 415, 500, "strict", Outcome.INCONCLUSIVE, True),  # seed 002: 83.0%
         (AT_LEAST_80, 450, 500, "strict", Outcome.PASS, False),
         (AT_LEAST_80, 300, 500, "strict", Outcome.FAIL, False),
         (AT_LEAST_80, 11, 15, "point", Outcome.INCONCLUSIVE, False),  # seed 004: 11 of 15
