@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import NullableSchema, WithDefaultSchema
 
+from evalkit.engines.building import ENGINES
 from evalkit.errors import UserError, did_you_mean
 from evalkit.formats import FORMATS
 from evalkit.gates.policy import GatesFile
@@ -41,6 +42,7 @@ def _generate(model: type[BaseModel]) -> dict[str, Any]:
 def _system() -> dict[str, Any]:
     schema = _generate(SystemConfig)
     schema["properties"]["format"]["enum"] = [*FORMATS]
+    schema["properties"]["engine"]["enum"] = [*ENGINES]
     schema["properties"]["recipe"] = {"description": "How the adapter or the baseline is made."}
     recipes: tuple[type[RowsRecipe], ...] = (Recipe, *RECIPES.values())
     for recipe in recipes:

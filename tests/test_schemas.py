@@ -61,6 +61,7 @@ def test_every_file_of_the_project_is_valid(kind: str, path: Path) -> None:
     [
         ("system", SYSTEM | {"formt": "json"}, "formt"),
         ("system", SYSTEM | {"format": "yaml"}, "yaml"),
+        ("system", SYSTEM | {"engine": "transformer"}, "transformer"),
         ("system", SYSTEM | {"recipe": {"data": "x.jsonl", "epoch": 3}}, "epoch"),
         ("system", SYSTEM | {"recipe": {"epochs": 3}}, "not valid under any"),
         ("system", SYSTEM | {"recipe": {"data": "x.jsonl", "lora": {"r": 0}}}, "less than"),

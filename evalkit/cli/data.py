@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from evalkit.cli.common import AsJson, Name, console, print_json, tell
+from evalkit.cli.labels import errors, relabel
 from evalkit.cli.pipeline import (
     DryRun,
     Force,
@@ -26,7 +27,6 @@ from evalkit.cli.pipeline import (
     stats,
     write_header,
 )
-from evalkit.cli.relabel import relabel
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ data = typer.Typer(
     help="Rows: cleaned, remapped, split, augmented; duplicates, overlap, fingerprints.",
     no_args_is_help=True,
 )
-for command in (stats, clean, remap, relabel, split, augment):
+for command in (stats, errors, clean, remap, relabel, split, augment):
     data.command()(command)
 
 Mapping = Annotated[str, typer.Option(help="Label scheme of the data.")]

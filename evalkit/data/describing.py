@@ -11,7 +11,7 @@ from pathlib import Path
 from evalkit.data.mappings import AUTO
 from evalkit.data.overlap import THRESHOLD, Duplicates, check_threshold, find_duplicates
 from evalkit.data.quality import Limits, Rule, low_quality, rule_of_fault
-from evalkit.data.row_files import LoadedRows, RowFile, TaskRows, open_task_rows, read_as
+from evalkit.data.row_files import ENDINGS, LoadedRows, RowFile, TaskRows, open_task_rows, read_as
 from evalkit.data.sources import read_source
 from evalkit.errors import UserError
 from evalkit.records import Example
@@ -84,7 +84,7 @@ def survey(
 
     """
     check_threshold(threshold)
-    rows = _open(source, task_name, mapping)
+    rows = read_any(source, task_name, mapping)
     examples: list[Example] = []
     no_examples: Counter[Rule] = Counter()
     why = ""
@@ -101,11 +101,11 @@ def survey(
     return describe(rows.task, examples, no_examples, threshold, rows.notes)
 
 
-def _open(
+def read_any(
     source: str, task_name: str | None, mapping: str
 ) -> TaskRows[RowFile] | TaskRows[LoadedRows]:
     """Open any source; what is not JSON lines or CSV is read as a whole."""
-    if not source.startswith("hf:") and Path(source).suffix.lower() != ".parquet":
+    if Path(source).suffix.lower() in ENDINGS and not source.startswith("hf:"):
         return open_task_rows(source, "stats", task_name, mapping)
     raw = read_source(source, prefer_split="train")
     return read_as(LoadedRows(source, raw), task_name, mapping, raw.notes)

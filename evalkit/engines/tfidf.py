@@ -18,8 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.engines.baseline import Answer, BaselineEngine, broken, check_header, describe_task
 from evalkit.engines.building import EngineKind, EngineOptions
-from evalkit.engines.tuning import ClassWeight, Predict, Settings, choose_settings, settings_of
-from evalkit.errors import UserError
+from evalkit.engines.tuning import (
+    ClassWeight,
+    Predict,
+    Settings,
+    choose_settings,
+    make_folds,
+    settings_of,
+)
+from evalkit.errors import InsufficientData, UserError
 from evalkit.records import Example, Label
 from evalkit.tasks import Field, Task
 
@@ -42,6 +49,8 @@ WORD = r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+"
 
 MAX_BITS = 22
 MAX_ITERATIONS = 1000
+OUT_OF_FOLD = 5
+"""Folds in which rows are asked of a model that was fitted on the others."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +163,7 @@ def fit_tfidf(
     import numpy as np
 
     counts = _count(_texts(task, [example.inputs for example in examples]), hashing)
-    rows_with = np.concatenate([np.bincount(c.indices, minlength=c.shape[1]) for c in counts])
-    idf = (np.log((1 + len(examples)) / (1 + rows_with)) + 1).astype(np.float16)
+    idf = _idf(counts, len(examples)).astype(np.float16)
     features = _weigh(counts, idf)
     groups = range(len(examples)) if groups is None else groups
     regressions = {}
@@ -169,6 +177,48 @@ def fit_tfidf(
             fitted.weights.astype(np.float16), fitted.bias.astype(np.float32), settings
         )
     return TfidfModel(task, hashing, idf, regressions)
+
+
+def out_of_fold(
+    task: Task, examples: Sequence[Example], hashing: Hashing, groups: Sequence[int]
+) -> dict[str, Floats]:
+    """What the baseline makes of rows that it was not fitted on, for each field.
+
+    Each row is asked of a model that was fitted on the other folds; settings are chosen as
+    `fit_tfidf` does.
+
+    Args:
+        task: whose fields are predicted.
+        examples: the rows.
+        hashing: how texts are counted.
+        groups: a number per row; rows of one number are near-duplicates and stay in one fold.
+
+    Returns:
+        Field -> a row per example and a column per value of the field: its probability, or for a
+        multi-label field that it is in the set.
+
+    Raises:
+        InsufficientData: there are fewer groups than folds.
+    """
+    import numpy as np
+
+    counts = _count(_texts(task, [example.inputs for example in examples]), hashing)
+    features = _weigh(counts, _idf(counts, len(examples)))
+    folds = make_folds(groups, count=OUT_OF_FOLD, most=len(examples))
+    if not folds:
+        raise InsufficientData(f"{len(set(groups))} different rows are too few to hold any out")
+    found: dict[str, Floats] = {}
+    for name, field in task.fields.items():
+        said = [example.labels[name] for example in examples]
+        settings = choose_settings(
+            features, said, groups, _predictor(field), c=None, class_weight=None
+        )
+        probabilities = _each if field.kind == "multi-label" else _one_of
+        found[name] = np.zeros((len(examples), len(field.labels)))
+        for fitted, asked in folds:
+            model = _fit(features[fitted], [said[row] for row in fitted], field, settings)
+            found[name][asked] = probabilities(features[asked] @ model.weights.T + model.bias)
+    return found
 
 
 def load_tfidf(path: Path, task: Task) -> TfidfModel:
@@ -254,6 +304,14 @@ def _dampen(counts: sparse.csr_matrix) -> sparse.csr_matrix:
     times = np.abs(counts.data)
     counts.data = np.sign(counts.data) * (1 + np.log(np.maximum(times, 1)))
     return counts
+
+
+def _idf(counts: Counts, rows: int) -> Floats:
+    import numpy as np
+
+    rows_with = np.concatenate([np.bincount(c.indices, minlength=c.shape[1]) for c in counts])
+    found: Floats = np.log((1 + rows) / (1 + rows_with)) + 1
+    return found
 
 
 def _weigh(counts: Counts, idf: Floats) -> sparse.csr_matrix:
@@ -343,7 +401,7 @@ def _decide(
     """Each row's value or set, with its probability."""
     scores = features @ regression.weights.T.astype("float64") + regression.bias
     if field.kind == "multi-label":
-        return [_likely_set(field, given) for given in _each(scores).tolist()]
+        return [likely_set(field, given) for given in _each(scores).tolist()]
     return [_likeliest(field, given) for given in _one_of(scores).tolist()]
 
 
@@ -366,7 +424,8 @@ def _likeliest(field: Field, probabilities: Sequence[float]) -> tuple[Label, flo
     return field.labels[probabilities.index(highest)], highest
 
 
-def _likely_set(field: Field, probabilities: Sequence[float]) -> tuple[Label, float]:
+def likely_set(field: Field, probabilities: Sequence[float]) -> tuple[Label, float]:
+    """The values likelier than not, or else the likeliest one, and the set's probability."""
     likeliest = field.labels[probabilities.index(max(probabilities))]
     if likeliest in field.exclusive:
         named = {likeliest}

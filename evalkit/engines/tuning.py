@@ -78,7 +78,7 @@ def choose_settings(
     """
     cs = CS if c is None else (c,)
     weights = CLASS_WEIGHTS if class_weight is None else (class_weight,)
-    folds = _folds(groups)
+    folds = make_folds(groups)
     if len(cs) * len(weights) == 1:
         return Settings(cs[0], weights[0])
     if not folds:
@@ -115,19 +115,25 @@ def _accuracy(settings: Settings) -> float:
     return settings.accuracy or 0.0
 
 
-def _folds(groups: Sequence[int]) -> Folds:
-    """Whole groups, drawn and dealt out in turn; none where there are fewer than folds."""
+def make_folds(groups: Sequence[int], *, count: int = FOLDS, most: int = MOST_ROWS) -> Folds:
+    """Whole groups, drawn and dealt out in turn; none where there are fewer than folds.
+
+    Args:
+        groups: a number per row; rows of one number stay in one fold.
+        count: how many folds.
+        most: so many rows are drawn, where there are more.
+    """
     import numpy as np
 
     of_row = np.asarray(groups)
     distinct = np.random.default_rng(0).permutation(np.unique(of_row))
-    if len(distinct) < FOLDS:
+    if len(distinct) < count:
         return []
-    fold_of = {group: place % FOLDS for place, group in enumerate(distinct.tolist())}
-    drawn = np.random.default_rng(1).permutation(len(of_row))[:MOST_ROWS]
+    fold_of = {group: place % count for place, group in enumerate(distinct.tolist())}
+    drawn = np.random.default_rng(1).permutation(len(of_row))[:most]
     rows = np.sort(drawn)
     fold = np.array([fold_of[group] for group in of_row[rows].tolist()])
-    parts = [(rows[fold != k], rows[fold == k]) for k in range(FOLDS)]
+    parts = [(rows[fold != k], rows[fold == k]) for k in range(count)]
     return [(fitted, asked) for fitted, asked in parts if len(fitted) and len(asked)]
 
 

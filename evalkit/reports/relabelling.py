@@ -1,8 +1,8 @@
-"""What corrected labels come to: the changes, and the figures of a run under them."""
+"""Labels that are likely wrong, and what corrected ones come to: a run's figures under them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -16,6 +16,7 @@ from evalkit.reports.charts import Sheet, sheet
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.view import grid, with_span
 from evalkit.tasks import Task
+from evalkit.training.label_errors import LabelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,53 @@ def relabel_to_json(
             for then, now in effect.gates
         ]
     return content
+
+
+def label_errors_sheet(
+    found: Sequence[LabelError], task: Task, source: str, rows: int, show: int
+) -> Sheet:
+    """Labels that are likely wrong, the likeliest first."""
+    lines = [
+        f"{rows:,} rows of {source}, read as {task.name}: {len(found):,} labels are likely wrong.",
+        "Quality is how probable the label is to a TF-IDF baseline that has not seen the row.",
+    ]
+    listed = tuple(
+        (
+            error.example.id,
+            error.field,
+            _text(task, error.field, error.example.labels[error.field]),
+            _text(task, error.field, error.suggested),
+            f"{error.quality:.2f}",
+            " | ".join(filter(None, error.example.inputs.values())),
+        )
+        for error in found[:show]
+    )
+    heads = ("row", "field", "label", "suggested", "quality", "text")
+    grids = [grid("Likely label errors", heads, listed, is_text=True)] if listed else []
+    return sheet(f"Labels of {source}", lines, grids)
+
+
+def label_errors_to_json(
+    found: Sequence[LabelError], task: Task, source: str, rows: int
+) -> dict[str, Any]:
+    """The same as data, all of them."""
+    return {
+        "command": "errors",
+        "source": source,
+        "task": task.name,
+        "rows": rows,
+        "errors": [
+            {
+                "id": error.example.id,
+                "field": error.field,
+                "label": error.example.labels[error.field],
+                "suggested": error.suggested,
+                "quality": error.quality,
+                "inputs": dict(error.example.inputs),
+            }
+            for error in found
+        ],
+    }
 
 
 def _text(task: Task, field: str, label: Label) -> str:

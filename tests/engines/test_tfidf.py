@@ -17,8 +17,8 @@ from evalkit.engines.tfidf import (
     Regression,
     TfidfModel,
     _count,
-    _likely_set,
     fit_tfidf,
+    likely_set,
     load_tfidf,
 )
 from evalkit.engines.tuning import Settings
@@ -157,7 +157,7 @@ ORDER = ("order_management", "payment", "user_auth", "inventory", "notification"
 )
 def test_sets(probabilities: list[float], named: tuple[str, ...], confidence: float):
     assert INTENTS.fields["intents"].labels == ORDER
-    label, given = _likely_set(INTENTS.fields["intents"], probabilities)
+    label, given = likely_set(INTENTS.fields["intents"], probabilities)
     assert label == named
     assert given == pytest.approx(confidence)
 

@@ -1,4 +1,4 @@
-"""`evalkit data relabel`: corrections from those who label, back into the rows."""
+"""`evalkit data errors | relabel`: labels that are likely wrong, and those that were corrected."""
 
 from __future__ import annotations
 
@@ -30,6 +30,34 @@ from evalkit.errors import UserError
 if TYPE_CHECKING:
     from evalkit.data.relabelling import Relabelled
     from evalkit.reports.judged import JudgedRun
+
+
+def errors(
+    source: Annotated[str, typer.Argument(help="Rows: a file, or hf:OWNER/NAME[:SPLIT].")],
+    task_name: TaskName = None,
+    mapping: Mapping = "auto",
+    show: Show = 20,
+    report: Report = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """List labels that are likely wrong, by what the other rows make of them. Changes nothing.
+
+    Confident learning (cleanlab) on TF-IDF and rows held out. A list to read, not to believe.
+    """
+    from evalkit.data.describing import read_any
+    from evalkit.reports.relabelling import label_errors_sheet, label_errors_to_json
+    from evalkit.training.label_errors import find_label_errors
+
+    job = Job(source, (), report, dry_run=False, force=force, as_json=as_json)
+    rows = read_any(source, task_name, mapping)
+    examples = [example for _, example in rows.read_examples("skip")]
+    found = find_label_errors(rows.task, examples)
+    job.finish(
+        label_errors_sheet(found, rows.task, source, len(examples), show),
+        label_errors_to_json(found, rows.task, source, len(examples)),
+        notes=rows.notes,
+    )
 
 
 def relabel(
