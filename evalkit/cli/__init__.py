@@ -24,7 +24,7 @@ from evalkit.cli.report import report
 from evalkit.cli.runs import baseline, compare, gate, parity
 from evalkit.cli.schema import schema
 from evalkit.cli.shelf import fetch, systems
-from evalkit.cli.show import errors, runs, show
+from evalkit.cli.show import diagnose, errors, runs, show
 from evalkit.cli.train import train
 from evalkit.errors import UserError, fault_of_the_machine
 from evalkit.reports.printable import write_what_fits
@@ -65,6 +65,7 @@ for command in (
     compare,
     parity,
     show,
+    diagnose,
     errors,
     runs,
     report,

@@ -1,4 +1,4 @@
-"""`evalkit show`, `errors`, `runs`: what runs on disk say, in the terminal."""
+"""`evalkit show`, `diagnose`, `errors`, `runs`: what runs on disk say, in the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from evalkit.cli.common import AsJson, console, print_json, tell
 from evalkit.cli.runs import RUNS, Run
 from evalkit.errors import UserError
-from evalkit.locale import LANGUAGES
+from evalkit.locale import LANGUAGES, Lang
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,9 +43,26 @@ def show(
     if as_json:
         print_json(run_to_json(found, field))
         return
-    if lang not in LANGUAGES:
-        raise UserError(f"--lang is {' or '.join(LANGUAGES)}, not '{lang}'.")
-    _print(run_view(found, field, lang))
+    _print(run_view(found, field, _checked(lang)))
+
+
+def diagnose(
+    run: Run,
+    runs: RUNS = Path("runs"),
+    lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    as_json: AsJson = False,
+) -> None:
+    """Say what answers a run's failed gates: recipe keys, with the evidence, worst first."""
+    from evalkit.reports.diagnosis import diagnose_run, diagnosis_blocks, diagnosis_to_json
+    from evalkit.reports.judged import read_judged
+    from evalkit.reports.render.terminal import to_terminal
+    from evalkit.runs import find_run
+
+    found = diagnose_run(read_judged(find_run(run, runs)))
+    if as_json:
+        print_json(diagnosis_to_json(found))
+        return
+    _print(to_terminal(diagnosis_blocks(found), _checked(lang)))
 
 
 def errors(
@@ -173,6 +190,13 @@ def runs(
         tell(f"There are no runs in {folder}/. `pytest suites/ --model NAME` makes one.")
         return
     _print(history_view(found))
+
+
+def _checked(lang: str) -> Lang:
+    for known in LANGUAGES:
+        if lang == known:
+            return known
+    raise UserError(f"--lang is {' or '.join(LANGUAGES)}, not '{lang}'.")
 
 
 def _training_rows(source: str, task: Task, mapping: str, on_bad_row: str) -> Dataset:

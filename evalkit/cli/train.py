@@ -213,6 +213,7 @@ def _train_baseline(
         name=system.name,
         file=system.trained_files[0],
         task=system.task,
+        format=system.format,
         recipe=recipe,
         dataset=rows.dataset,
         repeats=rows.repeats,

@@ -11,10 +11,13 @@ from evalkit.gates.release import (
     lowered_tiers,
     verdict_in_words,
 )
+from evalkit.gates.remedies import Advice, Finding, Subject, diagnose, merged
 
 __all__ = [
     "ALPHA",
     "BAD_ROWS",
+    "Advice",
+    "Finding",
     "GateMode",
     "Group",
     "Outcome",
@@ -22,9 +25,11 @@ __all__ = [
     "Reason",
     "Regression",
     "Release",
+    "Subject",
     "Verdict",
     "by_group",
     "conclude",
+    "diagnose",
     "find_policy",
     "find_regressions",
     "gate",
@@ -32,6 +37,7 @@ __all__ = [
     "judge",
     "load_policies",
     "lowered_tiers",
+    "merged",
     "policies_sha256",
     "verdict_in_words",
 ]

@@ -81,6 +81,12 @@ class Verdict:
         return self.outcome is not Outcome.PASS and self.policy.blocks
 
     @property
+    def shortfall(self) -> float:
+        """How far the number lies on the wrong side of its bound."""
+        gap = self.estimate.value - self.policy.threshold
+        return gap if self.policy.max_value is not None else -gap
+
+    @property
     def unit(self) -> str:
         """`%` where people read the number in percent."""
         return self.metric.unit if self.metric else "%"

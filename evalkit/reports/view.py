@@ -345,12 +345,6 @@ def badge(verdict: Verdict) -> Badge:
     return Badge(verdict.outcome, verdict.crosses and decided)
 
 
-def shortfall(verdict: Verdict) -> float:
-    """How far a number lies on the wrong side of its bound."""
-    gap = verdict.estimate.value - verdict.policy.threshold
-    return gap if verdict.policy.max_value is not None else -gap
-
-
 @dataclass(frozen=True, slots=True)
 class MetricName:
     """A metric: its field, and what is measured."""

@@ -22,8 +22,10 @@ from evalkit.engines.majority import fit_majority
 from evalkit.engines.tfidf import Hashing, TfidfModel, fit_tfidf
 from evalkit.engines.tuning import Settings
 from evalkit.environment import commit, machine, package_versions
+from evalkit.formats import Format
 from evalkit.records import Example
 from evalkit.tasks import Task
+from evalkit.training.edits import edit, row_names
 from evalkit.training.reading import shown_source
 from evalkit.training.recipe import RowsRecipe, TfidfRecipe
 from evalkit.training.rows import prepare_rows
@@ -40,6 +42,8 @@ class BaselineTraining:
     file: Path
     """What is written; `provenance.json` and the fingerprints go beside it."""
     task: Task
+    format: Format
+    """How its answers are written, which forged ones imitate."""
     recipe: RowsRecipe
     """A `TfidfRecipe`, or one of rows alone: the majority."""
     dataset: Dataset
@@ -63,15 +67,24 @@ def train_baseline(training: BaselineTraining, *, console: Console) -> dict[str,
     console.print(f"{training.name}: {rows.describe()}", markup=False)
     started = time.monotonic()
     model: BaselineModel
+    edited: dict[int, Example] = {}
     if isinstance(recipe, TfidfRecipe):
         hashing = Hashing(recipe.words, recipe.characters, recipe.hash_bits)
+        plain = rows.seen
+        edited = _edited(plain, recipe, task, training.format)
+        if edited:
+            console.print(
+                f"{training.name}: {len(edited):,} of them once more, edited", markup=False
+            )
+        groups = duplicate_groups(plain)
         model = fit_tfidf(
             task,
-            rows.seen,
+            [*plain, *edited.values()],
             hashing,
             c=recipe.c,
             class_weight=recipe.class_weight,
-            groups=duplicate_groups(rows.seen),
+            # However it is edited, a row is no other case than the one it was.
+            groups=[*groups, *(groups[place] for place in edited)],
         )
         for name, settings in model.settings.items():
             console.print(f"{training.name}: {name}: {settings.describe()}", markup=False)
@@ -96,7 +109,7 @@ def train_baseline(training: BaselineTraining, *, console: Console) -> dict[str,
         "label_mappings": dict(dataset.label_mappings),
         "recipe": recipe.model_dump(mode="json"),
         "fits": {name: found.content() for name, found in _settings(model).items()},
-        "rows": rows.counts(),
+        "rows": rows.counts() | ({"edited": len(edited)} if edited else {}),
         "dev_accuracy": {name: round(value, 4) for name, value in accuracy.items()},
         "seconds": round(seconds, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -108,6 +121,17 @@ def train_baseline(training: BaselineTraining, *, console: Console) -> dict[str,
     fingerprints = Fingerprints.of(rows.train, data_sha256=dataset.sha256)
     _save(model, provenance, fingerprints, training.file)
     return provenance
+
+
+def _edited(
+    rows: Sequence[Example], recipe: TfidfRecipe, task: Task, fmt: Format
+) -> dict[int, Example]:
+    """The rows for which noise or an attack is drawn, by their places."""
+    found = {
+        place: edit(row, name, 0, task, fmt, recipe)
+        for place, (row, name) in enumerate(zip(rows, row_names(rows), strict=True))
+    }
+    return {place: row for place, row in found.items() if row is not rows[place]}
 
 
 def _settings(model: BaselineModel) -> Mapping[str, Settings]:

@@ -10,7 +10,7 @@ import random
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import torch
@@ -176,7 +176,9 @@ class ByLength(Sampler[Place]):
         pairs: Sequence[str | None] | None = None,
         lengths: Callable[[int], Sequence[int]] | None = None,
     ) -> None:
-        self.lengths: Sequence[int] = [len(row["input_ids"]) for row in rows]
+        self.own_lengths = [len(row["input_ids"]) for row in rows]
+        self.lengths: Sequence[int] = self.own_lengths
+        self.slots: Sequence[int] = range(len(rows))
         self.step = step
         self.seed = seed
         self.batch_size = batch_size or step
@@ -189,18 +191,28 @@ class ByLength(Sampler[Place]):
         """Called by Trainer before each epoch."""
         self.epoch = epoch
 
+    def fill(self, slots: Sequence[int]) -> None:
+        """Say which row each slot of the epochs from now on shows; by default its own."""
+        self.slots = slots
+
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self.slots)
 
     def __iter__(self) -> Iterator[Place]:
-        if self.lengths_in is not None:
-            self.lengths = self.lengths_in(self.epoch)
+        lengths = self.lengths_in(self.epoch) if self.lengths_in else self.own_lengths
+        self.lengths = [lengths[row] for row in self.slots]
+        for place in self._places():
+            yield place._replace(row=self.slots[place.row])
+
+    def _places(self) -> Iterator[Place]:
+        """Slots, in the place of rows."""
         if self.topics is None:
             for row in self._by_length(range(len(self.lengths)), self.step):
                 yield Place(row, self.epoch)
             return
         draw = random.Random(f"{self.seed} {self.epoch}")
-        batches, spaces, others = self.topics.draw(self.lengths, self.batch_size, draw)
+        topics = replace(self.topics, of_row=[self.topics.of_row[row] for row in self.slots])
+        batches, spaces, others = topics.draw(self.lengths, self.batch_size, draw)
         rest = self._by_length(others, self.batch_size)
         whole = len(rest) - len(rest) % self.batch_size
         batches += [rest[at : at + self.batch_size] for at in range(0, whole, self.batch_size)]
@@ -219,7 +231,9 @@ class ByLength(Sampler[Place]):
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
         lengths = [self.lengths[row] for row in rows]
         order = [rows[i] for i in get_length_grouped_indices(lengths, size, generator=generator)]
-        return order if self.pairs is None else _together(order, self.pairs, self.batch_size)
+        if self.pairs is None:
+            return order
+        return _together(order, [self.pairs[row] for row in self.slots], self.batch_size)
 
 
 def _together(order: Sequence[int], pairs: Sequence[str | None], size: int) -> list[int]:

@@ -81,8 +81,10 @@ class KeepBatches:
 
     def draw(self, draw: random.Random) -> dict[str, torch.Tensor]:
         """A batch's tensors under the names that `forward` takes; none in most micro-batches."""
-        if draw.random() >= self.recipe.share:
-            return {}
+        return {} if draw.random() >= self.recipe.share else self.batch(draw)
+
+    def batch(self, draw: random.Random) -> dict[str, torch.Tensor]:
+        """A batch's tensors."""
         size = min(self.recipe.batch_size, len(self.rows))
         start = draw.randint(0, len(self.rows) - size)
         batch = self.collate(self.rows[start : start + size])

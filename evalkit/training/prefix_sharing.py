@@ -174,6 +174,27 @@ def shared_prefix_loss(
     return (losses if counts is None else losses * counts).sum() / divisor
 
 
+def answer_logits(
+    model: PreTrainedModel,
+    prefix_ids: torch.Tensor,
+    input_ids: torch.Tensor,
+    labels: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits of the labelled suffix tokens, their targets, and the row that each is of.
+
+    Args:
+        model: as for `shared_prefix_loss`.
+        prefix_ids: (prefix,) token ids that all rows share; may be empty.
+        input_ids: (rows, suffix) token ids, right-padded.
+        labels: (rows, suffix) target ids, -100 where nothing is learned.
+    """
+    hidden = _suffix_states(model, prefix_ids, input_ids)
+    targets = labels[:, 1:]
+    learned = targets != IGNORED
+    logits = _head(model, hidden[:, :-1][learned]).float()
+    return logits, targets[learned], learned.nonzero()[:, 0]
+
+
 def shared_prefix_divergence(
     model: PreTrainedModel,
     prefix_ids: torch.Tensor,

@@ -194,7 +194,16 @@ class RowsRecipe(_Model):
         return named == 1 and not self.sources
 
 
-class Recipe(RowsRecipe):
+class EditedRowsRecipe(RowsRecipe):
+    """The same, with edits in some rows."""
+
+    noise: Noise | None = None
+    """Edits that do not matter, so that they do not change an answer."""
+    attacks: Attacks | None = None
+    """Orders hidden in texts, so that none is obeyed."""
+
+
+class Recipe(EditedRowsRecipe):
     """Everything that decides how an adapter comes out."""
 
     epochs: Size = 3
@@ -228,6 +237,10 @@ class Recipe(RowsRecipe):
     pairs: bool = False
     """Rows that say the same `pair` come into one micro-batch: minimal pairs, whose contrast the
     model must tell."""
+    hard_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Of each epoch but the first, the share of rows that are seen again because they were wrong,
+    or their loss was highest, at the end of the epoch before. They take the places of those with
+    the lowest loss."""
     label_weight: Size = 1.0
     """What a token that says a label counts in the loss; punctuation and copied text count 1."""
     early_stopping: Count | None = None
@@ -239,10 +252,6 @@ class Recipe(RowsRecipe):
     """The adapter's rank and scale, and what it adapts."""
     labels: LabelSpaces | None = None
     """Other lists of values than the task's, so that the list is read."""
-    noise: Noise | None = None
-    """Edits that do not matter, so that they do not change an answer."""
-    attacks: Attacks | None = None
-    """Orders hidden in texts, so that none is obeyed."""
     keep: Keep | None = None
     """General prompts, so that the base's behaviour on them stays."""
 
@@ -268,6 +277,8 @@ class Recipe(RowsRecipe):
             raise ValueError("early_stopping watches the loss on dev rows; set dev_rows")
         if self.tokens_per_batch and self.labels and self.labels.topics:
             raise ValueError("lists of topics need batches of a fixed size: give batch_size")
+        if self.tokens_per_batch and self.hard_share:
+            raise ValueError("hard_share needs batches of a fixed size: give batch_size")
         if self.tokens_per_batch and self.pairs:
             raise ValueError("pairs need batches of a fixed size: give batch_size")
         return self
@@ -283,8 +294,8 @@ class Recipe(RowsRecipe):
         return self.class_weights != "none" or self.label_weight != 1
 
 
-class TfidfRecipe(RowsRecipe):
-    """How a TF-IDF baseline is made."""
+class TfidfRecipe(EditedRowsRecipe):
+    """How a TF-IDF baseline is made. Edited rows stand beside those as they are."""
 
     words: Lengths = (1, 2)
     """Shortest and longest run of words that is counted."""

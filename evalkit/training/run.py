@@ -31,6 +31,7 @@ from evalkit.records import Example
 from evalkit.tasks import Task
 from evalkit.training.batches import TopicBatches
 from evalkit.training.dev_accuracy import dev_accuracy
+from evalkit.training.edits import row_names
 from evalkit.training.encoding import encode_rows, label_weights, missing_values
 from evalkit.training.keeping import KeepBatches, encode_general_rows
 from evalkit.training.label_spaces import check_label_spaces
@@ -44,7 +45,7 @@ from evalkit.training.rows import TrainingRows, prepare_rows
 from evalkit.training.saving import save_adapter
 from evalkit.training.topics import TAG, Topic, check_rows
 from evalkit.training.trainer import Collator, TrainedAdapter, train_adapter
-from evalkit.training.varying import VaryingCollator, row_names
+from evalkit.training.varying import VaryingCollator
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -181,7 +182,16 @@ def plan(training: Training, *, device: Device = "auto", console: Console) -> Pl
     training = _on_device(training, device)
     ready = _prepare(training, device, console)
     pad_id = ready.chat.end_of_answer
-    return plan_training(ready.base, pad_id, ready.train, ready.dev, training.recipe)
+    return plan_training(
+        ready.base,
+        pad_id,
+        ready.train,
+        ready.dev,
+        training.recipe,
+        collate=ready.collate,
+        keep=ready.keep,
+        lengths=ready.lengths,
+    )
 
 
 def _on_device(training: Training, device: Device) -> Training:
@@ -203,6 +213,7 @@ class _Ready:
     train: list[Row]
     dev: list[Row]
     collate: Collator
+    keep: KeepBatches | None
     topics: TopicBatches | None
     pairs: list[str | None] | None
     lengths: Callable[[int], Sequence[int]] | None
@@ -236,6 +247,7 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
     weights = label_weights(task, recipe, seen)
     plain = SharedPrefixCollator(chat.end_of_answer, multiple=4 if where.type == "cpu" else 1)
     train = encode_rows(task, fmt, chat, seen, weights)
+    keep = _keep_batches(training, chat, plain)
     varied = (
         VaryingCollator(
             seen,
@@ -247,7 +259,7 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
             plain,
             topics=training.topics,
             weights=weights,
-            keep=_keep_batches(training, chat, plain),
+            keep=keep,
         )
         if recipe.varies_rows
         else None
@@ -266,6 +278,7 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
         train,
         encode_rows(task, fmt, chat, rows.dev),
         varied or plain,
+        keep,
         _topic_batches(training, seen, pairs),
         pairs,
         varied.lengths if varied and (recipe.noise or recipe.attacks) else None,
@@ -311,8 +324,11 @@ def _topic_batches(
 
 
 def _identity(training: Training, prompt_sha256: str) -> str:
+    recipe = training.recipe.model_dump(mode="json")
+    if not recipe["hard_share"]:
+        del recipe["hard_share"]  # it came later
     parts: dict[str, Any] = {
-        "recipe": training.recipe.model_dump(mode="json"),
+        "recipe": recipe,
         "base": training.weights_sha256,
         "data": training.dataset.sha256,
         "prompt": prompt_sha256,

@@ -29,6 +29,7 @@ from evalkit.errors import UserError, did_you_mean
 from evalkit.training.batches import ByLength, PlacedRows, TokenBatches, TopicBatches
 from evalkit.training.checkpoints import explain_full_disk, last_checkpoint
 from evalkit.training.fused_lora import fuse_lora
+from evalkit.training.hard_rows import fill_slots, rate_rows, remember
 from evalkit.training.prefix_sharing import Row, SharedPrefixCollator, divisor_of, share_prefix
 from evalkit.training.progress import ShowProgress
 from evalkit.training.recipe import Recipe
@@ -171,17 +172,21 @@ def train_adapter(
             "[recipe] tokens_per_batch: batches of different numbers of rows cannot be shared "
             "out over processes. Use batch_size, or one process."
         )
+    if recipe.hard_share and arguments.world_size > 1:
+        raise UserError("[recipe] hard_share is for one process. Leave it out, or use one.")
     progress = ShowProgress(console or Console(stderr=True))
     callbacks: list[TrainerCallback] = [progress]
     if recipe.early_stopping is not None:
         callbacks.append(EarlyStoppingCallback(recipe.early_stopping))
+    plain = SharedPrefixCollator(pad_id)
     trainer = _Trainer(
         recipe,
         dev,
-        collate or SharedPrefixCollator(pad_id),
+        collate or plain,
         topics,
         pairs,
         lengths,
+        plain,
         model=model,
         args=arguments,
         train_dataset=PlacedRows(train),
@@ -231,6 +236,7 @@ class _Trainer(Trainer):
         topics: TopicBatches | None,
         pairs: Sequence[str | None] | None,
         lengths: Callable[[int], Sequence[int]] | None,
+        plain: SharedPrefixCollator,
         **arguments: Any,
     ) -> None:
         super().__init__(eval_dataset=list(dev) or None, data_collator=collate, **arguments)
@@ -241,6 +247,7 @@ class _Trainer(Trainer):
         self.topics = topics
         self.pairs = pairs
         self.lengths = lengths
+        self.plain = plain
         self.order: ByLength | None = None
 
     def get_train_dataloader(self) -> DataLoader[Row]:
@@ -274,7 +281,20 @@ class _Trainer(Trainer):
         # would go through the first epoch's order again, and nothing says so.
         if self.order is not None:
             self.order.set_epoch(epoch)
+            if self.recipe.hard_share and epoch:
+                kept = Path(str(self.args.output_dir)) / f"hard-{epoch}.json"
+                self.order.fill(remember(kept, self._hard_slots))
         super()._run_epoch(model, epoch, *given, **named)  # type: ignore[no-untyped-call]
+
+    def _hard_slots(self) -> list[int]:
+        model: Any = self.model
+        rows: Any = self.train_dataset
+        model.eval()
+        with self.compute_loss_context_manager():
+            base, size = model.get_base_model(), self.args.per_device_eval_batch_size
+            rated = rate_rows(base, rows.rows, self.plain, size)
+        model.train()
+        return fill_slots(rated, self.recipe.hard_share)
 
     def training_step(self, *given: Any, **named: Any) -> torch.Tensor:
         """One micro-batch; a loss that is not finite ends the training before the step is made."""

@@ -7,7 +7,6 @@ the same again.
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -17,11 +16,10 @@ from evalkit.engines.chat import Chat
 from evalkit.formats import Format
 from evalkit.records import Example
 from evalkit.tasks import Task
-from evalkit.training.attacks import attack
+from evalkit.training.edits import edit, row_names
 from evalkit.training.encoding import LabelWeights, encode_rows
 from evalkit.training.keeping import KeepBatches
 from evalkit.training.label_spaces import vary
-from evalkit.training.noise import add_noise
 from evalkit.training.places import OWN, Kind, Place
 from evalkit.training.prefix_sharing import Row, SharedPrefixCollator
 from evalkit.training.recipe import Recipe
@@ -120,27 +118,8 @@ class VaryingCollator:
 
     def _edited(self, example: Example, task: Task, place: Place) -> Example:
         """The example with noise and an attack, where they are drawn for it."""
-        start = f"{self.recipe.seed} {place.epoch} {self.names[place.row]}"
-        noise, attacks = self.recipe.noise, self.recipe.attacks
-        if noise is not None:
-            draw = random.Random(f"noise {start}")
-            if draw.random() < noise.share:
-                example = add_noise(example, noise.kinds, noise.second, draw)
-        if attacks is not None:
-            draw = random.Random(f"attack {start}")
-            if draw.random() < attacks.share:
-                example = attack(example, task, self.format, draw)
-        return example
-
-
-def row_names(examples: Sequence[Example]) -> list[str]:
-    """A name for each row that no other has: its id, and which repeat it is."""
-    seen: Counter[str] = Counter()
-    names = []
-    for example in examples:
-        names.append(f"{example.id} {seen[example.id]}")
-        seen[example.id] += 1
-    return names
+        name = self.names[place.row]
+        return edit(example, name, place.epoch, task, self.format, self.recipe)
 
 
 def _rename_weights(weights: LabelWeights, field: str, renamed: Mapping[str, str]) -> LabelWeights:

@@ -17,6 +17,8 @@ from evalkit.data.fingerprints import load_fingerprints
 from evalkit.data.loading import hash_examples
 from evalkit.engines.building import EngineOptions
 from evalkit.engines.pool import build_engine
+from evalkit.engines.tfidf import fit_tfidf
+from evalkit.formats import get_format
 from evalkit.records import Example
 from evalkit.systems import load_system
 from evalkit.tasks import Task, load_task
@@ -62,6 +64,7 @@ def training(tmp_path: Path) -> BaselineTraining:
         name="small",
         file=folder / "baseline.safetensors",
         task=TASK,
+        format=get_format("json", TASK),
         recipe=tfidf(),
         dataset=dataset_of(examples(30)),
     )
@@ -111,6 +114,32 @@ def test_a_baseline_and_where_it_comes_from(training: BaselineTraining) -> None:
     rows = {"read": 30, "duplicates_dropped": 0, "trained_on": 24, "dev": 6}
     assert rows.items() <= written["rows"].items()
     assert written["packages"]["scikit-learn"]
+
+
+def test_edited_rows_stand_beside_those_as_they_are(
+    training: BaselineTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[list[Example], list[int]]] = []
+
+    def fit(task: Task, rows: list[Example], *args: Any, groups: list[int], **more: Any) -> Any:
+        seen.append((rows, groups))
+        return fit_tfidf(task, rows, *args, groups=groups, **more)
+
+    monkeypatch.setattr(module, "fit_tfidf", fit)
+    recipe = tfidf(attacks={"share": 0.5}, noise={"share": 1.0, "kinds": ["emoji"]})
+    written = train(dataclasses.replace(training, recipe=recipe))
+    ((rows, groups),) = seen
+    plain, edited = rows[:24], rows[24:]
+    assert written["rows"]["edited"] == len(edited) == 24, "an emoji goes into every row"
+    for copy, group in zip(edited, groups[24:], strict=True):
+        (place,) = (n for n, row in enumerate(plain) if row.id == copy.id)
+        assert copy.labels == plain[place].labels
+        assert copy.inputs != plain[place].inputs
+        assert group == groups[place], "cross-validation would find the answer in another fold"
+    longer = [row for row in edited if len(row.inputs["prompt"]) > 20]
+    assert 0 < len(longer) < 24, "half of them hold an attack"
+    train(change(training, "again", recipe=recipe))
+    assert seen[1] == seen[0], "the same each time"
 
 
 def test_what_the_recipe_leaves_open_is_chosen_and_recorded(training: BaselineTraining) -> None:

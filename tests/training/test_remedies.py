@@ -32,7 +32,7 @@ GENERAL = (
     {"prompt": "Who are you?", "answer": "A model for tests"},
     {"text": "Your parcel arrives today between 10:00 and 12:00."},
 )
-REMEDIES: dict[str, dict[str, Any]] = {
+REMEDIES: dict[str, Any] = {
     "labels": {
         "field": "folder",
         "share": 0.5,
@@ -46,6 +46,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "noise": {"share": 0.5},
     "attacks": {"share": 0.5},
     "keep": {"data": "general.jsonl", "share": 0.5, "batch_size": 2},
+    "hard_share": 0.25,
 }
 
 
@@ -206,3 +207,8 @@ def test_general_prompts_longer_than_is_allowed_are_refused(training: Training):
 def test_a_plan_counts_the_rows_of_an_epoch(training: Training):
     planned = plan(training, device="cpu", console=Console(file=io.StringIO()))
     assert (planned.rows, planned.steps) == (23, 12)
+    kept = planned.seconds_with_keep
+    assert kept is not None
+    assert 0 < planned.seconds_per_step < kept, "half of the steps have no general prompts"
+    assert planned.seconds == 12 * planned.seconds_per_step + planned.seconds_between
+    assert f"{kept:.2f} s with general prompts" in planned.describe()

@@ -11,13 +11,14 @@ from evalkit.engines.chat import build_chat
 from evalkit.formats import get_format
 from evalkit.records import Example
 from evalkit.tasks import load_task
+from evalkit.training.edits import row_names
 from evalkit.training.encoding import LabelWeights, encode_rows
 from evalkit.training.keeping import KeepBatches, encode_general_rows
 from evalkit.training.places import OWN, Kind, Place, Space
 from evalkit.training.prefix_sharing import IGNORED, Row, SharedPrefixCollator
 from evalkit.training.recipe import Attacks, Keep, LabelSpaces, Noise, Recipe
 from evalkit.training.topics import Topic
-from evalkit.training.varying import VaryingCollator, row_names
+from evalkit.training.varying import VaryingCollator
 from tiny_models import tokenizer
 
 TASK = load_task("notifications-3level")

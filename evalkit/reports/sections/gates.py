@@ -24,7 +24,6 @@ from evalkit.reports.view import (
     is_shown,
     metric_name,
     phrase,
-    shortfall,
     table,
     verdict_span,
     verdict_value,
@@ -139,7 +138,7 @@ def _failed_table(release: Release) -> Blocks:
     rows = []
     for gate, verdicts in failed_gates(release).items():
         failed = [v for v in verdicts if v.outcome is Outcome.FAIL]
-        worst = max(failed, key=shortfall)
+        worst = max(failed, key=lambda v: v.shortfall)
         value = verdict_value(worst)
         of = phrase("of", part=len(failed), all=len(verdicts))
         rows.append(

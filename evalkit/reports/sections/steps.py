@@ -21,7 +21,6 @@ from evalkit.reports.view import (
     gate_names,
     listed,
     phrase,
-    shortfall,
     verdict_value,
 )
 
@@ -78,7 +77,7 @@ def _of_release(release: Release, served: set[str]) -> Iterable[Cell]:
 
 
 def _gate_step(gate: str, verdicts: Sequence[Verdict], failed: Sequence[Verdict]) -> Cell:
-    worst = max(failed, key=shortfall)
+    worst = max(failed, key=lambda v: v.shortfall)
     value, needs = verdict_value(worst), bound(worst)
     if len(verdicts) == 1:
         said = phrase("step.gate", gate=Code(worst.label), value=value, bound=needs)

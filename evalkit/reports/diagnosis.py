@@ -1,0 +1,246 @@
+"""What a failed run can be mended by: its failed gates by question, evidence, keys to set."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evalkit.errors import UserError
+from evalkit.gates import Advice, Finding, Subject, diagnose, group_of, merged
+from evalkit.gates.remedies import Trainer
+from evalkit.reports.judged import JudgedRun
+from evalkit.reports.view import (
+    Blocks,
+    Bold,
+    Cell,
+    Code,
+    Column,
+    Heading,
+    Paragraph,
+    bound,
+    bullets,
+    columns,
+    listed,
+    phrase,
+    table,
+    verdict_value,
+)
+from evalkit.runs import read_verdicts
+from evalkit.systems import System, load_system, shown_path
+from evalkit.tasks import FieldKind
+from evalkit.training.recipe import read_baseline_recipe, read_recipe
+
+ROWS = 3
+"""Named beside a gate."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A judged run, what failed in it, and what answers that."""
+
+    run: JudgedRun
+    findings: tuple[Finding, ...]
+    rows: Mapping[str, Sequence[str]]
+    """Gate with its slice -> ids of the rows counted against it."""
+    system: System | None
+    """None where it is not on the shelf any more."""
+
+    @property
+    def keys(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Recipe keys to set, and keys of the system.toml above the recipe."""
+        return merged(self.findings)
+
+    @property
+    def blocked_by(self) -> list[str]:
+        """What keeps it from shipping besides failed gates."""
+        release = self.run.release
+        assert release is not None
+        regressed = [r.label for r in release.regressions]
+        return [*release.faults, *release.not_judged, *regressed]
+
+
+def diagnose_run(run: JudgedRun) -> Diagnosis:
+    """Find what answers the failed gates of a run.
+
+    Raises:
+        UserError: the run has no verdicts that hold, or its system's recipe has a fault.
+    """
+    if run.release is None:
+        raise UserError(
+            f"{run.name} has no verdicts: {run.why_none}. `evalkit gate {run.name}` judges it."
+        )
+    system = _find_system(run.system)
+    content = read_verdicts(run.folder) or {}
+    rows = {
+        (f"{g['gate']}[{g['slice']}]" if g["slice"] else g["gate"]): g["counted_against"]
+        for g in content["gates"]
+    }
+    return Diagnosis(run, diagnose(run.release.verdicts, _subject(run, system)), rows, system)
+
+
+def _find_system(name: str) -> System | None:
+    try:
+        return load_system(name)
+    except UserError:
+        return None
+
+
+def _subject(run: JudgedRun, system: System | None) -> Subject:
+    record, task = run.evaluation.record, run.evaluation.task
+    trainer: Trainer | None = None
+    if record.engine.get("engine") == "tfidf":
+        trainer = "tfidf"
+    elif "adapter" in record.abilities:
+        trainer = "adapter"
+    scales = [name for name, f in task.fields.items() if f.kind is FieldKind.ORDINAL]
+    fields = [*(name for name in task.fields if name not in scales), *scales]
+    if system is None or not system.config.recipe:
+        return Subject(trainer, task.family, fields)
+    table, where = system.config.recipe, str(system.folder / "system.toml")
+    recipe = read_recipe(table, where) if trainer == "adapter" else (
+        read_baseline_recipe("tfidf" if trainer == "tfidf" else "majority", table, where)
+    )  # fmt: skip
+    now, above = recipe.model_dump(), system.config.model_dump(exclude={"recipe"})
+    return Subject(trainer, task.family, fields, now, above)
+
+
+def diagnosis_blocks(found: Diagnosis) -> Blocks:
+    """What failed, worst first, with the evidence and the advice; then all keys in one piece."""
+    release = found.run.release
+    assert release is not None
+    failed = sum(len(finding.failed) for finding in found.findings)
+    said = {"system": found.run.system, "run": found.run.name, "all": len(release.verdicts)}
+    head = phrase("diagnosis.system", failed=failed, **said) if failed else (
+        phrase("diagnosis.none", **said)
+    )  # fmt: skip
+    blocks: Blocks = [Paragraph(Bold(head))]
+    for finding in found.findings:
+        blocks += _finding(finding, found)
+    if found.blocked_by:
+        blocks.append(Paragraph(phrase("diagnosis.unjudged", names=listed(found.blocked_by))))
+    return [*blocks, *_keys(found)] if failed else blocks
+
+
+def _finding(finding: Finding, found: Diagnosis) -> Blocks:
+    release = found.run.release
+    assert release is not None
+    of = [v for v in release.verdicts if group_of(v.gate, v.slice, v.metric) is finding.group]
+    question = phrase(f"group.{finding.group}")
+    n, failed = len(of), len(finding.failed)
+    rows = [
+        [
+            Code(v.label),
+            verdict_value(v),
+            bound(v),
+            v.estimate.n,
+            v.weakest or None,
+            ", ".join(found.rows.get(v.label, ())[:ROWS]) or None,
+        ]
+        for v in finding.failed
+    ]
+    heads = [*columns("gate", "value", "needs", "n"), Column(phrase("col.detail"), True, 2, True)]
+    heads.append(Column(phrase("col.counted"), True, 1, True))
+    return [
+        Heading(2, phrase("diagnosis.question", question=question, failed=failed, all=n)),
+        *table(heads, rows),
+        *bullets(_advice(advice) for advice in finding.advice),
+    ]
+
+
+def _advice(advice: Advice) -> Cell:
+    what = phrase(f"remedy.{advice.name}")
+    if advice.is_spent:
+        return phrase("diagnosis.spent", what=what)
+    keys = [Code(line) for line in _assignments({**advice.system, **advice.recipe})]
+    return phrase("diagnosis.advice", what=what, keys=listed(keys)) if keys else what
+
+
+def _keys(found: Diagnosis) -> Blocks:
+    recipe, system = found.keys
+    if not recipe and not system:
+        return [Paragraph(phrase("diagnosis.no_keys"))]
+    file = shown_path(found.system.folder / "system.toml") if found.system else "system.toml"
+    blocks: Blocks = [Heading(2, phrase("diagnosis.toml", file=Code(file)))]
+    blocks += [Paragraph(Code(line)) for line in to_toml(recipe, system).splitlines() if line]
+    if recipe and found.system:
+        blocks += [
+            Heading(2, phrase("diagnosis.train")),
+            Paragraph(Code(train_command(found.system.argument, recipe))),
+        ]
+    return blocks
+
+
+def to_toml(recipe: Mapping[str, Any], system: Mapping[str, Any] | None = None) -> str:
+    """Keys as a system.toml has them: those above the recipe, and a table for each part of it."""
+    tables: dict[str, dict[str, Any]] = {"": dict(system or {}), "[recipe]": {}}
+    for key, value in recipe.items():
+        table_name, _, last = key.rpartition(".")
+        name = f"[recipe.{table_name}]" if table_name else "[recipe]"
+        tables.setdefault(name, {})[last] = value
+    parts = [
+        "\n".join([*([name] if name else []), *_assignments(keys)])
+        for name, keys in tables.items()
+        if keys
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def train_command(name: str, recipe: Mapping[str, Any]) -> str:
+    """One training with these keys."""
+    changes = (shlex.quote(f"{key}={toml_value(value)}") for key, value in recipe.items())
+    return " ".join([f"evalkit train {name}", *(f"--set {change}" for change in changes)])
+
+
+def toml_value(value: Any) -> str:
+    """A value as TOML writes it; JSON has the same texts, numbers and lists."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _assignments(keys: Mapping[str, Any]) -> Iterator[str]:
+    return (f"{key} = {toml_value(value)}" for key, value in keys.items())
+
+
+def diagnosis_to_json(found: Diagnosis) -> dict[str, Any]:
+    """The same as data."""
+    release = found.run.release
+    assert release is not None
+    recipe, system = found.keys
+    return {
+        "run": found.run.name,
+        "system": found.run.system,
+        "may_ship": None if release.partial else release.may_ship,
+        "findings": [
+            {
+                "question": finding.group.value,
+                "gates": [
+                    {
+                        "gate": v.gate,
+                        "slice": v.slice,
+                        "value": v.estimate.value,
+                        "needs": v.policy.threshold,
+                        "shortfall": v.shortfall,
+                        "n": v.estimate.n,
+                        "detail": v.weakest,
+                        "rows": list(found.rows.get(v.label, ())),
+                    }
+                    for v in finding.failed
+                ],
+                "advice": [
+                    {
+                        "remedy": advice.name,
+                        "recipe": dict(advice.recipe),
+                        "system": dict(advice.system),
+                        "spent": advice.is_spent,
+                    }
+                    for advice in finding.advice
+                ],
+            }
+            for finding in found.findings
+        ],
+        "blocked_by": found.blocked_by,
+        "recipe": recipe,
+        "system_toml": system,
+    }
