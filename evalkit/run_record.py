@@ -96,6 +96,8 @@ class DataRecord(_Written):
     left_out: int = 0
     """Rows that a limit left unread."""
     skipped: list[SkippedRow] = []
+    split: str = "test"
+    """`dev` for rows to choose by, on which nothing is released."""
 
 
 class Identity(_Written):

@@ -29,9 +29,17 @@ def folder(pytestconfig):
 
 
 @pytest.fixture(scope="session")
-def probes(folder):
-    """What is asked."""
-    return load_probes(folder / "probes.jsonl")
+def probes(folder, split):
+    """What is asked: on the dev split, other probes of the same kinds."""
+    return load_probes(folder / ("dev.jsonl" if split == "dev" else "probes.jsonl"))
+
+
+@pytest.fixture(scope="session")
+def texts(folder, split, probes):
+    """General texts by id; on the dev split, what the probes ask."""
+    if split == "dev":
+        return {probe.id: probe.prompt for probe in probes}
+    return load_texts(folder / "texts.jsonl")
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +75,6 @@ def test_general_prompts_are_not_classified(tuned, evaluation, gate):
     gate("classified_general_prompts", classified_rate(texts, evaluation))
 
 
-def test_the_base_is_not_far(divergences, folder, gate):
+def test_the_base_is_not_far(divergences, texts, gate):
     """On general text the adapter leaves the next-token distribution about as it was."""
-    texts = load_texts(folder / "texts.jsonl")
     gate("divergence_from_base", mean_divergence(divergences("forgetting-texts", texts)))

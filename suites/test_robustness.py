@@ -32,23 +32,23 @@ def rows(evaluation):
 
 
 @pytest.fixture
-def ask_changed(ask, rows):
+def ask_changed(ask, rows, split):
     """Let the system answer rows changed in one way; None where that changes no row."""
 
     def asked(kind):
-        changed = perturb_some(kind, rows, CHANGED)
+        changed = perturb_some(kind, rows, CHANGED, split=split)
         return ask(f"changed-{kind}", changed) if changed else None
 
     return asked
 
 
 @pytest.fixture
-def ask_attacked(evaluation, ask, rows):
+def ask_attacked(evaluation, ask, rows, split):
     """Let the system answer rows with one attack in them: its answers and what is attacked."""
 
     def asked(name):
         attacked, targets = attack_some(
-            name, rows, evaluation.task, evaluation.format, most=ATTACKED
+            name, rows, evaluation.task, evaluation.format, most=ATTACKED, split=split
         )
         return ask(f"attacked-{name}", attacked), targets
 

@@ -18,13 +18,26 @@ from evalkit import (
 
 pytestmark = [pytest.mark.task("notifications"), pytest.mark.needs("language_model")]
 
+FILES = {"test": ("spaces.toml", "cases.jsonl"), "dev": ("dev_spaces.toml", "dev.jsonl")}
+"""Descriptions and cases, by split."""
 SPACES = ("one", "two")
-"""Label spaces of five folders each, as spaces.toml describes them."""
+"""Label spaces of five folders each, in the order in which they are described."""
 SEED = "seed-"
 """How the ids of the cases begin whose apps and titles are those of seed 004."""
-FRESH = {"Work": "Office", "Personal": "People", "Promotions": "Offers", "Alerts": "Notices"}
-"""New names for the trained folders."""
-CUSTOM = ("Health", "Travel", "Education", "Games", "News")
+FRESH = {
+    "test": {"Work": "Office", "Personal": "People", "Promotions": "Offers", "Alerts": "Notices"},
+    "dev": {
+        "Work": "Duties",
+        "Personal": "Close ones",
+        "Promotions": "Bargains",
+        "Alerts": "Signals",
+    },
+}
+"""New names for the trained folders, by split."""
+CUSTOM = {
+    "test": ("Health", "Travel", "Education", "Games", "News"),
+    "dev": ("Pets", "Vehicles", "Music", "Photos", "Volunteering"),
+}
 """Folders that a user might add to the trained ones, whose descriptions cover none of these."""
 RENAMED_ROWS = 200
 """How many of the ordinary test rows are asked again under new names."""
@@ -40,17 +53,18 @@ def cases(pytestconfig):
 
 
 @pytest.fixture(scope="session")
-def spaces(cases):
+def spaces(cases, split):
     """Space -> folder -> description."""
-    return tomllib.loads((cases / "spaces.toml").read_text(encoding="utf-8"))
+    found = tomllib.loads((cases / FILES[split][0]).read_text(encoding="utf-8"))
+    return dict(zip(SPACES, found.values(), strict=True))
 
 
 @pytest.fixture(scope="session")
-def unseen(system_under_test, cases, spaces, ask):
+def unseen(system_under_test, cases, spaces, ask, split):
     """The answers in each label space, and to the seed's cases."""
     task = system_under_test.task
     folders = {name: says for space in spaces.values() for name, says in space.items()}
-    source = str(cases / "cases.jsonl")
+    source = str(cases / FILES[split][1])
     examples = load_dataset(source, with_values(task, "folder", folders)).examples
     asked = {}
     for name, space in spaces.items():
@@ -77,15 +91,15 @@ def test_answers_name_an_offered_folder(evaluation, unseen, gate):
     gate("out_of_enum_rate", asked.out_of_enum_rate(), slice="unseen folders")
 
 
-def test_old_folders_under_new_names(evaluation, system_under_test, ask, gate):
+def test_old_folders_under_new_names(evaluation, system_under_test, ask, gate, split):
     """Same rows, same descriptions, other names: what accuracy the names alone were worth."""
-    task = renamed(system_under_test.task, "folder", FRESH)
+    task = renamed(system_under_test.task, "folder", FRESH[split])
     examples = [row.example for row in evaluation.clean_rows[:RENAMED_ROWS]]
-    again = ask("renamed-folders", relabelled(examples, "folder", FRESH), task=task)
+    again = ask("renamed-folders", relabelled(examples, "folder", FRESH[split]), task=task)
     gate("renamed_folders_loss", accuracy_lost("folder", (evaluation, again)))
 
 
-def test_new_folder_beside_trained_ones(unseen, spaces, system_under_test, ask, gate):
+def test_new_folder_beside_trained_ones(unseen, spaces, system_under_test, ask, gate, split):
     """One new folder among the four: do the trained names pull its notifications away?
 
     The same cases are asked with fresh names for the four; what is lost when the trained names
@@ -95,12 +109,12 @@ def test_new_folder_beside_trained_ones(unseen, spaces, system_under_test, ask, 
     trained = {str(value.value): value.description for value in task.fields["folder"].values}
     asked = []
     for space, evaluated in unseen.items():
-        for name in CUSTOM:
+        for name in CUSTOM[split]:
             if name not in spaces.get(space, ()):
                 continue
             examples = [row.example for row in evaluated.where(folder=name).rows]
             beside = with_values(task, "folder", trained | {name: spaces[space][name]})
-            fresh = renamed(beside, "folder", FRESH)
+            fresh = renamed(beside, "folder", FRESH[split])
             asked.append(
                 (
                     ask(f"fresh-beside-{name.lower()}", examples, task=fresh),

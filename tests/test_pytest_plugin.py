@@ -113,6 +113,28 @@ def project(pytester: pytest.Pytester, tfidf: Path) -> Project:
     return made
 
 
+def test_nothing_is_released_on_dev_rows(project: Project) -> None:
+    test_rows = project.data.read_bytes()
+    project.write_system()
+    project.data.rename(project.data.with_name("dev.jsonl"))
+    result = project.run("suites", "--model", "mine", "--split", "dev")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["*of fixtures/notifications/dev.jsonl;*", "*mine may NOT ship: dev*"]
+    )
+    (run,) = project.runs
+    assert json.loads((run / "record.json").read_text())["data"]["split"] == "dev"
+    verdicts = project.verdicts()
+    assert {gate["outcome"] for gate in verdicts["gates"]} == {"pass"}
+    assert verdicts["may_ship"] is False
+
+    # A stored run stays what it is, whatever is asked of it.
+    project.data.write_bytes(test_rows)
+    result = project.run("suites", "--run", str(run), "--split", "test")
+    assert result.ret == 1
+    assert "dev rows" in project.verdicts()["faults"][0]
+
+
 def test_a_good_system_ships_with_exit_0(project: Project) -> None:
     project.write_system(wrong=20)
     result = project.run("suites", "--model", "mine")

@@ -114,10 +114,15 @@ def test_every_file_fits_its_tables(shelf: dict[str, System]) -> None:
 def test_no_name_that_a_suite_asks_for_was_trained_on(shelf: dict[str, System]) -> None:
     labels = runpy.run_path(str(ROOT / "suites" / "test_unseen_labels.py"))
     folders = runpy.run_path(str(ROOT / "suites" / "test_unseen_folders.py"))
-    spaces = tomllib.loads((ROOT / "fixtures/unseen_folders/spaces.toml").read_text())
+    files = [ROOT / "fixtures/unseen_folders" / name for name, _ in folders["FILES"].values()]
+    spaces = {
+        key: space for file in files for key, space in tomllib.loads(file.read_text()).items()
+    }
     unseen = {name for space in spaces.values() for name in space}
     described = {says.casefold() for space in spaces.values() for says in space.values()}
-    asked = {name.casefold() for name in {*labels["NAMES"], *folders["FRESH"].values(), *unseen}}
+    names = {name for names in labels["NAMES"].values() for name in names}
+    fresh = {name for names in folders["FRESH"].values() for name in names.values()}
+    asked = {name.casefold() for name in names | fresh | unseen}
     augmented = 0
     for name, system in shelf.items():
         recipe = (

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from evalkit.data.dev_changes import DEV_ATTACKS, Split
 from evalkit.data.perturbing import NAME_INPUTS, draw_examples
 from evalkit.formats.base import Format
 from evalkit.formats.call import END, QUOTE, Call
@@ -142,13 +143,23 @@ ATTACKS = Registry[Attack](
 
 
 def attack_some(
-    name: str, examples: Sequence[Example], task: Task, fmt: Format, most: int
+    name: str,
+    examples: Sequence[Example],
+    task: Task,
+    fmt: Format,
+    most: int,
+    split: Split = "test",
 ) -> tuple[list[Example], dict[str, dict[str, Label]]]:
     """Draw examples, other ones for each attack, and attack them in this way.
+
+    On the dev split evalkit's own attacks are worded otherwise.
 
     Returns:
         The attacked examples under their ids, and for each id what the attack asks for.
     """
     drawn = draw_examples(examples, most, seed=list(ATTACKS).index(name))
-    attacked = [ATTACKS.find(name).apply(example, task, fmt) for example in drawn]
+    attack = ATTACKS.find(name)
+    if split == "dev" and name in DEV_ATTACKS:
+        attack = Attack(DEV_ATTACKS[name])
+    attacked = [attack.apply(example, task, fmt) for example in drawn]
     return [row for row, _ in attacked], {row.id: target for row, target in attacked}

@@ -46,6 +46,8 @@ class Dataset:
     """Choices made for the user, each a sentence to be shown: as a rule a `Note`."""
     left_out: int = 0
     """Rows of the source that a limit left unread."""
+    split: str = "test"
+    """`dev` for rows to choose by, on which nothing is released."""
 
 
 def load_dataset(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from evalkit.data.app_names import app_names
+from evalkit.data.dev_changes import DEV_WAYS, Split
 from evalkit.records import Example, Label
 from evalkit.registry import Registry
 from evalkit.tasks import Field, FieldKind, Task
@@ -123,13 +124,20 @@ PERTURBATIONS = Registry[Perturbation](
 """A package adds a `Perturbation`, or one way as a function of a text and a `random.Random`."""
 
 
-def perturb(kind: str, example: Example, seed: int = 0) -> Example | None:
+def perturb(
+    kind: str,
+    example: Example,
+    seed: int = 0,
+    split: Split = "test",
+) -> Example | None:
     """Change an example in this way; None where that leaves it as it was.
 
     Raises:
         KeyError: there is no such kind.
     """
-    perturbation = PERTURBATIONS[kind]
+    perturbation = PERTURBATIONS.find(kind)
+    if split == "dev" and kind in DEV_WAYS:
+        perturbation = replace(perturbation, ways=DEV_WAYS[kind])
     draw = random.Random("\n".join([str(seed), kind, *example.inputs.values()]))
     for way in draw.sample(perturbation.ways, len(perturbation.ways)):
         inputs = {
@@ -143,14 +151,21 @@ def perturb(kind: str, example: Example, seed: int = 0) -> Example | None:
     return None
 
 
-def perturb_some(kind: str, examples: Sequence[Example], most: int, seed: int = 0) -> list[Example]:
+def perturb_some(
+    kind: str,
+    examples: Sequence[Example],
+    most: int,
+    seed: int = 0,
+    split: Split = "test",
+) -> list[Example]:
     """Draw examples and change them in this way; at most so many, fewer where it applies to few.
 
-    An example keeps its id, by which its answer is held against that to the original.
+    An example keeps its id, by which its answer is held against that to the original. On the dev
+    split evalkit's own kinds are done in other ways.
     """
     found: list[Example] = []
     for example in draw_examples(examples, len(examples), seed):
-        changed = perturb(kind, example, seed)
+        changed = perturb(kind, example, seed, split)
         if changed is not None:
             found.append(changed)
         if len(found) == most:

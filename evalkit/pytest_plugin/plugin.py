@@ -28,6 +28,7 @@ from evalkit.reports.printable import legible, write_what_fits
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from evalkit.data.dev_changes import Split
     from evalkit.engines.loading import Device
     from evalkit.evaluation import Contest, Evaluation, Measurement
     from evalkit.records import Completion, Estimate, Example, Request
@@ -51,6 +52,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         " model: a folder, or its name under --runs; may be given several times")  # fmt: skip
     add("--data", metavar="SOURCE", help="rows to judge on: a .jsonl, .csv or .parquet file or"
         " hf:OWNER/NAME[:SPLIT]; fixtures/FAMILY/test.jsonl by default")  # fmt: skip
+    add("--split", choices=("test", "dev"), default="test", help="dev: what settings are chosen"
+        " by, fixtures/FAMILY/dev.jsonl and the suites' other dev material; there is no release"
+        " verdict on it")  # fmt: skip
     add("--limit", type=int, metavar="N", help="only the first N rows; then there is no release"
         " verdict")  # fmt: skip
     add("--on-bad-row", choices=("stop", "skip"), default="stop", help="stop at a row that"
@@ -102,6 +106,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def system_under_test(request: pytest.FixtureRequest) -> SystemUnderTest:
     """What `--model` or `--run` names: its `name` and its `task`."""
     return request.config.stash[_SESSION].subjects[request.param]
+
+
+@pytest.fixture(scope="session")
+def split(system_under_test: SystemUnderTest) -> Split:
+    """`test`, or `dev` with `--split dev` and of a stored run of it: what suites ask by."""
+    return system_under_test.split
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -22,28 +22,32 @@ if TYPE_CHECKING:
 def load_rows(config: pytest.Config, task: Task) -> Dataset:
     """Read the rows that a task's systems are judged on: `--data`, or the family's fixture.
 
+    With `--split dev` they are rows to choose by, whichever they are.
+
     Raises:
         UserError: there are none, or they cannot be read.
     """
     from evalkit.data import load_dataset
     from evalkit.systems import shown_path
 
-    source = config.getoption("data")
+    source, split = config.getoption("data"), config.getoption("split")
     if source is None:
-        path = config.rootpath / "fixtures" / task.family / "test.jsonl"
+        path = config.rootpath / "fixtures" / task.family / f"{split}.jsonl"
         if not path.is_file():
             raise UserError(
                 f"There are no rows to judge on: {shown_path(path)} is not there. Write it, "
                 "or name others with --data."
             )
         source = shown_path(path)
-    return load_dataset(
+    dataset = load_dataset(
         source,
         task,
         on_bad_row=config.getoption("on_bad_row"),
         mapping=config.getoption("mapping"),
         limit=config.getoption("limit"),
+        prefer_split=split,
     )
+    return replace(dataset, split=split)
 
 
 def fault_of_rows(config: pytest.Config, evaluation: Evaluation) -> str | None:
@@ -72,13 +76,14 @@ def fault_of_rows(config: pytest.Config, evaluation: Evaluation) -> str | None:
 
 @dataclass(frozen=True)
 class RowsLeftOut:
-    """The rows of a system's test set that it was not asked."""
+    """The rows of a system's test set that it was not asked: all of them, on another split."""
 
     unread: int = 0
     """Rows that could not be read, and were skipped (`--on-bad-row skip`)."""
     limited: int = 0
     """Rows beyond `--limit`."""
     answered: int = 0
+    split: str = "test"
 
     @classmethod
     def of(cls, evaluation: Evaluation | None) -> Self:
@@ -86,7 +91,7 @@ class RowsLeftOut:
         if evaluation is None:
             return cls()
         data = evaluation.record.data
-        return cls(len(data.skipped), data.left_out, data.rows)
+        return cls(len(data.skipped), data.left_out, data.rows, data.split)
 
     def judge(self, policies: Mapping[str, Policy], family: str) -> Verdict | None:
         """Hold the share of unreadable rows against its criterion, where there is one."""
@@ -103,6 +108,8 @@ class RowsLeftOut:
     def faults(self, allowed: Verdict | None) -> list[str]:
         """Why nothing ships on the others."""
         n, found = self.answered, list[str]()
+        if self.split != "test":
+            found.append(say("fault.split", split=self.split))
         if self.limited:
             found.append(say("fault.partial", n=n, all=n + self.limited))
         if self.unread and allowed is None:
@@ -131,4 +138,5 @@ def same_rows(evaluation: Evaluation) -> Dataset:
         data.sha256,
         tuple(data.notes),
         data.left_out,
+        data.split,
     )

@@ -26,6 +26,7 @@ from evalkit.reports.printable import legible
 
 if TYPE_CHECKING:
     from evalkit.data import Dataset
+    from evalkit.data.dev_changes import Split
     from evalkit.evaluation import Contest, Evaluation, Measurement
     from evalkit.records import Completion, Estimate, Example, Request
     from evalkit.run_record import RunRecord
@@ -49,6 +50,8 @@ class SystemUnderTest:
     """What suites may need: see `System.abilities`."""
     system: System | None = None
     run: Path | None = None
+    split: Split = "test"
+    """Whether it is asked what a release is judged by, or what settings are chosen by."""
 
 
 class RunCache:
@@ -78,7 +81,8 @@ class RunCache:
         if decoding and "language_model" in system.abilities:
             config = system.config.model_copy(update={"decoding": decoding})
             system = replace(system, config=config)
-        return SystemUnderTest(system.name, system.task, system.abilities, system)
+        split = self.config.getoption("split")
+        return SystemUnderTest(system.name, system.task, system.abilities, system, split=split)
 
     def stored(self, named: str, taken: Sequence[str]) -> SystemUnderTest:
         """A run to be judged again. What is wrong with it is a fault, not an end.
@@ -99,7 +103,9 @@ class RunCache:
             self._note_unanswered(name, self.evaluations[name].record)
         except EvidenceError as error:
             self.faults[name] = [error.message]
-        return SystemUnderTest(name, task, abilities, run=folder)
+        known = self.evaluations.get(name)
+        split: Split = "dev" if known and known.record.data.split == "dev" else "test"
+        return SystemUnderTest(name, task, abilities, run=folder, split=split)
 
     @property
     def runs_folder(self) -> Path:

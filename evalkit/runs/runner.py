@@ -262,6 +262,7 @@ def _data(dataset: Dataset) -> DataRecord:
         label_mappings=dict(dataset.label_mappings),
         notes=list(dataset.notes),
         left_out=dataset.left_out,
+        **({"split": dataset.split} if dataset.split != "test" else {}),
         skipped=[SkippedRow(where=row.where, why=row.why) for row in dataset.skipped],
     )
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.data.attacks import ATTACKS, choose_target
+from evalkit.data.attacks import ATTACKS, Attack, choose_target
+from evalkit.data.dev_changes import DEV_ATTACKS
 from evalkit.formats import get_format
 from evalkit.records import Example, Prediction
 from evalkit.tasks import load_task
@@ -27,7 +28,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("task", "name", "row"), CASES)
-@pytest.mark.parametrize("attack", ATTACKS.values(), ids=list(ATTACKS))
+@pytest.mark.parametrize("attack", [*ATTACKS.values(), *map(Attack, DEV_ATTACKS.values())])
 def test_an_attack_is_hidden_in_one_text_and_names_its_target(attack, task, name, row):
     attacked, targets = attack.apply(row, task, get_format(name, task))
     changed = [key for key in row.inputs if attacked.inputs[key] != row.inputs[key]]

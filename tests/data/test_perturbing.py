@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.data.dev_changes import DEV_WAYS
 from evalkit.data.perturbing import (
     APPS,
     PERTURBATIONS,
@@ -124,6 +125,23 @@ def test_a_changed_row_keeps_its_id_and_labels(kind):
     assert changed.inputs != example().inputs
     assert (changed.id, changed.labels) == ("n-1", example().labels)
     assert perturb(kind, example()) == changed
+
+
+@pytest.mark.parametrize("kind", PERTURBATIONS)
+def test_dev_rows_are_changed_in_other_ways_on_the_same_places(kind):
+    assert list(DEV_WAYS) == list(PERTURBATIONS.own)
+    rows = [example(str(n), body=f"Dinner tomorrow, at {n}?") for n in range(30)]
+    ours = [dict(perturb(kind, row).inputs) for row in rows]
+    changed = [perturb(kind, row, split="dev") for row in rows]
+    assert [(row.id, row.labels) for row in changed] == [(row.id, row.labels) for row in rows]
+    before, dev = (dict(row.inputs) for row in rows), [dict(row.inputs) for row in changed]
+    assert not [inputs for inputs in dev if inputs in ours]
+    places = [set(), set()]
+    for row, *both in zip(before, dev, ours, strict=True):
+        assert row not in both
+        for changed_places, inputs in zip(places, both, strict=True):
+            changed_places |= {name for name in row if inputs[name] != row[name]}
+    assert places[0] == places[1]
 
 
 def test_what_is_changed():

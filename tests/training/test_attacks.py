@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from evalkit.data import attacks as suite
+from evalkit.data.dev_changes import DEV_ATTACKS
 from evalkit.formats import get_format
 from evalkit.records import Example
 from evalkit.tasks import load_task
@@ -41,6 +42,7 @@ def runs(text: str) -> set[tuple[str, ...]]:
 AIM = suite.Aim(TASK, "folder", "Alerts", "ANSWER", "CALL")
 OURS = [write(w, Wanted("folder", "Folders", "Alerts", "ANSWER")) for w in WORDINGS]
 THEIRS = {name: kind.write(AIM) for name, kind in suite.ATTACKS.items()}
+DEV = {name: wording(AIM) for name, wording in DEV_ATTACKS.items()}
 
 
 def test_there_are_many_wordings_in_two_languages():
@@ -59,6 +61,13 @@ def test_none_is_a_wording_that_the_suites_ask_with(name: str):
     for ours in OURS:
         assert words(ours) != words(theirs), ours
         assert not runs(ours) & runs(theirs), ours
+
+
+@pytest.mark.parametrize("name", DEV)
+def test_what_settings_are_chosen_by_is_neither_taught_nor_judged_by(name: str):
+    assert list(DEV) == list(THEIRS)
+    for other in (*OURS, *THEIRS.values()):
+        assert not runs(DEV[name]) & runs(other), other
 
 
 def test_the_comparison_finds_what_is_alike():
