@@ -511,6 +511,25 @@ def test_what_is_not_critical_does_not_block_and_a_lowered_tier_is_told(project:
     )
 
 
+def test_a_relative_bound_is_held_against_the_run_that_is_named(project: Project) -> None:
+    run = judged_run(project)
+    assert evalkit(project, "baseline", "set", run.name, "--name", "last").returncode == 0
+    shutil.rmtree(project.root / "adapters" / "mine")
+    project.write_system(wrong=24)  # 90%
+    with (project.suites / "gates.toml").open("a") as gates:
+        gates.write('\n[kept]\nmin_relative_difference = "-20%"\nwhy = "x"\n')
+    (project.suites / "test_kept.py").write_text(
+        'def test_kept(evaluation, gate):\n    gate("kept", evaluation.accuracy("priority"))\n'
+    )
+    asked = ("suites/test_kept.py", "--model", "mine")
+    result = project.run(*asked, "--against", "last")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*kept*-10.0*> -20.0 (-20%)*PASS*"])
+    result = project.run(*asked)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*name the run that it is compared with: --against RUN*"])
+
+
 def test_a_baseline_of_other_rows_exits_4(project: Project) -> None:
     run = judged_run(project)
     assert evalkit(project, "baseline", "set", str(run)).returncode == 0

@@ -148,16 +148,25 @@ def judge(
     A zero tolerance (`max_value = 0`) cannot be shown by an interval, which always reaches
     above 0; there the count decides in both modes. A comparison (`min_difference`) has to be
     shown in both modes: that a difference is above zero by the paired test's p below 0.05, that
-    it is above another bound by its 95% interval. A gate whose name says `beats` fails where the
-    paired test shows a loss, whatever its bound.
+    it is above another bound by its 95% interval. Where the suite has a single number for it, that
+    is held against the same number of `regression`. A relative bound is one on this difference,
+    the other system's value taken as it was measured. A gate whose name says `beats` fails where
+    the paired test shows a loss, whatever its bound.
 
     Raises:
         UserError: the criterion is for a comparison and the number is none, or the reverse; or
             its bound is no share where the number is one.
+        InsufficientData: its bound is relative to a value of 0.
     """
-    compares = policy.min_difference is not None
+    compares = policy.compares
+    if compares and isinstance(measured, Measurement) and regression is not None:
+        measured = regression
     if compares is not isinstance(measured, Contest):
-        wanted = "min_value or max_value" if compares else "min_difference"
+        wanted = (
+            "min_value or max_value, or name the run that it is compared with: --against RUN"
+            if compares
+            else "min_difference"
+        )
         raise UserError(
             f"[{gate}] in gates.toml has {'min_difference' if compares else 'no min_difference'}, "
             f"and the suite holds a {'single number' if compares else 'comparison'} against it. "
@@ -203,6 +212,7 @@ def judge(
 
 def _judge_contest(gate: str, policy: Policy, contest: Contest, slice_name: str) -> Verdict:
     found = contest.comparison
+    policy = policy.against(found.second.value)
     low, high = found.low, found.high
     if contest.metric.lower_is_better:
         low, high = -high, -low

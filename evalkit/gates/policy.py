@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from evalkit.errors import UserError, did_you_mean
+from evalkit.errors import InsufficientData, UserError, did_you_mean
 from evalkit.toml_files import parse_toml
 
 BAD_ROWS = "bad_rows"
@@ -58,7 +58,8 @@ TIERS: tuple[Tier, ...] = ("critical", "supporting", "advisory")
 """From what blocks a release down to what is good to know."""
 
 
-BOUNDS = ("min_value", "max_value", "min_difference")
+BOUNDS = ("min_value", "max_value", "min_difference", "min_relative_difference")
+DIFFERENCES = BOUNDS[2:]
 
 
 class Policy(BaseModel):
@@ -68,7 +69,13 @@ class Policy(BaseModel):
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,
-        json_schema_extra={"oneOf": [{"required": [bound]} for bound in BOUNDS]},
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["min_value"]},
+                {"required": ["max_value"]},
+                {"anyOf": [{"required": [bound]} for bound in DIFFERENCES]},
+            ]
+        },
     )
 
     min_value: Bound | None = None
@@ -77,6 +84,11 @@ class Policy(BaseModel):
     """The estimate must not be above this."""
     min_difference: Bound | None = None
     """The advantage over another system must be shown to be above this, by a paired test."""
+    min_relative_difference: Bound | None = None
+    """The same as a share of the other system's value: `-0.10` allows a relative loss of 10%.
+    Beside `min_difference` it holds where the other's value is below `relative_below`."""
+    relative_below: Bound | None = None
+    """With both bounds on a difference: the other's value below which the relative one holds."""
     min_cases: Annotated[int, Field(ge=1)] = 100
     """With fewer independent cases the verdict is inconclusive, whatever the value. Rows that are
     near-duplicates of each other are one case."""
@@ -94,9 +106,37 @@ class Policy(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if sum(getattr(self, bound) is not None for bound in BOUNDS) != 1:
-            raise ValueError("give one of min_value, max_value and min_difference")
+        given = [bound for bound in BOUNDS if getattr(self, bound) is not None]
+        if len(given) != 1 and given != [*DIFFERENCES]:
+            raise ValueError(
+                "give one of min_value, max_value and min_difference (or min_relative_difference)"
+            )
         return self
+
+    @property
+    def compares(self) -> bool:
+        """Whether it is a bound on a difference from another system."""
+        return any(getattr(self, bound) is not None for bound in DIFFERENCES)
+
+    def against(self, other: float) -> Policy:
+        """The criterion with the bound that holds against a system with this value.
+
+        `min_difference` is that bound then; `min_relative_difference` stays if it was made of it.
+
+        Raises:
+            InsufficientData: the bound is relative and the value 0.
+        """
+        relative, below = self.min_relative_difference, self.relative_below
+        if relative is None:
+            return self
+        if below is not None and other >= below:
+            return self.model_copy(update={"min_relative_difference": None})
+        if other == 0:
+            raise InsufficientData(
+                "a relative bound says nothing where the other system's value is 0: give "
+                "min_difference too, and relative_below"
+            )
+        return self.model_copy(update={"min_difference": relative * other})
 
     @property
     def blocks(self) -> bool:
@@ -105,9 +145,8 @@ class Policy(BaseModel):
 
     @property
     def threshold(self) -> float:
-        """The bound, whichever it is."""
-        (bound,) = (found for name in BOUNDS if (found := getattr(self, name)) is not None)
-        return float(bound)
+        """The bound, whichever it is; of two on a difference, the absolute one."""
+        return next(float(b) for name in BOUNDS if (b := getattr(self, name)) is not None)
 
     def holds(self, value: float) -> bool:
         """Whether a number is on the right side."""
@@ -143,21 +182,38 @@ def load_policies(path: Path) -> dict[str, Policy]:
 def _fault(name: str, policy: Policy) -> str | None:
     """What a criterion says that it can hardly mean."""
     bound = policy.threshold
-    lowest = 0 if policy.min_difference is None else -1
+    lowest = -1 if policy.compares else 0
     if policy.share and not lowest <= bound <= 1:
         return (
             f'{bound:g} is no share: write {bound / 100:g} or "{bound:g}%". For a number that is '
             "none, such as a mean of levels, add share = false."
         )
-    if claims_better(name) and policy.min_difference is not None and bound < 0:
-        return (
-            f"min_difference = {bound:g} would pass a loss, and its name says that it beats "
-            "something. Set min_difference = 0.0, or give what may be lost another name."
-        )
+    if policy.compares and (fault := _fault_of_difference(name, policy)):
+        return fault
     if name == BAD_ROWS and not policy.blocks:
         return "is always critical: what could not be read may hide any mistake. Leave out tier."
     if name == BAD_ROWS and policy.max_value is None:
         return "takes max_value: the greatest share of rows that may be unreadable."
+    return None
+
+
+def _fault_of_difference(name: str, policy: Policy) -> str | None:
+    for key in DIFFERENCES:
+        bound = getattr(policy, key)
+        if bound is not None and bound < 0 and claims_better(name):
+            return (
+                f"{key} = {bound:g} would pass a loss, and its name says that it beats "
+                f"something. Set {key} = 0.0, or give what may be lost another name."
+            )
+    relative, below = policy.min_relative_difference, policy.relative_below
+    both = relative is not None and policy.min_difference is not None
+    if both is not (below is not None):
+        return (
+            "min_difference, min_relative_difference and relative_below go together: the second is "
+            "the bound where the other system's value is below the third."
+        )
+    if relative is not None and relative <= -1:
+        return f"min_relative_difference = {relative:g} lets everything be lost; -0.10 is a tenth."
     return None
 
 
@@ -183,7 +239,12 @@ def find_policy(policies: Mapping[str, Policy], gate: str, path: Path) -> Policy
 def policies_sha256(policies: Mapping[str, Policy]) -> str:
     """Hash the criteria; comments and order in the file do not count. Hexadecimal."""
     # A key that came later counts where it is used, so that earlier verdicts still hold.
-    later = {"share": True, "tier": "critical"}
+    later = {
+        "share": True,
+        "tier": "critical",
+        "min_relative_difference": None,
+        "relative_below": None,
+    }
     content = {
         name: policy.model_dump(
             mode="json", exclude={key for key, was in later.items() if getattr(policy, key) == was}

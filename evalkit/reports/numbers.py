@@ -36,8 +36,10 @@ def p_value(p: float) -> str:
 def needed(policy: Policy, unit: str = "%") -> str:
     """The bound, with its direction."""
     bound = policy.threshold
-    if policy.min_difference is not None:
-        return f"> {points(bound, unit) if bound else 0}"
+    if policy.compares:
+        share = policy.min_relative_difference
+        relative = f" ({100 * share:+.4g}%)" if share is not None else ""
+        return f"> {points(bound, unit) if bound else 0}{relative}"
     shown = f"{100 * bound:.4g}%" if unit == "%" else f"{bound:.4g}"
     if policy.min_value is not None:
         return f">= {shown}"
@@ -62,7 +64,7 @@ class Judged(Protocol):
 
 def value(verdict: Judged) -> str:
     """What was judged: a number, or the advantage over another system."""
-    shown = points if verdict.policy.min_difference is not None else number
+    shown = points if verdict.policy.compares else number
     return shown(verdict.estimate.value, verdict.unit)
 
 
@@ -71,7 +73,7 @@ def value_interval(verdict: Judged) -> str:
     estimate, unit = verdict.estimate, verdict.unit
     if estimate.method == "count":
         return "counted"
-    if verdict.policy.min_difference is not None:
+    if verdict.policy.compares:
         return f"{points(estimate.low, unit)} to {points(estimate.high, unit)}"
     return interval(estimate, unit)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.errors import UserError
-from evalkit.evaluation import Contest, Metric
+from evalkit.errors import InsufficientData, UserError
+from evalkit.evaluation import Contest, Measurement, Metric
 from evalkit.evaluation.metric import accuracy, parse_failure_rate
 from evalkit.gates import (
     Outcome,
@@ -24,8 +24,10 @@ from evalkit.gates import (
 )
 from evalkit.metrics import compare_hits, proportion, share
 from evalkit.records import Estimate
+from evalkit.reports.numbers import needed
 from evalkit.tasks import load_task
 
+TASK = load_task("notifications-3level")
 BETTER = Policy(min_difference=0.0, min_cases=50, why="x")
 AT_LEAST_80 = Policy(min_value=0.8, min_cases=50, why="x")
 AT_MOST_1 = Policy(max_value=0.01, min_cases=50, why="x")
@@ -152,6 +154,72 @@ def test_what_is_called_better_never_passes_a_loss() -> None:
     assert judge("beats_tfidf", lenient, accuracy_contest(10, 12, 200)).outcome is Outcome.PASS
 
 
+TENTH = Policy(min_relative_difference=-0.10, min_cases=50, why="x")
+GUARDED = Policy(
+    min_difference=-0.02, min_relative_difference=-0.10, relative_below=0.5, min_cases=50, why="x"
+)
+
+
+def hits_of(right: int, n: int) -> list[bool]:
+    return [i < right for i in range(n)]
+
+
+def contest_of(ours: int, theirs: int, n: int, *, lower: bool = False) -> Contest:
+    """Two systems that are right (or at fault) on the first so many rows."""
+    metric = parse_failure_rate() if lower else accuracy(TASK, "priority")
+    return Contest(metric, "new", "old", compare_hits(hits_of(ours, n), hits_of(theirs, n)))
+
+
+@pytest.mark.parametrize(
+    ("policy", "contest", "bound", "outcome"),
+    [
+        # A tenth of 80% is 8 points: 2 points less are shown to be within it, 9 are not.
+        (TENTH, contest_of(780, 800, 1000), -0.08, Outcome.PASS),
+        (TENTH, contest_of(710, 800, 1000), -0.08, Outcome.FAIL),
+        (TENTH, contest_of(78, 80, 100), -0.08, Outcome.PASS),
+        (TENTH, contest_of(73, 80, 100), -0.08, Outcome.INCONCLUSIVE),
+        # The same 2 points are a fifth of 10%.
+        (TENTH, contest_of(80, 100, 1000), -0.01, Outcome.FAIL),
+        # Of a rate of faults a tenth more may come.
+        (TENTH, contest_of(420, 400, 1000, lower=True), -0.04, Outcome.PASS),
+        (TENTH, contest_of(450, 400, 1000, lower=True), -0.04, Outcome.FAIL),
+        # From 50% on it is 2 points, below a tenth.
+        (GUARDED, contest_of(475, 500, 1000), -0.02, Outcome.FAIL),
+        (GUARDED, contest_of(470, 490, 1000), -0.049, Outcome.PASS),
+    ],
+)
+def test_a_relative_bound_is_a_share_of_the_others_value(
+    policy: Policy, contest: Contest, bound: float, outcome: Outcome
+) -> None:
+    verdict = judge("kept", policy, contest)
+    assert verdict.policy.threshold == pytest.approx(bound)
+    assert verdict.outcome is outcome
+
+
+def test_a_relative_bound_is_shown_with_what_it_comes_to() -> None:
+    shown = [
+        needed(judge("kept", p, contest_of(4, 500, 1000)).policy) for p in (TENTH, GUARDED, BETTER)
+    ]
+    assert shown == ["> -5.0 (-10%)", "> -2.0", "> 0"]
+    # Verdicts are read back.
+    judged = judge("kept", TENTH, contest_of(4, 500, 1000)).policy
+    assert Policy.model_validate(judged.model_dump(mode="json")) == judged
+
+
+def test_no_share_of_nothing_is_a_bound() -> None:
+    with pytest.raises(InsufficientData, match="relative bound says nothing"):
+        judge("kept", TENTH, contest_of(0, 0, 100, lower=True))
+
+
+def test_a_single_number_is_compared_with_the_run_that_is_named() -> None:
+    number = Measurement(proportion(78, 100))
+    verdict = judge("kept", TENTH, number, regression=contest_of(78, 80, 100))
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.estimate.value == pytest.approx(-0.02)
+    with pytest.raises(UserError, match=r"name the run .* --against RUN"):
+        judge("kept", TENTH, number)
+
+
 def test_a_verdict_says_what_it_could_have_noticed() -> None:
     verdict = judge("g", AT_LEAST_80, proportion(160, 200))
     assert verdict.detects is not None
@@ -266,6 +334,12 @@ def test_criteria_for_other_tasks_are_not_due() -> None:
         ("[g]\nmin_value = true\nwhy = 'x'\n", r"True is no bound"),
         ("[g]\nmin_value = nan\nwhy = 'x'\n", r"finite"),
         ("[beats_x]\nmin_difference = -0.25\nwhy = 'x'\n", r"would pass a loss"),
+        ("[beats_x]\nmin_relative_difference = -0.1\nwhy = 'x'\n", r"would pass a loss"),
+        ("[g]\nmin_relative_difference = -10\nwhy = 'x'\n", r'-0.1 or "-10%"'),
+        ("[g]\nmin_relative_difference = -1.0\nwhy = 'x'\n", r"lets everything be lost"),
+        ("[g]\nmin_difference = 0.0\nmin_relative_difference = -0.1\nwhy = 'x'\n", "go together"),
+        ("[g]\nmin_difference = 0.0\nrelative_below = 0.2\nwhy = 'x'\n", "go together"),
+        ("[g]\nmin_value = 0.5\nmin_relative_difference = -0.1\nwhy = 'x'\n", "give one of"),
         ("[bad_rows]\nmin_value = 0.5\nwhy = 'x'\n", r"takes max_value"),
         ("[g]\nmin_valeu = 0.5\nwhy = 'x'\n", r"'g.min_valeu'. Did you mean 'min_value'"),
         ("[g\n", "not valid TOML"),

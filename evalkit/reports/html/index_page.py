@@ -93,7 +93,7 @@ def index_page(runs: Path) -> str:
 
 def edges(history: GateHistory, drawn: Sparkline) -> tuple[str, str]:
     """What stands at the lower and the upper edge of a plot."""
-    write = points if history.last.policy.min_difference is not None else number
+    write = points if history.last.policy.compares else number
     return write(drawn.low, history.unit), write(drawn.high, history.unit)
 
 
