@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.locale import LANGUAGES, Lang
 from evalkit.reports.printable import legible
 from evalkit.reports.strict_json import finite
 
@@ -28,6 +29,18 @@ def shelf_names(incomplete: str) -> list[str]:
 SYSTEM = "A system on the shelf, or a folder with system.toml."
 Name = Annotated[str, typer.Argument(help=SYSTEM, autocompletion=shelf_names)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _lang(said: str) -> Lang:
+    from evalkit.errors import UserError
+
+    for lang in LANGUAGES:
+        if said == lang:
+            return lang
+    raise UserError(f"--lang is {' or '.join(LANGUAGES)}, not '{said}'.")
+
+
+InLang = Annotated[Lang, typer.Option("--lang", parser=_lang, metavar="LANG", help="en or zh.")]
 
 
 def console(stream: object) -> Console:

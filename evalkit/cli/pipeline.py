@@ -17,7 +17,7 @@ from evalkit.errors import UserError
 
 if TYPE_CHECKING:
     from evalkit.data.row_files import RowFile, TaskRows
-    from evalkit.reports.charts import Sheet
+    from evalkit.reports.sheets import Sheet
 
 Source = Annotated[str, typer.Argument(help="A .jsonl, .ndjson or .csv file of labelled rows.")]
 TaskName = Annotated[
@@ -113,8 +113,8 @@ class Job:
 
     def _report_files(self, sheet: Sheet) -> dict[Path, bytes]:
         """The report's Markdown and its pictures."""
-        from evalkit.reports.charts import draw
         from evalkit.reports.render.markdown import to_markdown
+        from evalkit.reports.sheets import draw
         from evalkit.reports.view import Block, Picture, bullets
 
         assert self.report is not None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.common import AsJson, print_json, tell
+from evalkit.cli.common import AsJson, InLang, print_json, tell
 from evalkit.cli.runs import RUNS
 from evalkit.errors import UserError
 
@@ -33,7 +33,7 @@ def report(
     ] = None,
     runs: RUNS = Path("runs"),
     form: Annotated[str, typer.Option("--format", help="html or md.")] = "html",
-    lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    lang: InLang = "en",
     to: Annotated[
         Path | None,
         typer.Option(help="File for the report on one run, or for the comparison of several."),
@@ -50,12 +50,12 @@ def report(
     from evalkit.runs import find_run
     from evalkit.systems import shown_path
 
-    _check_options(form, lang, to, named or [])
+    _check_options(form, to, named or [])
     criteria = None
     if gates is not None or GATES.is_file():
         criteria = policies_sha256(load_policies(gates or GATES))
     found = [read_judged(find_run(name, runs), criteria) for name in named or []]
-    written = _write(found, runs, form, cast("Lang", lang), to)
+    written = _write(found, runs, form, lang, to)
     if as_json:
         content = {
             "runs": [
@@ -69,11 +69,9 @@ def report(
         tell(f"{what}: {shown_path(path)}")
 
 
-def _check_options(form: str, lang: str, to: Path | None, named: Sequence[str]) -> None:
+def _check_options(form: str, to: Path | None, named: Sequence[str]) -> None:
     if form not in ("html", "md"):
         raise UserError(f"--format is html or md, not '{form}'.")
-    if lang not in ("en", "zh"):
-        raise UserError(f"--lang is en or zh, not '{lang}'.")
     if to is not None and not named:
         raise UserError(
             "--to names the file for the report on one run, or for the comparison of several. "
@@ -92,11 +90,11 @@ def _write(
 ) -> list[Written]:
     """Write what is asked for, and the index last, as it links to the rest."""
     from evalkit.reports import writing
-    from evalkit.reports.several import check_comparable
+    from evalkit.reports.compare import compare_runs
 
     several = len(found) > 1
     if several:
-        check_comparable(found)  # before anything is written
+        compare_runs(found)  # before anything is written
     if not found and not runs.is_dir():
         raise UserError(
             f"There is no folder {runs}. `pytest suites/ --model NAME` makes runs; --runs names "
@@ -114,11 +112,11 @@ def _write(
         written.append(("run", path))
     if several:
         path = (
-            writing.write_comparison(found, runs, comparison)
+            writing.write_comparison(found, runs, comparison, lang)
             if form == "html"
             else writing.write_comparison_markdown(found, lang, runs, comparison)
         )
         written.append(("comparison", path))
     if runs.is_dir():
-        written.append(("index", writing.write_index(runs)))
+        written.append(("index", writing.write_index(runs, lang)))
     return written

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.common import AsJson, PytestCode, console, print_json, tell
+from evalkit.cli.common import AsJson, InLang, PytestCode, console, print_json, tell
 
 RUNS = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 Run = Annotated[str, typer.Argument(help="A run's folder, or (the start of) its name.")]
@@ -71,25 +71,25 @@ def compare(
     runs: RUNS = Path("runs"),
     show: Annotated[int, typer.Option(help="How many flipped rows to show each way.")] = 5,
     gates: Annotated[Path, typer.Option(help="Release criteria.")] = Path("suites/gates.toml"),
+    lang: InLang = "en",
     as_json: AsJson = False,
 ) -> None:
     """Hold two runs against each other, metric by metric, by paired tests on the same rows."""
-    from evalkit.evaluation import check_same_rows
     from evalkit.gates import load_policies, policies_sha256
-    from evalkit.reports.comparison import comparison_report, comparison_to_json
+    from evalkit.reports.compare import compare_runs, comparison_to_json
     from evalkit.reports.judged import read_judged
-    from evalkit.reports.render.terminal import to_text
+    from evalkit.reports.render.terminal import to_terminal, to_text
+    from evalkit.reports.sections.comparison import comparison_blocks
     from evalkit.runs import find_run
 
     criteria = policies_sha256(load_policies(gates)) if gates.is_file() else None
-    a, b = (read_judged(find_run(name, runs), criteria) for name in (first, second))
-    ours, theirs = a.evaluation, b.evaluation
-    check_same_rows(ours.examples, theirs.examples, (first, second))
+    judged = [read_judged(find_run(name, runs), criteria) for name in (first, second)]
+    found = compare_runs(judged)
     if as_json:
-        print_json(comparison_to_json(ours, theirs))
+        print_json(comparison_to_json(found.pairings[0][1]))
         return
     out = console(sys.stdout)
-    shown = comparison_report(a, b, show=show)
+    shown = to_terminal(comparison_blocks(found, show, brief=True), lang)
     typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
 
 
@@ -98,20 +98,27 @@ def parity(
     second: Run,
     runs: RUNS = Path("runs"),
     show: Annotated[int, typer.Option(min=0, help="How many differing rows to show.")] = 10,
+    lang: InLang = "en",
     as_json: AsJson = False,
 ) -> None:
     """Show what changed between two runs of the same model: quantised, served, in bf16."""
-    from evalkit.reports.parity import parity_report, parity_to_json
-    from evalkit.reports.render.terminal import to_text
+    from evalkit.reports.compare import compare_answers, parity_to_json
+    from evalkit.reports.render.terminal import to_terminal, to_text
+    from evalkit.reports.sections.parity import parity_blocks
     from evalkit.runs import find_run, read_run
+    from evalkit.systems import shown_path
 
     folders = [find_run(name, runs) for name in (first, second)]
-    ours, theirs = (read_run(folder) for folder in folders)
+    found = compare_answers(*map(read_run, folders))
     if as_json:
-        print_json(parity_to_json(ours, theirs))
+        print_json(parity_to_json(found))
         return
     out = console(sys.stdout)
-    shown = parity_report(ours, theirs, folders, show=show)
+    names = [
+        f"{evaluation.system} ({shown_path(folder)})"
+        for evaluation, folder in zip((found.first, found.other), folders, strict=True)
+    ]
+    shown = to_terminal(parity_blocks(found, names, show), lang)
     typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
 
 

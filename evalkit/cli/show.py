@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.common import AsJson, console, print_json, tell
+from evalkit.cli.common import AsJson, InLang, console, print_json, tell
 from evalkit.cli.runs import RUNS, Run
 from evalkit.errors import UserError
-from evalkit.locale import LANGUAGES, Lang
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +27,7 @@ def show(
     run: Run,
     field: Field = None,
     runs: RUNS = Path("runs"),
-    lang: Annotated[str, typer.Option(help="Of the tables: en or zh.")] = "en",
+    lang: InLang = "en",
     as_json: AsJson = False,
 ) -> None:
     """Show a run: verdict, gates, values, confusions, calibration, worst cases, cost, notes."""
@@ -43,13 +42,13 @@ def show(
     if as_json:
         print_json(run_to_json(found, field))
         return
-    _print(run_view(found, field, _checked(lang)))
+    _print(run_view(found, field, lang))
 
 
 def diagnose(
     run: Run,
     runs: RUNS = Path("runs"),
-    lang: Annotated[str, typer.Option(help="en or zh.")] = "en",
+    lang: InLang = "en",
     as_json: AsJson = False,
 ) -> None:
     """Say what answers a run's failed gates: recipe keys, with the evidence, worst first."""
@@ -62,7 +61,7 @@ def diagnose(
     if as_json:
         print_json(diagnosis_to_json(found))
         return
-    _print(to_terminal(diagnosis_blocks(found), _checked(lang)))
+    _print(to_terminal(diagnosis_blocks(found), lang))
 
 
 def errors(
@@ -175,10 +174,13 @@ def errors(
 def runs(
     system: Annotated[str | None, typer.Option(help="Only runs of this system.")] = None,
     folder: RUNS = Path("runs"),
+    lang: InLang = "en",
     as_json: AsJson = False,
 ) -> None:
     """List the runs there are, oldest first: verdict and headline numbers."""
-    from evalkit.reports.history import history_view, of_system, summaries_to_json, summarise
+    from evalkit.reports.history import of_system, summaries_to_json, summarise
+    from evalkit.reports.render.terminal import to_terminal
+    from evalkit.reports.sections.history import history_blocks
 
     found = summarise(folder)
     if system is not None:
@@ -189,14 +191,7 @@ def runs(
     if not found:
         tell(f"There are no runs in {folder}/. `pytest suites/ --model NAME` makes one.")
         return
-    _print(history_view(found))
-
-
-def _checked(lang: str) -> Lang:
-    for known in LANGUAGES:
-        if lang == known:
-            return known
-    raise UserError(f"--lang is {' or '.join(LANGUAGES)}, not '{lang}'.")
+    _print(to_terminal(history_blocks(found), lang))
 
 
 def _training_rows(source: str, task: Task, mapping: str, on_bad_row: str) -> Dataset:

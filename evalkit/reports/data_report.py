@@ -13,7 +13,7 @@ from evalkit.data.overlap import Duplicates, Kind
 from evalkit.data.quality import Limits, Rule
 from evalkit.data.splitting import Parts
 from evalkit.records import Example, Label
-from evalkit.reports.charts import Chart, Sheet, sheet
+from evalkit.reports.sheets import Chart, Sheet, sheet
 from evalkit.reports.view import Blocks, grid
 from evalkit.tasks import Task
 

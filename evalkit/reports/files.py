@@ -1,6 +1,7 @@
 """What reports are called: a run's lie in its folder, the others in the folder of all runs."""
 
-REPORT, INDEX = "report.html", "index.html"
+REPORT = "report.html"
+INDEXES = {"en": "index.html", "zh": "index.zh.html"}
 PAGES = {"en": REPORT, "zh": "report.zh.html"}
 COMPARISON_PREFIX = "comparison-"
 MARKDOWN = {"en": "report.md", "zh": "report.zh.md"}

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import RenderableType
-from rich.text import Text
-
 from evalkit.errors import EvidenceError, UserError, did_you_mean
 from evalkit.evaluation import Evaluation
 from evalkit.gates import Outcome, Policy, Verdict, verdict_in_words
 from evalkit.records import Estimate
-from evalkit.reports.printable import printable
-from evalkit.reports.render.terminal import to_terminal
 from evalkit.reports.verdicts import SCHEMA
-from evalkit.reports.view import Column, Data, Tone, Toned, figure, phrase, table
 from evalkit.runs import baseline_folders, read_record, read_verdicts, run_folders
-
-MOST_NUMBERS = 4
-"""Of the headline, as many as fit beside a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +69,13 @@ class RunSummary:
     """The usual numbers by name; empty where the run was not judged."""
     gates: tuple[GateSummary, ...] = ()
     why_unreadable: str = ""
+
+    @property
+    def why_none(self) -> str:
+        """Why there is no verdict, or the run cannot be read; empty where there is one."""
+        if self.may_ship is not None:
+            return ""
+        return self.why_unreadable or self.verdict.removeprefix("no verdict: ")
 
     @property
     def may_ship(self) -> bool | None:
@@ -220,54 +217,76 @@ def gate_facts(gate: GateSummary | Verdict) -> dict[str, Any]:
     }
 
 
-def history_view(summaries: Sequence[RunSummary]) -> list[RenderableType]:
-    """A table for each task, then why there is no verdict or no reading of some runs."""
-    shown: list[RenderableType] = []
-    stamps = Counter(run.name.partition("-")[0] for run in summaries)
-    for task in dict.fromkeys(run.task for run in summaries if not run.why_unreadable):
-        of_task = [run for run in summaries if run.task == task and not run.why_unreadable]
-        headline = of_task[-1].headline[:MOST_NUMBERS]
-        heads = [
-            Column(phrase("col.run"), is_text=True),
-            Column(phrase("col.system"), is_text=True, folds=True),
-            Column(phrase("col.rows"), drop=9),
-            Column(phrase("col.outcome"), is_text=True),
-        ]
-        for place, name in enumerate(headline, start=1):
-            short = name.removesuffix(" fields right").removesuffix(" accuracy")
-            heads.append(Column(Data(short, 24), drop=place))
-        rows = [
-            [
-                _short_name(run, stamps),
-                Data(run.system, 40),
-                run.rows,
-                Toned(run.verdict.partition(":")[0], _tone(run)),
-                *(figure(run.measured.get(name)) for name in headline),
-            ]
-            for run in of_task
-        ]
-        shown.append(Text(f"task {printable(task)}; share of rows that are right:"))
-        shown += to_terminal(table(heads, rows))
-    reasons = Counter(run.verdict for run in summaries if run.verdict and run.may_ship is None)
-    shown += [
-        Text(f"{printable(why, 300)} ({count} {'run' if count == 1 else 'runs'})")
-        for why, count in reasons.items()
-    ]
-    unreadable = [run for run in summaries if run.why_unreadable]
-    if unreadable:
-        shown.append(Text(f"{len(unreadable)} cannot be read:"))
-        shown += [
-            Text(f"  {printable(run.name, 60)}: {printable(run.why_unreadable, 300)}")
-            for run in unreadable
-        ]
-    return shown
+@dataclass(frozen=True, slots=True)
+class GateHistory:
+    """One gate over the judged runs of a system."""
+
+    label: str
+    unit: str
+    found: tuple[GateSummary | None, ...]
+    """One for each run, oldest first; None where a run was not held against it."""
+
+    @property
+    def last(self) -> GateSummary:
+        """What it said last."""
+        return next(gate for gate in reversed(self.found) if gate is not None)
 
 
-def _short_name(run: RunSummary, stamps: Mapping[str, int]) -> str:
-    """The time alone, which `evalkit show` takes too, where no other run has it."""
-    stamp, _, rest = run.name.partition("-")
-    return stamp if rest == run.system and stamps[stamp] == 1 else printable(run.name, 60)
+@dataclass(frozen=True, slots=True)
+class SystemHistory:
+    """The judged runs of one system on one task, oldest first, and their gates."""
+
+    system: str
+    task: str
+    runs: tuple[RunSummary, ...]
+    gates: tuple[GateHistory, ...]
+
+    @property
+    def days(self) -> tuple[str, ...]:
+        """Of the first and the last run; one where that is the same."""
+        ends = (self.runs[0].started, self.runs[-1].started)
+        return tuple(dict.fromkeys(f"{end:%Y-%m-%d}" for end in ends if end is not None))
+
+    @property
+    def same_rows(self) -> tuple[bool, ...]:
+        """For each run whether it is of the same rows as the one before it."""
+        before = [None, *(run.data_sha256 for run in self.runs)]
+        return tuple(run.data_sha256 == b for run, b in zip(self.runs, before, strict=False))
 
 
-def _tone(run: RunSummary) -> Tone:
-    return "open" if run.may_ship is None else "good" if run.may_ship else "bad"
+def gate_histories(summaries: Sequence[RunSummary]) -> list[SystemHistory]:
+    """The gates of each system and task over its judged runs.
+
+    First those that were judged more than once, of these the latest.
+    """
+    by_system: dict[tuple[str, str], list[RunSummary]] = {}
+    for summary in summaries:
+        if summary.gates:
+            by_system.setdefault((summary.system, summary.task), []).append(summary)
+    told = sorted(
+        by_system.items(), key=lambda item: (len(item[1]) > 1, item[1][-1].name), reverse=True
+    )
+    return [_history(system, task, runs) for (system, task), runs in told]
+
+
+def _history(system: str, task: str, runs: Sequence[RunSummary]) -> SystemHistory:
+    said = [{gate.label: gate for gate in run.gates} for run in runs]
+    # In the order of the last run; gates that it does not have come behind.
+    labels = dict.fromkeys(label for gates in reversed(said) for label in gates)
+    gates = []
+    for label in labels:
+        found = tuple(gates_of.get(label) for gates_of in said)
+        unit = next(gate.unit for gate in found if gate is not None)
+        gates.append(GateHistory(label, unit, found))
+    return SystemHistory(system, task, tuple(runs), tuple(gates))
+
+
+def kept_as(
+    summaries: Sequence[RunSummary], baselines: Sequence[RunSummary]
+) -> Mapping[Path, tuple[str, ...]]:
+    """The names of the baselines that a run is kept as, by the run's folder."""
+    names: dict[str, list[str]] = {}
+    for baseline in baselines:
+        if baseline.record_sha256:
+            names.setdefault(baseline.record_sha256, []).append(baseline.name)
+    return {s.folder: tuple(names.get(s.record_sha256, ())) for s in summaries}

@@ -41,6 +41,11 @@ class JudgedRun:
         return self.evaluation.record.started_at
 
     @property
+    def date(self) -> str:
+        """When it began, to the minute."""
+        return f"{self.started:%Y-%m-%d %H:%M}"
+
+    @property
     def verdict(self) -> str:
         """`may ship`, `may NOT ship`, or that there is no verdict, and why."""
         if self.release is None:

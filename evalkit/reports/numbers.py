@@ -10,6 +10,9 @@ from evalkit.records import Estimate
 from evalkit.reports.printable import printable
 from evalkit.run_record import Cost
 
+LEAST_SECONDS = 1e-6
+"""What runs keep."""
+
 
 def number(value: float, unit: str = "%") -> str:
     """A share in percent, anything else with two decimals."""
@@ -118,3 +121,13 @@ def bare(x: float, unit: str = "%") -> str:
 def bare_p(p: float) -> str:
     """A p-value under a heading that says what it is."""
     return p_value(p).removeprefix("p ").removeprefix("= ")
+
+
+def time_text(seconds: float) -> str:
+    """A time in the unit that suits it: `94 ms`."""
+    if seconds < LEAST_SECONDS:
+        return "< 1 µs"
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= 0.9995 * size:
+            return f"{seconds / size:,.3g} {unit}" if seconds < 999.5 else f"{seconds:,.0f} s"
+    raise AssertionError(seconds)

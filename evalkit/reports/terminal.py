@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from evalkit.errors import InsufficientData, UserError
-from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, compare, describe_said
+from evalkit.errors import UserError
+from evalkit.evaluation import EvaluatedRow, Evaluation, describe_said
 from evalkit.gates import Outcome, Release, Verdict
 from evalkit.locale import Lang
+from evalkit.reports.compare import Pairing
 from evalkit.reports.numbers import (
     contest_line,
     cost_line,
@@ -87,12 +87,6 @@ def explain(verdict: Verdict, task: Task) -> str:
 def wrong_case(row: EvaluatedRow, task: Task) -> str:
     """A row with the right labels and what was said instead, on two lines."""
     return f"{_inputs(row)}\n      right: {_right(row, task)}; said: {_said(row, task)}"
-
-
-def flipped_case(row: EvaluatedRow, other: EvaluatedRow, task: Task) -> str:
-    """A row with the right labels and what systems A and B said, on two lines."""
-    said = f"A: {_said(row, task)}; B: {_said(other, task)}"
-    return f"{_inputs(row)}\n      right: {_right(row, task)}; {said}"
 
 
 def _inputs(row: EvaluatedRow) -> str:
@@ -285,25 +279,12 @@ def side_by_side(
     first, *others = evaluations
     for other in others:
         try:
-            contests = headline_contests(first, other)
+            contests = Pairing(first, other).headline
         except UserError as error:
             shown.append(Text(f"no paired test: {printable(str(error), 300)}"))
             continue
         shown += [Text(contest_line(contest)) for contest in contests]
     return shown
-
-
-def headline_contests(first: Evaluation, second: Evaluation) -> list[Contest]:
-    """Paired tests of being right, in each field and in all.
-
-    Raises:
-        UserError: the two are not of the same test set.
-    """
-    contests = []
-    for metric in first.headline_metrics():
-        with contextlib.suppress(InsufficientData):
-            contests.append(compare(first, second, metric))
-    return contests
 
 
 def _settled(verdicts: Sequence[Verdict]) -> str:

@@ -94,6 +94,8 @@ class Span:
     is_difference: bool = False
     value: float | None = None
     """What it is of, so that it can be drawn."""
+    scale: float = 0.0
+    """What the ends of a drawing of a difference stand for; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,15 @@ class Link:
 
     what: Cell
     rows: Mapping[str, str]
-    """Column of that table -> what it has to say."""
+    """Column of that table -> what it has to say; a `Note` in the report's language."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A cell that leads to another page, where the report has links."""
+
+    what: Cell
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +226,16 @@ class Reliability:
     bins: tuple[ReliabilityBin, ...]
 
 
-Block = Table | Points | Paragraph | Heading | Picture | Reliability
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Seconds a row against a share, by letter; drawn where a report draws."""
+
+    name: Cell
+    """Of the share."""
+    dots: tuple[tuple[str, float, Estimate], ...]
+
+
+Block = Table | Points | Paragraph | Heading | Picture | Reliability | Scatter
 Blocks = list[Block]
 
 
@@ -271,6 +290,14 @@ def grid(
     return [Heading(2, title), Table(tuple(columns), tuple(map(tuple, rows)))]
 
 
+def sectioned(title: Cell, head: Blocks, sections: Iterable[tuple[Cell, Blocks]]) -> Blocks:
+    """A whole report: a title, what stands under it, and sections with their titles."""
+    blocks: Blocks = [Heading(1, title), *head]
+    for name, section in sections:
+        blocks += [Heading(2, name), *section]
+    return blocks
+
+
 def columns(*keys: str) -> list[Phrase]:
     """Headings by the ends of their codes."""
     return [phrase(f"col.{key}") for key in keys]
@@ -310,10 +337,10 @@ def difference_in_words(contest: Contest) -> Cell:
     return phrase("form.points", value=shown) if shown.unit == "%" else shown
 
 
-def contest_span(contest: Contest) -> Span:
-    """The interval of a comparison's difference."""
-    found = contest.comparison
-    return Span(found.low, found.high, contest.metric.unit, is_difference=True)
+def contest_span(contest: Contest, scale: float = 0.0) -> Span:
+    """The interval of a comparison's difference, with a scale to draw it on."""
+    found, unit = contest.comparison, contest.metric.unit
+    return Span(found.low, found.high, unit, True, found.difference, scale)
 
 
 def is_shown(contest: Contest) -> bool:
@@ -359,3 +386,18 @@ def metric_name(metric: Metric, fields: Mapping[str, Field]) -> MetricName:
     if metric.field is None or metric.value is None or metric.field not in fields:
         return MetricName(metric)
     return MetricName(metric, fields[metric.field].display(metric.value))
+
+
+def shown_cost(cost: Mapping[str, Any], key: str) -> Cell:
+    """A figure of what a run cost; seconds a row as milliseconds."""
+    value = cost.get(key)
+    if value is None:
+        return None
+    if key.startswith("seconds"):
+        return Plain(1000 * value)
+    return Plain(value) if isinstance(value, float) else value
+
+
+def gigabytes(used: float) -> Cell:
+    """Memory, given in bytes."""
+    return phrase("gigabytes", gigabytes=Plain(used / 1e9))

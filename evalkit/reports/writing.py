@@ -13,9 +13,10 @@ from pathlib import Path
 from evalkit import atomic
 from evalkit.errors import UserError
 from evalkit.locale import Lang
+from evalkit.reports.compare import compare_runs
 from evalkit.reports.files import (
     COMPARISON_PREFIX,
-    INDEX,
+    INDEXES,
     MARKDOWN,
     MARKDOWN_COMPARISON,
     PAGES,
@@ -25,8 +26,9 @@ from evalkit.reports.html.index_page import index_page
 from evalkit.reports.html.run_page import run_page
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.related import find_related
+from evalkit.reports.render.markdown import to_markdown
+from evalkit.reports.sections.comparison import comparison_blocks
 from evalkit.reports.sections.run import run_markdown
-from evalkit.reports.sections.several import comparison_markdown
 
 _LONGEST_NAME = 120
 
@@ -40,23 +42,25 @@ def write_run_page(run: JudgedRun, to: Path | None = None, lang: Lang = "en") ->
     return write_text(to or run.folder / PAGES[lang], run_page(run, lang))
 
 
-def write_comparison(runs: Sequence[JudgedRun], folder: Path, to: Path | None = None) -> Path:
+def write_comparison(
+    runs: Sequence[JudgedRun], folder: Path, to: Path | None = None, lang: Lang = "en"
+) -> Path:
     """Write the page that holds the first run against the others: into a folder, or to a file.
 
     Raises:
         UserError: the runs cannot be compared, or the file cannot be written.
     """
-    path = to or folder / comparison_name(runs)
-    return write_text(path, comparison_page(runs, place=path.parent))
+    path = to or folder / comparison_name(runs, lang)
+    return write_text(path, comparison_page(runs, lang, place=path.parent))
 
 
-def write_index(runs: Path) -> Path:
+def write_index(runs: Path, lang: Lang = "en") -> Path:
     """Write the index of all runs, into their folder.
 
     Raises:
         UserError: the file cannot be written.
     """
-    return write_text(runs / INDEX, index_page(runs))
+    return write_text(runs / INDEXES[lang], index_page(runs, lang))
 
 
 def write_run_markdown(run: JudgedRun, lang: Lang, runs: Path, to: Path | None = None) -> Path:
@@ -84,10 +88,10 @@ def write_comparison_markdown(
         UserError: the runs cannot be compared, or the file cannot be written.
     """
     path = to or folder / MARKDOWN_COMPARISON[lang]
-    return write_text(path, comparison_markdown(runs, lang))
+    return write_text(path, to_markdown(comparison_blocks(compare_runs(runs)), lang))
 
 
-def comparison_name(runs: Sequence[JudgedRun]) -> str:
+def comparison_name(runs: Sequence[JudgedRun], lang: Lang = "en") -> str:
     """A file's name that says what is compared: the systems, or their runs where these repeat."""
     names = [run.system for run in runs]
     if len(set(names)) < len(names):
@@ -96,7 +100,7 @@ def comparison_name(runs: Sequence[JudgedRun]) -> str:
     told = "-and-".join(others)
     if len(first) + len(told) > _LONGEST_NAME:
         first, told = first[:_LONGEST_NAME], f"{len(others)}-others"
-    return f"{COMPARISON_PREFIX}{first}-vs-{told}.html"
+    return f"{COMPARISON_PREFIX}{first}-vs-{told}{'' if lang == 'en' else f'.{lang}'}.html"
 
 
 def write_text(path: Path, text: str) -> Path:

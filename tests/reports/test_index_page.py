@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -14,11 +15,10 @@ from hypothesis import strategies as st
 
 from evalkit.gates import Outcome, Policy
 from evalkit.records import Estimate
+from evalkit.reports.charts import HISTORY_HEIGHT, HISTORY_WIDTH, MOST_RUNS, history
 from evalkit.reports.files import REPORT
-from evalkit.reports.gate_history import GateHistory, gate_histories
-from evalkit.reports.history import GateSummary, summarise
+from evalkit.reports.history import GateSummary, gate_histories, summarise
 from evalkit.reports.html.index_page import index_page
-from evalkit.reports.html.sparkline import HEIGHT, MOST_RUNS, WIDTH, sparkline
 from evalkit.reports.writing import write_comparison, write_index
 from evalkit.runs import BASELINES, copy_run, write_verdicts
 from judged_runs import write_judged_run
@@ -52,8 +52,8 @@ def test_every_run_is_listed_with_its_verdict_and_numbers(tmp_path: Path) -> Non
     assert "may NOT ship" in line
     assert "2026-02-01 10:00" in line
     assert "notifications-3level , 20 rows" in line
-    assert "✓ 3 passed , ✗ 1 failed" in line
-    assert "priority accuracy 75.0% 53.1-88.8" in line
+    assert "3 passed, 1 failed" in line
+    assert "priority accuracy 75.0% 53.1 to 88.8" in line
     assert "no verdict it was not judged – –" in found[second.name]
 
 
@@ -138,9 +138,9 @@ def test_gates_are_followed_over_the_runs_of_a_system(tmp_path: Path) -> None:
     assert accuracy.label == "accuracy"
     assert [gate and gate.value for gate in accuracy.found] == [0.4, 0.75, 1.0]
     page = index_page(tmp_path)
-    assert "accuracy: 100.0% in the last of 3 judged runs, needs at least 80%; passed in 1" in page
-    table = page[page.index('aria-label="Gates of mine over time"') :]
-    row = re.search(r"<bdi>accuracy</bdi></th>(.*?)</tr>", table)
+    assert "accuracy: 100.0% in the last of 3 judged runs, needs ≥ 80%; passed in 1" in page
+    table = page[page.index('class="over-time"') :]
+    row = re.search(r"<bdi>accuracy</bdi></code></th>(.*?)</tr>", table)
     assert row is not None
     assert re.findall(r"\d+\.\d%", row[1]) == ["40.0%", "75.0%", "100.0%"]
 
@@ -155,7 +155,7 @@ def test_a_gate_that_came_later_has_a_gap(tmp_path: Path) -> None:
     assert [gate.label for gate in mine.gates] == ["accuracy", "recall[2]", "beats", "faults"]
     assert mine.gates[1].found[0] is None
     assert mine.gates[1].last.value == 0.6
-    assert len(sparkline(mine.gates[1], mine.same_rows).marks) == 1
+    assert len(marks(drawn(mine.gates[1].found, mine.same_rows))) == 1
 
 
 def test_the_line_is_broken_where_the_rows_are_others(tmp_path: Path) -> None:
@@ -165,8 +165,24 @@ def test_the_line_is_broken_where_the_rows_are_others(tmp_path: Path) -> None:
     at(tmp_path, 3, data=data)
     (mine,) = gate_histories(summarise(tmp_path))
     assert mine.same_rows == (False, True, False)
-    line = sparkline(mine.gates[0], mine.same_rows).line
+    (line,) = [
+        path.attrib["d"]
+        for path in drawn(mine.gates[0].found, mine.same_rows).iter("path")
+        if path.get("class") == "line"
+    ]
     assert re.findall("[ML]", line) == ["M", "L", "M"]
+
+
+def test_a_baseline_and_another_criterion_are_marked(tmp_path: Path) -> None:
+    first, second, _ = (at(tmp_path, day) for day in (1, 2, 3))
+    copy_run(first, tmp_path / BASELINES / "good")
+    content = json.loads((second / "verdicts.json").read_text())
+    content["gates"][0]["policy"]["min_value"] = 0.5
+    write_verdicts(second, content)
+    page = index_page(tmp_path)
+    plot = page[page.index('<span class="name"><bdi>accuracy') :].split("</li>")[0]
+    assert plot.count('class="baseline"') == 1
+    assert plot.count('class="changed"') == 2  # to 50%, and back to 80%
 
 
 gates = st.builds(
@@ -188,13 +204,25 @@ gates = st.builds(
 @given(st.lists(st.none() | gates, min_size=1, max_size=80).filter(any), st.data())
 def test_marks_lie_within_the_drawing(found: list[GateSummary | None], data: st.DataObject) -> None:
     same = data.draw(st.lists(st.booleans(), min_size=len(found), max_size=len(found)))
-    drawn = sparkline(GateHistory("g", "%", tuple(found)), same)
+    label, low, high = history(found, same, [False] * len(found), "x")
     latest = [gate for gate in found[-MOST_RUNS:] if gate is not None]
-    assert [mark.outcome for mark in drawn.marks] == [gate.outcome.value for gate in latest]
-    assert all(0 <= mark.x <= WIDTH and 0 <= mark.y <= HEIGHT for mark in drawn.marks)
-    for one, other in zip(latest, drawn.marks, strict=True):
-        above = (one.value - drawn.low) / (drawn.high - drawn.low or 1)
-        assert other.y == pytest.approx(8 + 40 * (1 - above), abs=0.1) or drawn.high == drawn.low
+    shown = marks(ElementTree.fromstring(label))
+    assert [outcome for outcome, _, _ in shown] == [gate.outcome.value for gate in latest]
+    assert all(0 <= x <= HISTORY_WIDTH and 0 <= y <= HISTORY_HEIGHT for _, x, y in shown)
+    for one, (_, _, y) in zip(latest, shown, strict=True):
+        above = (one.value - low) / (high - low or 1)
+        assert y == pytest.approx(8 + 40 * (1 - above), abs=0.1) or high == low
+
+
+def drawn(found: Sequence[GateSummary | None], same: Sequence[bool]) -> ElementTree.Element:
+    return ElementTree.fromstring(history(found, same, [False] * len(found), "x")[0])
+
+
+def marks(of: ElementTree.Element) -> list[tuple[str, float, float]]:
+    return [
+        (use.attrib["href"].removeprefix("#mark-"), float(use.attrib["x"]), float(use.attrib["y"]))
+        for use in of.iter("use")
+    ]
 
 
 def test_untrusted_names_stay_text(tmp_path: Path, show: Callable[..., Page]) -> None:
@@ -244,7 +272,7 @@ def test_runs_are_sorted_by_their_heads(tmp_path: Path, show: Callable[..., Page
         return [int(text[6:8]) for text in page.locator("#runs tbody tr").all_inner_texts()]
 
     assert days() == [4, 3, 2, 1]
-    head = page.locator("#runs thead").get_by_role("button", name="accuracy")
+    head = page.locator("#runs thead").get_by_role("button", name="Accuracy")
     head.click()
     assert days() == [2, 1, 3, 4]  # that without a number comes last
     head.press("Enter")

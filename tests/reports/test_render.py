@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from evalkit.reports.charts import Chart, draw
 from evalkit.reports.printable import printable
 from evalkit.reports.render.markdown import escaped, to_markdown
 from evalkit.reports.render.terminal import to_terminal, to_text
+from evalkit.reports.sheets import Chart, draw
 from evalkit.reports.view import Column, Heading, Picture, bullets, grid, table
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -199,7 +199,7 @@ class Parsed(HTMLParser):
             for (_, found), content in zip(
                 [t for t in self.tags if t[0] == "script"], self.raw["script"], strict=True
             )
-            if found.get("type") == "application/json"
+            if found.get("id") == "predictions"
         )
         return json.loads(block)
 

@@ -3,210 +3,134 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from evalkit.evaluation import Contest
-from evalkit.gates import ALPHA
-from evalkit.reports.files import REPORT
+from evalkit.evaluation import describe_said
+from evalkit.locale import Lang, Speaker
+from evalkit.reports.compare import RunComparison, compare_runs
+from evalkit.reports.files import PAGES
 from evalkit.reports.html.environment import render
-from evalkit.reports.html.scatter import HEIGHT, RADIUS, TOP, WIDTH, scatter, time_text
+from evalkit.reports.html.predictions import enum_column, set_column
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.numbers import bare_p, cost_line
-from evalkit.reports.several import Pairing, Several, compare_runs
+from evalkit.reports.render.html import HtmlWords, to_html
+from evalkit.reports.sections.comparison import comparison_sections
+from evalkit.reports.view import listed, phrase
 
 MOST_CHOICES = 60
 """Of a filter."""
-_LONG_HEX = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b")
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A difference with its interval around zero, in percent of a drawing's width."""
-
-    contest: Contest
-    value: float
-    low: float
-    high: float
-    result: str
-    """`better`, `worse` or `open`, for the first run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Differences on one scale."""
-
-    heading: str
-    unit: str
-    bound: float
-    """What the ends of the scale stand for."""
-    rows: tuple[Drawn, ...]
-    folded: bool = False
-    """Whether they are shown on demand alone."""
-
-
-def comparison_page(runs: Sequence[JudgedRun], *, place: Path | None = None) -> str:
+def comparison_page(
+    runs: Sequence[JudgedRun], lang: Lang = "en", *, place: Path | None = None
+) -> str:
     """Verdicts, gates, paired tests, flipped rows, records and costs of runs on the same rows.
 
     Args:
         runs: two or more; the first is held against the others.
+        lang: the page's language.
         place: the folder that the page will lie in; it then links to the runs' own pages.
 
     Raises:
         UserError: the runs are not of the same rows, or one is named twice.
     """
     found = compare_runs(runs)
-    first, *others = found.columns
-    task = first.run.evaluation.task
-    names = ", ".join(column.run.system for column in others)
-    headlines = list(dict.fromkeys(name for column in found.columns for name, _ in column.headline))
-    dots = [
-        (column.letter, column.seconds_per_row, estimate)
-        for column in found.columns
-        for name, estimate in column.headline
-        if name == headlines[0] and column.seconds_per_row is not None
-    ]
+    words, first = HtmlWords(lang), found.sides[0]
+    others = listed(side.name for side in found.sides[1:])
+    title = words.cell(phrase("against", first=first.name, other=others))
+    evaluation = first.run.evaluation
+    about = phrase(
+        "rows_of_task",
+        n=len(evaluation.rows),
+        source=evaluation.record.data.source,
+        task=found.task.name,
+    )
+    links = {side.letter: _link(side.run, lang, place) for side in found.sides}
+    pages = {letter: link for letter, link in links.items() if link}
+    sections = comparison_sections(found, 0, pages)
     return render(
         "comparison.html.j2",
-        title=f"{first.run.system} against {names}",
+        words,
+        title=title.striptags(),
         scripts=("table.js", "comparison.js"),
-        styles=("comparison.css",),
-        data={"flips": _flip_data(found)} if found.flips else {},
-        several=found,
-        first=first,
-        others=others,
-        task=task,
-        source=first.run.evaluation.record.data.source,
-        links={column.letter: _link(column.run, place) for column in found.columns},
-        groups={p.other.letter: list(_groups(p)) for p in found.pairings},
-        counts={p.other.letter: _counts(p) for p in found.pairings},
-        excused={c.letter: c.run.release.excused if c.run.release else {} for c in found.columns},
-        gates=[
-            (gate, list(rows)) for gate, rows in groupby(found.gates, lambda row: row.some.gate)
-        ],
-        headlines=headlines,
-        plot=scatter(dots),
-        plot_size=(WIDTH, HEIGHT, TOP, RADIUS),
-        time_text=time_text,
-        short=lambda text: _LONG_HEX.sub(r"\1…", text),
-        cost_line=cost_line,
-        p_text=bare_p,
+        data={"flipped": _flip_table(found, lang)} if found.flips else {},
+        heading=title,
+        about=words.cell(about),
+        sections=[(name, to_html(blocks, lang)) for name, blocks in sections.items()],
     )
 
 
-def _link(run: JudgedRun, place: Path | None) -> str | None:
-    """Where the run's own page is, from the place of this one."""
-    if place is None or not (run.folder / REPORT).is_file():
-        return None
-    return quote(Path(os.path.relpath(run.folder / REPORT, place)).as_posix())
+def _link(run: JudgedRun, lang: Lang, place: Path | None) -> str:
+    """Where the run's own page is, from the place of this one; empty where there is none."""
+    if place is None or not (page := run.folder / PAGES[lang]).is_file():
+        return ""
+    return quote(Path(os.path.relpath(page, place)).as_posix())
 
 
-def _groups(pairing: Pairing) -> Iterator[Group]:
-    """The usual metrics by unit, then the slices; each group on a scale of its own."""
-    usual, slices = pairing.contests[: pairing.usual], pairing.contests[pairing.usual :]
-    shares = [contest for contest in usual if contest.metric.unit == "%"]
-    rest = [contest for contest in usual if contest.metric.unit != "%"]
-    headings = ("Metrics", "Metrics that are no shares", "Recall of every value")
-    for heading, contests in zip(headings, (shares, rest, slices), strict=True):
-        if contests:
-            unit = contests[0].metric.unit
-            ends = [abs(end) for c in contests for end in (c.comparison.low, c.comparison.high)]
-            bound = max(*ends, 0.01)
-            yield Group(
-                heading, unit, bound, tuple(_draw(c, bound) for c in contests), contests is slices
-            )
-
-
-def _draw(contest: Contest, bound: float) -> Drawn:
-    test = contest.comparison
-    value, low, high = (
-        round(50 + 48 * number / bound, 2) for number in (test.difference, test.low, test.high)
-    )
-    result = "open"
-    if test.p_value < ALPHA and contest.advantage:
-        result = "better" if contest.advantage > 0 else "worse"
-    return Drawn(contest, value, low, high, result)
-
-
-def _counts(pairing: Pairing) -> dict[str, int]:
-    """On how many of the usual metrics and slices the first is better, worse, or neither."""
-    results = [_draw(contest, 1.0).result for contest in pairing.contests]
-    return {result: results.count(result) for result in ("better", "worse", "open")}
-
-
-def _flip_data(found: Several) -> dict[str, Any]:
+def _flip_table(found: RunComparison, lang: Lang) -> dict[str, Any]:
     """What `table.js` shows, by column."""
-    flips = found.flips
-    first, *others = found.columns
-    fields = [flip.field for flip in flips]
-    titles = list(dict.fromkeys(title for flip in flips for title, _ in flip.inputs))
+    words, flips, task = Speaker(lang, str, str), found.flips, found.task
+    examples = [flip.rows[0].example for flip in flips]
     results = [
-        *(f"won against {other.letter}" for other in others),
-        *(f"lost to {other.letter}" for other in others),
+        *(words("flip.won", letter=side.letter) for side in found.sides[1:]),
+        *(words("flip.lost", letter=side.letter) for side in found.sides[1:]),
     ]
-    place = {other.letter: at for at, other in enumerate(others)}
+    of_flips = [
+        [
+            *(words("flip.won", letter=letter) for letter in flip.won),
+            *(words("flip.lost", letter=letter) for letter in flip.lost),
+        ]
+        for flip in flips
+    ]
+    right = [task.fields[f.field].display(f.rows[0].example.labels[f.field]) for f in flips]
     columns: list[dict[str, Any]] = [
-        {"key": "id", "title": "row", "kind": "text", "data": [flip.id for flip in flips]},
+        {
+            "key": "id",
+            "title": words("col.id"),
+            "kind": "text",
+            "data": [example.id for example in examples],
+        },
         {
             "key": "inputs",
-            "title": "inputs",
+            "title": words("col.inputs"),
             "kind": "texts",
-            "parts": titles,
-            "data": [[dict(flip.inputs).get(title, "") for title in titles] for flip in flips],
+            "parts": [given.title for given in task.inputs.values()],
+            "data": [[e.inputs.get(name, "") for name in task.inputs] for e in examples],
         },
-        {
-            "key": "result",
-            "title": f"{first.letter} has",
-            "kind": "set",
-            "values": results,
-            "data": [
-                [
-                    *(place[letter] for letter in flip.won),
-                    *(len(others) + place[letter] for letter in flip.lost),
-                ]
-                for flip in flips
-            ],
-        },
-        *([_enum("field", "field", fields)] if len(set(fields)) > 1 else []),
-        _enum("right", "right answer", [flip.right for flip in flips]),
+        set_column("result", words("flip.result", letter=found.sides[0].letter), of_flips, results),
+        enum_column("field", words("col.field"), [flip.field for flip in flips]),
+        enum_column("right", words("col.expected"), right),
     ]
-    for at, column in enumerate(found.columns):
-        said = [flip.said[at] for flip in flips]
-        letter = column.letter
-        told = _enum(letter, f"{letter} said", [s.text for s in said])
-        columns.append({**told, "marks": [int(s.is_right) for s in said]})
-        if any(s.confidence is not None for s in said):
+    if len(task.fields) == 1:
+        del columns[3]
+    for at, side in enumerate(found.sides):
+        rows = [(flip.field, flip.rows[at]) for flip in flips]
+        said = [words.text(describe_said(task.fields[n], row.said(n))) for n, row in rows]
+        column = enum_column(side.letter, words("flip.said", letter=side.letter), said)
+        columns.append(column | {"marks": [int(row.is_right(name)) for name, row in rows]})
+        sure = [row.completion.confidences.get(name) for name, row in rows]
+        if any(confidence is not None for confidence in sure):
             columns.append(
                 {
-                    "key": f"{letter}-confidence",
-                    "title": f"{letter} confidence",
+                    "key": f"{side.letter}-confidence",
+                    "title": words("flip.confidence", letter=side.letter),
                     "kind": "number",
                     "percent": True,
-                    "data": [s.confidence for s in said],
+                    "data": sure,
                 }
             )
         columns.append(
             {
-                "key": f"{letter}-answer",
-                "title": f"{letter}'s whole answer",
+                "key": f"{side.letter}-answer",
+                "title": words("flip.answer", letter=side.letter),
                 "kind": "text",
                 "hidden": True,
-                "data": [s.answer for s in said],
+                "data": [row.completion.text for _, row in rows],
             }
         )
-    return {"rows": len(flips), "columns": columns, "caption": "Flipped rows"}
-
-
-def _enum(key: str, title: str, values: Sequence[str]) -> dict[str, Any]:
-    """A column with a filter where there are few values."""
-    known = list(dict.fromkeys(values))
-    places = {value: at for at, value in enumerate(known)}
-    column: dict[str, Any] = {"key": key, "title": title, "kind": "enum", "values": known}
-    if len(known) > MOST_CHOICES:
-        column["filter"] = False
-    return {**column, "data": [places[value] for value in values]}
+    for column in columns:
+        if column["kind"] == "enum" and len(column["values"]) > MOST_CHOICES:
+            column["filter"] = False
+    return {"rows": len(flips), "columns": columns, "caption": words("section.flips")}

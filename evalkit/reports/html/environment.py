@@ -1,8 +1,8 @@
 """How templates become a page: escaped throughout, whole in one file, closed to the network.
 
-Charts are drawn by the templates, as SVG with attributes for lengths: so they follow the theme,
-are read out by a screen reader, need no script, and a page stays small. No element has a `style`
-attribute, which the page's own Content-Security-Policy would not let pass.
+Charts are SVG with attributes for lengths: so they follow the theme, are read out by a screen
+reader, need no script, and a page stays small. No element has a `style` attribute, which the page's
+own Content-Security-Policy would not let pass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
-from evalkit.locale import Lang
+from evalkit.locale import Speaker, phrases
 from evalkit.reports import numbers
 from evalkit.reports.printable import is_harmful, printable
 from evalkit.reports.strict_json import finite
@@ -33,22 +33,22 @@ _ENDS_A_SCRIPT = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 
 def render(
     template: str,
+    words: Speaker[Markup],
     *,
     title: str,
     scripts: Sequence[str] = (),
     styles: Sequence[str] = (),
     data: Mapping[str, object] | None = None,
-    lang: Lang = "en",
     **context: Any,
 ) -> str:
     """A whole page.
 
     Args:
         template: a file of `templates/`, which extends `base.html.j2`.
+        words: says what is ours, in the page's language.
         title: of the page; may hold untrusted text.
         scripts: files of `assets/` that run once the page is there, in this order.
         styles: files of `assets/` behind `style.css`, for what only this page has.
-        lang: of the page.
         data: what the scripts read, by the id of the JSON block that holds it.
         context: what the template shows. Strings are escaped; those that are not ours belong
             through the filter `text`, which also keeps their direction to themselves.
@@ -58,18 +58,21 @@ def render(
     style = "\n".join(_asset(name) for name in ("style.css", *styles))
     at_once = _asset("theme.js")
     later = "\n".join(_asset(name) for name in scripts)
+    said = {code[7:]: said for code, said in phrases(words.lang).items() if code[:7] == "script."}
+    found = {**(data or {}), "says": said}
     return (
         _environment()
         .get_template(template)
         .render(
             title=printable(title, 200),
-            lang=lang,
+            lang=words.lang,
+            words=words,
             version=__version__,
             policy=_content_security_policy(style, [at_once, later]),
             style=Markup(style),
             at_once=Markup(at_once),
             later=Markup(later),
-            data={name: Markup(json_for_script(value)) for name, value in (data or {}).items()},
+            data={name: Markup(json_for_script(value)) for name, value in found.items()},
             **context,
         )
     )
@@ -109,14 +112,6 @@ def text(value: object) -> Markup:
         for c in str(value)
     )
     return Markup(f"<bdi>{marked}</bdi>")
-
-
-def drawn(macro: str, *arguments: object) -> Markup:
-    """What a macro of `macros.html.j2` draws."""
-    from markupsafe import Markup
-
-    module: Any = _environment().get_template("macros.html.j2").module
-    return Markup(getattr(module, macro)(*arguments))
 
 
 def _is_harmful(character: str) -> bool:

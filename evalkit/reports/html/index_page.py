@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from evalkit.gates import Outcome
-from evalkit.records import Estimate
-from evalkit.reports.files import COMPARISON_PREFIX, REPORT
-from evalkit.reports.gate_history import GateHistory, gate_histories, kept_as
-from evalkit.reports.history import RunSummary, summarise, summarise_baselines
-from evalkit.reports.html.drawing import share_on_scale
+from evalkit.locale import Lang
+from evalkit.reports import charts
+from evalkit.reports.files import COMPARISON_PREFIX, PAGES, REPORT
+from evalkit.reports.history import (
+    GateHistory,
+    GateSummary,
+    RunSummary,
+    SystemHistory,
+    gate_histories,
+    kept_as,
+    summarise,
+    summarise_baselines,
+)
 from evalkit.reports.html.environment import render
-from evalkit.reports.html.sparkline import HEIGHT, WIDTH, Sparkline, sparkline
-from evalkit.reports.numbers import needed, number, points, value
+from evalkit.reports.numbers import number, points
+from evalkit.reports.render.html import HtmlWords, to_html
+from evalkit.reports.view import (
+    Badge,
+    Bound,
+    Cell,
+    Code,
+    Figure,
+    listed,
+    phrase,
+    table,
+    with_span,
+)
 
 RUNS_IN_TABLE = 12
 """The latest, in the table of a system's gates."""
+_TONES = {True: "pass", False: "fail", None: "open"}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class _Line:
     """A run in the table of runs."""
 
     run: RunSummary
@@ -30,106 +52,140 @@ class Line:
     """To the run's own page; empty where there is none."""
     baselines: tuple[str, ...]
     """The names of baselines that it is kept as."""
-    outcomes: tuple[tuple[str, int], ...]
-    """How many gates came to which outcome; empty where it was not judged."""
+    verdict: str
+    """In a word or two; `why` says the rest."""
+    why: str
+    numbers: tuple[tuple[str, Markup], ...]
+    """Those that matter most, with their intervals."""
+    gates: Markup
+    """How many came to which outcome; empty where it was not judged."""
+    passed: float | str
+    """The share of gates."""
 
     @property
     def tone(self) -> str:
-        """`pass`, `fail` or `open`, by the verdict."""
-        return {True: "pass", False: "fail", None: "open"}[self.run.may_ship]
-
-    @property
-    def verdict(self) -> str:
-        """In a word or two; `why` says the rest."""
-        if self.run.why_unreadable:
-            return "cannot be read"
-        return "no verdict" if self.run.may_ship is None else self.run.verdict
-
-    @property
-    def why(self) -> str:
-        """Why there is no verdict."""
-        if self.run.may_ship is not None:
-            return ""
-        return self.run.why_unreadable or self.run.verdict.removeprefix("no verdict: ")
-
-    @property
-    def numbers(self) -> tuple[tuple[str, Estimate], ...]:
-        """The numbers that matter most."""
-        measured = self.run.measured
-        return tuple((name, measured[name]) for name in self.run.headline if name in measured)
+        return _TONES[self.run.may_ship]
 
 
-def index_page(runs: Path) -> str:
+def index_page(runs: Path, lang: Lang = "en") -> str:
     """Every run under a folder with its verdict, and the gates of each system over time.
 
     Predictions are not read. A run that cannot be read is listed with the reason.
     """
+    words = HtmlWords(lang)
     summaries, baselines = summarise(runs), summarise_baselines(runs)
     names = kept_as(summaries, baselines)
-    lines = [_line(run, runs, names[run.folder]) for run in reversed(summaries)]
     known = {run.record_sha256 for run in summaries}
-    lines += [_line(run, runs, (run.name,)) for run in baselines if run.record_sha256 not in known]
+    kept = [(run, names[run.folder]) for run in reversed(summaries)]
+    kept += [(run, (run.name,)) for run in baselines if run.record_sha256 not in known]
+    lines = [_line(run, runs, of_baselines, words) for run, of_baselines in kept]
+    histories = gate_histories(summaries)
     return render(
         "index.html.j2",
-        title="Runs",
+        words,
+        title=words("page.kind.runs"),
         scripts=("index.js",),
         styles=("index.css",),
         lines=lines,
-        tiles=_tiles(lines),
+        tiles=_tiles(lines, words),
         systems=sorted({line.run.system for line in lines if line.run.system}),
         verdicts=list(dict.fromkeys(line.verdict for line in lines)),
         comparisons=_comparisons(runs),
         histories=[
-            (history, [(gate, sparkline(gate, history.same_rows)) for gate in history.gates])
-            for history in gate_histories(summaries)
+            (
+                history,
+                [_plot(gate, history, names, words) for gate in history.gates],
+                _over_time(history, lang),
+            )
+            for history in histories
         ],
         latest=RUNS_IN_TABLE,
-        size=(WIDTH, HEIGHT),
-        share_on_scale=share_on_scale,
-        edges=edges,
-        spoken=spoken,
+        outcomes=[outcome.value for outcome in Outcome],
     )
 
 
-def edges(history: GateHistory, drawn: Sparkline) -> tuple[str, str]:
-    """What stands at the lower and the upper edge of a plot."""
-    write = points if history.last.policy.compares else number
-    return write(drawn.low, history.unit), write(drawn.high, history.unit)
-
-
-def spoken(history: GateHistory) -> str:
-    """A plot in words, for those who do not see it."""
-    held = [gate for gate in history.found if gate is not None]
-    passed = sum(gate.outcome is Outcome.PASS for gate in held)
-    last = history.last
-    bound = needed(last.policy, last.unit)
-    for sign, words in ((">=", "at least"), ("<=", "at most"), (">", "more than")):
-        bound = bound.replace(sign, words)
-    return (
-        f"{history.label}: {value(last)} in the last of {len(held)} judged runs, needs "
-        f"{bound}; passed in {passed}"
+def _line(run: RunSummary, runs: Path, baselines: tuple[str, ...], words: HtmlWords) -> _Line:
+    page = next(
+        (p for name in (PAGES[words.lang], REPORT) if (p := run.folder / name).is_file()), None
+    )
+    link = quote(page.relative_to(runs).as_posix()) if page else ""
+    verdict = {True: "may_ship", False: "may_not_ship", None: "no_verdict"}[run.may_ship]
+    counts = {o.value: sum(gate.outcome is o for gate in run.gates) for o in Outcome}
+    told = [phrase(f"tally.{outcome}", n=count) for outcome, count in counts.items() if count]
+    return _Line(
+        run,
+        link,
+        baselines,
+        words(f"short.{'unreadable' if run.why_unreadable else verdict}"),
+        run.why_unreadable or ("" if run.may_ship is not None else run.why_none),
+        tuple(
+            (name, words.cell(with_span(run.measured[name])))
+            for name in run.headline
+            if name in run.measured
+        ),
+        charts.tally_bar(counts) + words.cell(listed(told)) if told else Markup(),
+        counts["pass"] / len(run.gates) if run.gates else "",
     )
 
 
-def _line(run: RunSummary, runs: Path, baselines: tuple[str, ...]) -> Line:
-    link = ""
-    if (run.folder / REPORT).is_file():
-        link = quote((run.folder / REPORT).relative_to(runs).as_posix())
-    counted = [(outcome.value, _count(run, outcome)) for outcome in Outcome]
-    return Line(run, link, baselines, tuple(counted) if run.gates else ())
+def _plot(
+    gate: GateHistory,
+    history: SystemHistory,
+    kept: Mapping[Path, tuple[str, ...]],
+    words: HtmlWords,
+) -> tuple[GateHistory, Markup, Markup, tuple[str, str]]:
+    """A gate with its drawing, what it said last, and what the edges of the drawing stand for."""
+    held = [found for found in gate.found if found is not None]
+    last, needs = gate.last, Bound(gate.last.policy, gate.unit)
+    spoken = phrase(
+        "history.spoken",
+        gate=gate.label,
+        value=_value(last),
+        runs=len(held),
+        bound=needs,
+        passed=sum(found.outcome is Outcome.PASS for found in held),
+    )
+    baselines = [bool(kept[run.folder]) for run in history.runs]
+    label = words.cell(spoken).striptags()
+    drawn, low, high = charts.history(gate.found, history.same_rows, baselines, label)
+    write = points if last.policy.compares else number
+    said = phrase("history.last", value=_value(last), badge=Badge(last.outcome, False), bound=needs)
+    return gate, words.cell(said), drawn, (write(high, gate.unit), write(low, gate.unit))
 
 
-def _count(run: RunSummary, outcome: Outcome) -> int:
-    return sum(gate.outcome is outcome for gate in run.gates)
+def _over_time(history: SystemHistory, lang: Lang) -> Markup:
+    """Every gate of a system in its latest runs, as a table."""
+    heads: list[Cell] = [
+        phrase("col.gate"),
+        *(f"{r.started:%m-%d %H:%M}" for r in history.runs[-RUNS_IN_TABLE:]),
+    ]
+    rows = [
+        [Code(gate.label), *map(_in_table, gate.found[-RUNS_IN_TABLE:])] for gate in history.gates
+    ]
+    return to_html(table(heads, rows), lang)
 
 
-def _tiles(lines: Sequence[Line]) -> list[tuple[str, int]]:
+def _in_table(found: GateSummary | None) -> Cell:
+    if found is None:
+        return None
+    return listed([_value(found), " ", Badge(found.outcome, False)], "")
+
+
+def _value(gate: GateSummary) -> Figure:
+    return Figure(gate.value, gate.unit, gate.policy.compares)
+
+
+def _tiles(lines: Sequence[_Line], words: HtmlWords) -> list[tuple[str, int]]:
     verdicts = [line.verdict for line in lines]
-    told = ("may ship", "may NOT ship", "no verdict", "cannot be read")
+    told = ("may_ship", "may_not_ship", "no_verdict", "unreadable")
     return [
-        ("runs", len(lines)),
-        ("systems", len({line.run.system for line in lines if line.run.system})),
-        *((verdict, verdicts.count(verdict)) for verdict in told if verdict in verdicts),
+        (words("page.kind.runs"), len(lines)),
+        (words("section.systems"), len({line.run.system for line in lines if line.run.system})),
+        *(
+            (said, verdicts.count(said))
+            for said in (words(f"short.{key}") for key in told)
+            if said in verdicts
+        ),
     ]
 
 

@@ -38,7 +38,7 @@ def prediction_table(run: JudgedRun) -> dict[str, Any]:
             "parts": list(task.inputs),
             "data": [[row.example.inputs.get(name, "") for name in task.inputs] for row in rows],
         },
-        _set("wrong", "wrong field", [_wrong_fields(row, task.fields) for row in rows])
+        set_column("wrong", "wrong field", [_wrong_fields(row, task.fields) for row in rows])
         | {"hidden": True, "any": "any field", "none": "all fields right"},
     ]
     for name, field in task.fields.items():
@@ -51,18 +51,20 @@ def prediction_table(run: JudgedRun) -> dict[str, Any]:
         )
     outcomes = [_outcomes(row) for row in rows]
     columns.append(
-        _set("form", "form", outcomes, OUTCOMES)
+        set_column("form", "form", outcomes, OUTCOMES)
         | {"any": "any fault", "none": "no fault", "hidden": not any(outcomes)}
     )
     if any(row.seen is not None for row in rows):
-        columns.append(_enum("seen", "training", [_seen(row) for row in rows]))
+        columns.append(enum_column("seen", "training", [_seen(row) for row in rows]))
     columns += _against(run)
     answers = [row.completion.text for row in rows]
-    columns.append(_enum("answer", "raw answer", answers) | {"hidden": True, "filter": False})
+    columns.append(enum_column("answer", "raw answer", answers) | {"hidden": True, "filter": False})
     faults = [_fault(row) for row in rows]
     if any(faults):
-        columns.append(_enum("reading", "read as", faults) | {"hidden": True, "filter": False})
-    return {"rows": len(rows), "noun": "rows", "caption": "Predictions", "columns": columns}
+        columns.append(
+            enum_column("reading", "read as", faults) | {"hidden": True, "filter": False}
+        )
+    return {"rows": len(rows), "caption": "Predictions", "columns": columns}
 
 
 def flips(run: JudgedRun) -> dict[str, Sequence[EvaluatedRow]]:
@@ -85,14 +87,18 @@ def _is_of(contest: Contest, run: JudgedRun, counted: Sequence[EvaluatedRow]) ->
 def _field(name: str, field: Field, rows: Sequence[EvaluatedRow]) -> list[dict[str, Any]]:
     if field.kind is FieldKind.MULTI_LABEL:
         labels = [str(label) for label in field.labels]
-        right = _set(f"right.{name}", f"{name}: right", [_parts(row, name) for row in rows], labels)
-        said = _set(f"said.{name}", f"{name}: said", [_said(row, name) for row in rows], labels)
+        right = set_column(
+            f"right.{name}", f"{name}: right", [_parts(row, name) for row in rows], labels
+        )
+        said = set_column(
+            f"said.{name}", f"{name}: said", [_said(row, name) for row in rows], labels
+        )
     else:
         shown = [field.display(label) for label in field.labels]
         truth = [field.display(row.example.labels[name]) for row in rows]
-        right = _enum(f"right.{name}", f"{name}: right", truth, shown)
+        right = enum_column(f"right.{name}", f"{name}: right", truth, shown)
         words = [describe_said(field, row.said(name)) for row in rows]
-        said = _enum(f"said.{name}", f"{name}: said", words, [*shown, UNREADABLE, "missing"])
+        said = enum_column(f"said.{name}", f"{name}: said", words, [*shown, UNREADABLE, "missing"])
     said["marks"] = [int(row.is_right(name)) for row in rows]
     columns = [right, said]
     if any(name in row.completion.confidences for row in rows):
@@ -122,7 +128,7 @@ def _against(run: JudgedRun) -> list[dict[str, Any]]:
     ):
         if found:
             columns.append(
-                _set(key, title, _memberships(rows, found), list(found)) | {"hidden": True}
+                set_column(key, title, _memberships(rows, found), list(found)) | {"hidden": True}
             )
     return columns
 
@@ -182,7 +188,7 @@ def _said(row: EvaluatedRow, name: str) -> list[str]:
     return [UNREADABLE if said is None else "missing"]
 
 
-def _enum(
+def enum_column(
     key: str, title: str, data: Sequence[str | None], values: Sequence[str] = ()
 ) -> dict[str, Any]:
     """A column of one value a row; known values first, others as they come."""
@@ -194,7 +200,7 @@ def _enum(
     return {"key": key, "title": title, "kind": "enum", "values": list(place), "data": named}
 
 
-def _set(
+def set_column(
     key: str, title: str, data: Sequence[Sequence[str]], values: Sequence[str] = ()
 ) -> dict[str, Any]:
     """A column of any number of values a row."""

@@ -13,7 +13,7 @@ from evalkit.evaluation import Evaluation
 from evalkit.gates import Outcome, Release, Verdict
 from evalkit.locale import Lang
 from evalkit.records import Estimate
-from evalkit.reports.html.drawing import Drawn, gate_on_scale, scale_of
+from evalkit.reports import charts
 from evalkit.reports.html.environment import render
 from evalkit.reports.html.predictions import flips, prediction_table
 from evalkit.reports.judged import JudgedRun
@@ -22,14 +22,23 @@ from evalkit.reports.render.html import HtmlWords, to_html
 from evalkit.reports.sections.gates import short_verdict
 from evalkit.reports.sections.run import SECTIONS, run_sections, section_title
 from evalkit.reports.terminal import closing_line
-from evalkit.reports.view import Cell, Plain, badge, figure, phrase
+from evalkit.reports.view import (
+    Cell,
+    Plain,
+    badge,
+    bound,
+    figure,
+    phrase,
+    verdict_span,
+    verdict_value,
+)
 from evalkit.runs import ASKED, RECORD, read_record, read_run
 
 
 @dataclass(frozen=True, slots=True)
 class _Gate:
     verdict: Verdict
-    drawn: Drawn
+    drawn: Markup
     badge: Markup
     lines: tuple[Markup, ...]
     link: str
@@ -83,14 +92,13 @@ def run_page(run: JudgedRun, lang: Lang = "en", *, others: Sequence[JudgedRun] =
     sections = run_sections(run, others)
     return render(
         "run.html.j2",
+        words,
         title=f"{run.system}: {run.verdict}",
-        lang=lang,
         scripts=("table.js", "run.js"),
         data={"predictions": prediction_table(run)},
         run=run,
         release=release,
         record=evaluation.record,
-        words=words,
         tone=_tone(release),
         says=words.cell(short_verdict(run)),
         closing=closing_line(release).plain if release else f"{run.system}: {run.verdict}.",
@@ -133,7 +141,9 @@ def _groups(release: Release, words: HtmlWords) -> list[_GateGroup]:
     for verdict in release.verdicts:
         found.setdefault(verdict.gate, []).append(verdict)
     return [
-        _GateGroup(name, tuple(_gate(verdict, scale_of(verdicts), words) for verdict in verdicts))
+        _GateGroup(
+            name, tuple(_gate(verdict, charts.scale_of(verdicts), words) for verdict in verdicts)
+        )
         for name, verdicts in found.items()
     ]
 
@@ -141,7 +151,11 @@ def _groups(release: Release, words: HtmlWords) -> list[_GateGroup]:
 def _gate(verdict: Verdict, scale: tuple[float, float], words: HtmlWords) -> _Gate:
     link = _link(gate=verdict.label) if verdict.wrong else ""
     lines = tuple(map(words.cell, _lines(verdict)))
-    return _Gate(verdict, gate_on_scale(verdict, scale), words.cell(badge(verdict)), lines, link)
+    told = phrase(
+        "page.drawn", value=verdict_value(verdict), span=verdict_span(verdict), bound=bound(verdict)
+    )
+    drawn = charts.interval_bar(verdict, scale, words.cell(told).striptags())
+    return _Gate(verdict, drawn, words.cell(badge(verdict)), lines, link)
 
 
 def _lines(verdict: Verdict) -> Iterator[Cell]:

@@ -8,10 +8,9 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
-from evalkit.locale import Lang
-from evalkit.reports.html.drawing import Drawn, share_on_scale
-from evalkit.reports.html.environment import drawn, text
-from evalkit.reports.html.reliability import draw_reliability
+from evalkit.locale import Lang, Speaker
+from evalkit.reports import charts
+from evalkit.reports.html.environment import text
 from evalkit.reports.render.words import Words
 from evalkit.reports.view import (
     Badge,
@@ -22,10 +21,12 @@ from evalkit.reports.view import (
     Data,
     Heading,
     Link,
+    Page,
     Paragraph,
     Picture,
     Points,
     Reliability,
+    Scatter,
     Span,
     Table,
     Toned,
@@ -43,13 +44,14 @@ class HtmlWords(Words[Markup]):
 
     def __init__(self, lang: Lang = "en") -> None:
         super().__init__(lang, Markup, _as_text)
+        self._plain = Speaker(lang, str, str)
 
     def cell(self, found: Cell) -> Markup:
         """A cell as HTML; links and drawings, where there is something to draw."""
         match found:
             case Link():
                 return self._link(found.rows, self.cell(found.what))
-            case Toned():
+            case Toned() if found.tone:
                 inner = super().cell(found)
                 return Markup('<span class="{}">{}</span>').format(_TONES[found.tone], inner)
             case Badge():
@@ -59,18 +61,18 @@ class HtmlWords(Words[Markup]):
                 return Markup(
                     '<span class="badge {}"><span aria-hidden="true">{}</span> {}{}</span>'
                 ).format(outcome, _SYMBOLS[outcome], said, mark if found.crosses else "")
-            case Span() if found.value is not None and found.unit == "%":
-                value, low, high = (
-                    round(100 * min(max(x, 0), 1), 2) for x in (found.value, found.low, found.high)
-                )
+            case Page():
+                return Markup('<a href="{}">{}</a>').format(found.address, self.cell(found.what))
+            case Span(value=float() as value, low=low, high=high) if found.scale:
+                return super().cell(found) + charts.difference_bar(value, low, high, found.scale)
+            case Span(value=float() as value, low=low, high=high) if self._is_share(found):
                 said = super().cell(found)
-                return said + drawn("share_bar", Drawn(said.striptags(), value, low, high))
-            case WithSpan() if found.unit == "%":
-                return Markup('{} <span class="sub">{}</span>{}').format(
-                    self.cell(figure(found.estimate)),
-                    super().cell(span_of(found.estimate)),
-                    drawn("share_bar", share_on_scale(found.estimate)),
-                )
+                return said + charts.share_bar(value, low, high, said.striptags())
+            case WithSpan(estimate=estimate) if found.unit == "%":
+                told, span = self.cell(figure(estimate)), super().cell(span_of(estimate))
+                label = f"{told.striptags()} ({span.striptags()})"
+                drawn = charts.share_bar(estimate.value, estimate.low, estimate.high, label)
+                return Markup('{} <span class="sub">{}</span>{}').format(told, span, drawn)
             case Count() if found.n:
                 share = Markup("<small>{:.0%}</small>").format(found.n / found.of)
                 return self._link(found.rows, self.plain(f"{found.n:,}") + share)
@@ -99,13 +101,16 @@ class HtmlWords(Words[Markup]):
             heat = 0 if not found.n else max(1, round(10 * found.n / found.of))
             classes = f"heat-{heat}{' hit' * found.is_right}{' none' * (not found.n)}"
             return Markup('<td class="{}">{}</td>').format(classes, self.cell(found))
-        kind = "" if column.is_text else " class=n"
-        return Markup("<td{}>{}</td>").format(Markup(kind), self.cell(found))
+        return Markup("<td{}>{}</td>").format(_classes(column), self.cell(found))
 
     def _link(self, rows: Any, inner: Markup) -> Markup:
         if not rows:
             return inner
-        return Markup('<a href="#{}">{}</a>').format(urlencode(rows, errors="replace"), inner)
+        said = {name: self._plain.text(value) for name, value in rows.items()}
+        return Markup('<a href="#{}">{}</a>').format(urlencode(said, errors="replace"), inner)
+
+    def _is_share(self, found: Span) -> bool:
+        return found.unit == "%" and not found.is_difference
 
 
 def to_html(blocks: Iterable[Block], lang: Lang = "en") -> Markup:
@@ -138,20 +143,28 @@ def _parts(block: Block, words: HtmlWords, about: str) -> Iterator[Markup]:
         case Table():
             yield _table(block, words, about)
         case Reliability():
-            curve = draw_reliability(block.bins)
-            yield drawn("reliability", block.name, curve, words("col.mean_confidence"))
+            yield charts.reliability(block.name, block.bins, words("col.mean_confidence"))
+        case Scatter():
+            name = words.cell(block.name)
+            label = words("page.scatter", name=name).striptags()
+            across, up = words("page.row_time").striptags(), name.striptags()
+            yield charts.scatter(block.dots, label, across, up)
         case Picture():
             return
         case _:
             assert_never(block)
 
 
+def _classes(column: Column) -> Markup:
+    """Of a cell: numbers to the right; on a phone, without what need not be there."""
+    said = " ".join(["n"] * (not column.is_text) + ["drop"] * (column.drop > 0))
+    return Markup(' class="{}"').format(said) if said else Markup("")
+
+
 def _table(table: Table, words: HtmlWords, about: str) -> Markup:
     is_matrix = any(isinstance(cell, Count) for row in table.rows for cell in row)
     heads = Markup("").join(
-        Markup('<th scope="col"{}>{}</th>').format(
-            Markup("" if column.is_text else " class=n"), words.cell(column.head)
-        )
+        Markup('<th scope="col"{}>{}</th>').format(_classes(column), words.cell(column.head))
         for column in table.columns
     )
     rows = Markup("\n").join(

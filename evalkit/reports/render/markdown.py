@@ -17,6 +17,7 @@ from evalkit.reports.view import (
     Picture,
     Points,
     Reliability,
+    Scatter,
     Table,
 )
 
@@ -113,7 +114,7 @@ def _lines(block: Block, words: MarkdownWords) -> Iterator[str]:
             # Angle brackets let the name hold spaces and brackets.
             file = re.sub(r"([\\<>])", r"\\\1", block.file)
             yield f"![{as_paragraph(words.cell(block.title))}](<{file}>)"
-        case Reliability():
+        case Reliability() | Scatter():
             return  # the table beside it has the numbers
         case _:
             assert_never(block)

@@ -42,7 +42,7 @@ class Words(Speaker[_Text], Generic[_Text]):
                 return self.code(found.name)
             case view.Bold():
                 return self.bold(self.cell(found.what))
-            case view.Toned() | view.Link():
+            case view.Toned() | view.Link() | view.Page():
                 return self.cell(found.what)
             case view.Count():
                 return self.cell(found.n)

@@ -12,13 +12,13 @@ from evalkit.locale import Lang
 from evalkit.registry import Registry
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.render.markdown import to_markdown
+from evalkit.reports.sections.comparison import comparison_section
 from evalkit.reports.sections.gates import (
     conclusion_section,
     gate_section,
 )
 from evalkit.reports.sections.limits import limit_section
 from evalkit.reports.sections.measured import Measured, measure
-from evalkit.reports.sections.paired import comparison_section, shown_date
 from evalkit.reports.sections.slices import (
     calibration_section,
     error_section,
@@ -31,7 +31,6 @@ from evalkit.reports.view import (
     Cell,
     Clause,
     Code,
-    Heading,
     Paragraph,
     Plain,
     badge,
@@ -39,9 +38,12 @@ from evalkit.reports.view import (
     bullets,
     columns,
     figure,
+    gigabytes,
     listed,
     metric_name,
     phrase,
+    sectioned,
+    shown_cost,
     span_of,
     table,
 )
@@ -56,10 +58,9 @@ def run_markdown(run: JudgedRun, lang: Lang, *, others: Sequence[JudgedRun] = ()
         others: runs on the same rows to hold it against, such as its base's and the one before
             it (`related.find_related`).
     """
-    blocks: Blocks = [Heading(1, phrase("title.run", system=run.system)), *facts(run)]
-    for name, section in run_sections(run, others).items():
-        blocks += [Heading(2, section_title(name)), *section]
-    return to_markdown(blocks, lang)
+    title = phrase("title.run", system=run.system)
+    sections = [(section_title(name), found) for name, found in run_sections(run, others).items()]
+    return to_markdown(sectioned(title, facts(run), sections), lang)
 
 
 def run_sections(run: JudgedRun, others: Sequence[JudgedRun] = ()) -> dict[str, Blocks]:
@@ -123,7 +124,7 @@ def facts(run: JudgedRun) -> Blocks:
     return bullets(
         [
             phrase("fact.run", name=run.name),
-            phrase("fact.date", date=shown_date(run)),
+            phrase("fact.date", date=run.date),
             system,
             phrase("fact.task", name=task.name, summary=task.summary),
             phrase("fact.data", rows=len(run.evaluation.rows), source=source),
@@ -212,21 +213,6 @@ COSTS = (
     "prompt_tokens",
     "generated_tokens",
 )
-
-
-def shown_cost(cost: Mapping[str, Any], key: str) -> Cell:
-    """One of `COSTS`; seconds a row as milliseconds."""
-    value = cost.get(key)
-    if value is None:
-        return None
-    if key.startswith("seconds"):
-        return Plain(1000 * value)
-    return Plain(value) if isinstance(value, float) else value
-
-
-def gigabytes(used: float) -> Cell:
-    """Memory, given in bytes."""
-    return phrase("gigabytes", gigabytes=Plain(used / 1e9))
 
 
 def _configuration(run: JudgedRun) -> Blocks:

@@ -44,7 +44,7 @@ FREQUENT = 10
 """Wrong answers that are counted where there is no matrix."""
 CLEAN = "clean"
 """What a table of rows says of one that repeats no training row."""
-_CUT_ID, _CUT_INPUT, _CUT_SAID = 40, 100, 80
+CUT_ID, CUT_INPUT, _CUT_SAID = 40, 100, 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +163,10 @@ def error_section(evaluation: Evaluation) -> Blocks:
         ]
         rows = [
             [
-                Data(row.example.id, _CUT_ID),
-                *(Data(row.example.inputs.get(key, ""), _CUT_INPUT) for key in inputs),
+                Data(row.example.id, CUT_ID),
+                *(Data(row.example.inputs.get(key, ""), CUT_INPUT) for key in inputs),
                 shown_said(field, row.example.labels[name]),
-                _answer(row, name, field),
+                answer_of(row, name, field),
                 *([_confidence(row, name)] if sure else []),
             ]
             for row in shown
@@ -306,7 +306,8 @@ def _kind_of(said: Said) -> Said:
     return OutOfEnum("") if isinstance(said, OutOfEnum) else said
 
 
-def _answer(row: EvaluatedRow, name: str, field: Field) -> Cell:
+def answer_of(row: EvaluatedRow, name: str, field: Field) -> Cell:
+    """What a row's answer gives a field; of one that cannot be read, the text."""
     if row.is_unreadable:
         return phrase("said.unreadable_answer", text=Data(row.completion.text, _CUT_SAID))
     return shown_said(field, row.said(name))

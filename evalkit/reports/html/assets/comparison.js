@@ -1,7 +1,7 @@
 // The table of flipped rows.
 (() => {
   "use strict";
-  const json = document.getElementById("flips");
+  const json = document.getElementById("flipped");
   if (!json) return;
-  evalkitTable(document.getElementById("flipped-rows"), { noun: "flips", ...JSON.parse(json.textContent) });
+  evalkitTable(document.getElementById("flipped-rows"), JSON.parse(json.textContent));
 })();

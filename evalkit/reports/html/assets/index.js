@@ -26,7 +26,7 @@
       one.hidden = Boolean(system.value) && one.dataset.system !== system.value;
       if (system.value && !one.hidden) one.open = true;
     }
-    found.textContent = count === rows.length ? `${count} runs` : `${count} of ${rows.length} runs`;
+    found.textContent = evalkitSay(count === rows.length ? "runs" : "some_runs", { n: count, all: rows.length });
   };
   const heads = [...table.tHead.querySelectorAll("th")];
   const order = () => {

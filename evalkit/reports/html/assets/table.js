@@ -1,6 +1,6 @@
 // A table to search, filter, sort and page, of rows in a JSON block:
 //
-//   evalkitTable(box, {rows, columns: [{key, title, kind, data, ...}], noun, caption, size})
+//   evalkitTable(box, {rows, columns: [{key, title, kind, data, ...}], caption, size})
 //
 // Data lies by column; `rows` says how many there are. The kinds:
 //   text    data: strings
@@ -47,7 +47,7 @@ function evalkitTable(box, spec) {
   const columns = spec.columns;
   const byKey = new Map(columns.map((c) => [c.key, c]));
   const count = spec.rows;
-  const noun = spec.noun || "rows";
+  const say = evalkitSay;
   const sizes = [50, 100, 250, 1000];
   const start = () => ({ q: "", sort: "", page: 1, size: spec.size || 50, by: new Map() });
   let view = start();
@@ -67,7 +67,8 @@ function evalkitTable(box, spec) {
     element.append(...children);
     return element;
   };
-  const plural = (n) => n.toLocaleString("en") + " " + noun;
+  const number = (n) => n.toLocaleString("en");
+  const plural = (n) => say("rows", { n: number(n) });
   const amount = (column, x) => column.percent
     ? (100 * x).toFixed(1) + "%" : x.toFixed(column.digits === undefined ? 2 : column.digits);
 
@@ -188,7 +189,7 @@ function evalkitTable(box, spec) {
       box.className = right ? "right" : "wrong";
       box.append(
         make("span", { "aria-hidden": "true", text: right ? "✓ " : "✗ " }),
-        make("span", { class: "visually-hidden", text: right ? "right: " : "wrong: " }));
+        make("span", { class: "visually-hidden", text: say(right ? "right" : "wrong") }));
     }
     return box;
   };
@@ -251,7 +252,7 @@ function evalkitTable(box, spec) {
     const body = make("tbody", { "data-row": row });
     const toggle = make("button", {
       type: "button", class: "open", "aria-expanded": open.has(row) ? "true" : "false",
-      "aria-label": "All of row " + words(columns[0], row).slice(0, 80),
+      "aria-label": say("all_of", { row: words(columns[0], row).slice(0, 80) }),
     });
     const line = make("tr", {}, make("td", {}, toggle), ...columnsShown.map((c) => cell(c, row)));
     body.append(line);
@@ -279,16 +280,15 @@ function evalkitTable(box, spec) {
     }
     const pages = Math.max(1, Math.ceil(shown.length / view.size));
     found.textContent = (shown.length === count ? plural(count)
-      : shown.length.toLocaleString("en") + " of " + plural(count))
+      : say("some_rows", { n: number(shown.length), all: number(count) }))
       + (shown.length > view.size
-        ? ", " + (from + 1).toLocaleString("en") + " to " + (from + rows.length).toLocaleString("en") + " shown" : "");
-    where.textContent = "Page " + view.page + " of " + pages;
+        ? say("shown", { first: number(from + 1), last: number(from + rows.length) }) : "");
+    where.textContent = say("page", { n: view.page, all: pages });
     back.disabled = first.disabled = view.page === 1;
     next.disabled = last.disabled = view.page === pages;
-    paper.textContent = "On paper: the first " + Math.min(20, rows.length) + " of " + plural(shown.length)
-      + " of this view. The page itself has them all.";
+    paper.textContent = say("on_paper", { n: Math.min(20, rows.length), all: number(shown.length) });
     clear.disabled = !view.q && !view.by.size && !view.sort;
-    filtersOn.textContent = view.by.size ? " (" + view.by.size + " on)" : "";
+    filtersOn.textContent = view.by.size ? say("filters_on", { n: view.by.size }) : "";
   };
   const showControls = () => {
     search.value = view.q;
@@ -309,7 +309,7 @@ function evalkitTable(box, spec) {
   // --- The controls.
   let waiting = 0;
   const search = make("input", {
-    type: "search", placeholder: "words, in any column", autocomplete: "off", spellcheck: "false",
+    type: "search", placeholder: say("search_hint"), autocomplete: "off", spellcheck: "false",
     on: {
       input: () => {
         clearTimeout(waiting);
@@ -318,7 +318,7 @@ function evalkitTable(box, spec) {
     },
   });
   const clear = make("button", {
-    type: "button", text: "Clear all",
+    type: "button", text: say("clear"),
     on: { click: () => { const kept = view.size; view = start(); view.size = kept; showControls(); update(); search.focus(); } },
   });
   const filters = make("div", { class: "filters" });
@@ -336,7 +336,7 @@ function evalkitTable(box, spec) {
       };
       filters.append(make("fieldset", {},
         make("span", { text: title + (column.percent ? " (%)" : "") }),
-        make("span", { class: "two" }, bound("min", "at least"), make("span", { text: "to", "aria-hidden": "true" }), bound("max", "at most"))));
+        make("span", { class: "two" }, bound("min", say("at_least")), make("span", { text: "–", "aria-hidden": "true" }), bound("max", say("at_most")))));
       continue;
     }
     const counts = new Array(column.values.length).fill(0);
@@ -346,10 +346,10 @@ function evalkitTable(box, spec) {
       else if (x !== null) counts[x]++;
     }
     const select = make("select", { "aria-label": title, on: { change: () => filter(column.key, select.value) } },
-      make("option", { value: "", text: "all" }));
+      make("option", { value: "", text: say("all") }));
     if (column.kind === "set") {
-      if (column.values.length > 1) select.append(make("option", { value: "*", text: (column.any || "any of them") + " (" + (count - none) + ")" }));
-      select.append(make("option", { value: "-", text: (column.none || "none of them") + " (" + none + ")" }));
+      if (column.values.length > 1) select.append(make("option", { value: "*", text: (column.any || say("any")) + " (" + (count - none) + ")" }));
+      select.append(make("option", { value: "-", text: (column.none || say("none")) + " (" + none + ")" }));
     }
     column.values.forEach((value, place) => {
       if (!counts[place] && column.kind === "enum") return;
@@ -360,7 +360,7 @@ function evalkitTable(box, spec) {
     filters.append(make("label", {}, make("span", { text: title }), select));
   }
   const filtersOn = make("span");
-  const drawer = make("details", { class: "on-screen" }, make("summary", {}, "Filters", filtersOn), filters);
+  const drawer = make("details", { class: "on-screen" }, make("summary", {}, say("filters"), filtersOn), filters);
   drawer.open = matchMedia("(min-width: 40rem)").matches;
   const found = make("span", { class: "found", role: "status", "aria-live": "polite" });
   const where = make("span");
@@ -369,18 +369,18 @@ function evalkitTable(box, spec) {
     on: { click: () => { view.page = to(); update({ keepPage: true }); } },
   });
   const lastPage = () => Math.max(1, Math.ceil(shown.length / view.size));
-  const first = turn("«", "First page", () => 1);
-  const back = turn("‹", "Previous page", () => view.page - 1);
-  const next = turn("›", "Next page", () => view.page + 1);
-  const last = turn("»", "Last page", lastPage);
-  const size = make("select", { "aria-label": "Rows on a page", on: { change: () => { view.size = Number(size.value); update(); } } },
-    ...sizes.map((n) => make("option", { value: n, text: n + " a page" })));
+  const first = turn("«", say("first_page"), () => 1);
+  const back = turn("‹", say("previous_page"), () => view.page - 1);
+  const next = turn("›", say("next_page"), () => view.page + 1);
+  const last = turn("»", say("last_page"), lastPage);
+  const size = make("select", { "aria-label": say("page_size"), on: { change: () => { view.size = Number(size.value); update(); } } },
+    ...sizes.map((n) => make("option", { value: n, text: say("per_page", { n }) })));
   const paper = make("p", { class: "on-paper" });
   const heads = new Map();
-  const headRow = make("tr", {}, make("th", { scope: "col" }, make("span", { class: "visually-hidden", text: "open" })));
+  const headRow = make("tr", {}, make("th", { scope: "col" }, make("span", { class: "visually-hidden", text: say("open") })));
   for (const column of columnsShown) {
     const button = make("button", {
-      type: "button", title: column.note || "Sort by this",
+      type: "button", title: column.note || say("sort"),
       on: {
         click: () => {
           // Up, down, and back to the order of the data.
@@ -393,15 +393,15 @@ function evalkitTable(box, spec) {
     heads.set(column.key, head);
     headRow.append(head);
   }
-  const table = make("table", { class: "rows" }, make("caption", { class: "visually-hidden", text: spec.caption || "Rows" }),
+  const table = make("table", { class: "rows" }, make("caption", { class: "visually-hidden", text: spec.caption }),
     make("thead", {}, headRow));
   box.replaceChildren(
     make("div", { class: "search", role: "search" },
-      make("label", {}, make("span", { text: "Search" }), search), clear),
+      make("label", {}, make("span", { text: say("search") }), search), clear),
     drawer,
     make("div", { class: "pages" }, found, first, back, where, next, last, size),
     paper,
-    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": spec.caption || "Rows" }, table));
+    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": spec.caption }, table));
 
   const follow = () => {
     if (!readHash()) return;

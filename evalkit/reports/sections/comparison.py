@@ -1,0 +1,490 @@
+"""Runs on the same rows: the verdicts, gates, paired tests, flipped rows, cost, what differs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from evalkit.errors import InsufficientData
+from evalkit.evaluation import Contest, EvaluatedRow
+from evalkit.gates import ALPHA, Outcome
+from evalkit.locale import say
+from evalkit.reports.compare import Flip, GateRow, Pairing, RunComparison, Side, differing
+from evalkit.reports.judged import JudgedRun
+from evalkit.reports.numbers import time_text
+from evalkit.reports.related import is_base_of
+from evalkit.reports.sections.gates import short_verdict
+from evalkit.reports.sections.slices import CUT_ID, CUT_INPUT, answer_of, shown_said
+from evalkit.reports.view import (
+    Blocks,
+    Cell,
+    Clause,
+    Code,
+    Column,
+    Data,
+    Heading,
+    Link,
+    Page,
+    Paragraph,
+    PValue,
+    Scatter,
+    Tone,
+    Toned,
+    badge,
+    bound,
+    bullets,
+    columns,
+    contest_span,
+    difference_in_words,
+    difference_of,
+    figure,
+    gate_names,
+    gigabytes,
+    is_shown,
+    listed,
+    metric_name,
+    phrase,
+    sectioned,
+    shown_cost,
+    table,
+    verdict_value,
+    with_span,
+)
+from evalkit.tasks import Field
+
+_HASH = re.compile("[0-9a-f]{40,}")
+_SHIPS: dict[bool | None, tuple[str, Tone]] = {
+    True: ("ship.some", "good"),
+    False: ("ship.not", "bad"),
+    None: ("ship.open", "open"),
+}
+
+
+def comparison_sections(
+    found: RunComparison, show: int = 5, pages: Mapping[str, str] | None = None
+) -> dict[str, Blocks]:
+    """All that is said of runs held against each other; sections with nothing to say are left out.
+
+    Args:
+        found: the runs.
+        show: how many flipped rows of each kind to show.
+        pages: addresses of the runs' own pages, by letter.
+    """
+    sections = {
+        "conclusion": _conclusion(found),
+        "systems": _systems(found, pages or {}),
+        "differing_gates": _gate_table([g for g in found.gates if g.differs], found.sides),
+        "tests": _tests(found),
+        "flips": [*_flip_counts(found), *_flip_samples(found, show)],
+        "agreeing_gates": _gate_table([g for g in found.gates if not g.differs], found.sides),
+        "headline": _headline(found),
+        "cost_against_accuracy": _costs(found),
+        "differences": _differences(found),
+    }
+    return {name: section for name, section in sections.items() if section}
+
+
+def comparison_blocks(found: RunComparison, show: int = 5, *, brief: bool = False) -> Blocks:
+    """The same under a title; in brief without what is the same in all, and every single number."""
+    left_out = ("agreeing_gates", "headline") if brief else ()
+    sections = comparison_sections(found, show)
+    shown = [
+        (phrase(f"section.{name}"), section)
+        for name, section in sections.items()
+        if name not in left_out
+    ]
+    return sectioned(phrase("title.comparison"), [], shown)
+
+
+def comparison_section(run: JudgedRun, others: Sequence[JudgedRun]) -> Blocks:
+    """Of one run's report: the comparisons that gates judged, and those with other runs."""
+    blocks: Blocks = []
+    judged = [] if run.release is None else [v.contest for v in run.release.verdicts]
+    if held := [contest for contest in judged if contest is not None]:
+        blocks += [Heading(3, phrase("tests_in_gates")), *_held_table(held, run)]
+    for other in others:
+        blocks += [Heading(3, _relation(run, other)), *_pair_blocks(run, other)]
+    if not others:
+        blocks.append(Paragraph(phrase("no_others")))
+    if blocks[1:]:
+        blocks.append(Paragraph(phrase("test_note")))
+    return blocks
+
+
+def contest_table(
+    contests: Sequence[Contest], fields: Mapping[str, Field], first: Cell = "A", other: Cell = "B"
+) -> Blocks:
+    """A number of two systems on each row, with the paired test."""
+    heads = [
+        phrase("col.metric"),
+        first,
+        other,
+        phrase("col.difference"),
+        Column(phrase("col.interval"), drop=2),
+        Column(phrase("col.p"), drop=1),
+        Column(phrase("col.reading"), is_text=True, drop=3),
+    ]
+    ends: dict[str, float] = {}
+    for contest in contests:
+        test, unit = contest.comparison, contest.metric.unit
+        ends[unit] = max(ends.get(unit, 0.01), abs(test.low), abs(test.high))
+    rows = []
+    for contest in contests:
+        test, unit, name = contest.comparison, contest.metric.unit, "open"
+        tone: Tone = "quiet"
+        if is_shown(contest) and contest.advantage:
+            name, tone = ("better", "good") if contest.advantage > 0 else ("worse", "bad")
+        rows.append(
+            [
+                metric_name(contest.metric, fields),
+                figure(test.first, unit),
+                figure(test.second, unit),
+                Toned(difference_of(contest), tone if name != "open" else ""),
+                Toned(contest_span(contest, ends[unit]), tone),
+                PValue(test.p_value),
+                Toned(phrase(f"reading.{name}"), tone),
+            ]
+        )
+    return table(heads, rows)
+
+
+def differences_in_words(keys: Sequence[str]) -> Cell:
+    """What identifies runs and is not the same in all of them."""
+    return listed(phrase(f"diff.{key}") for key in keys) if keys else phrase("nothing")
+
+
+def _conclusion(found: RunComparison) -> Blocks:
+    first = found.sides[0].name
+    names: dict[bool | None, list[Cell]] = {ships: [] for ships in _SHIPS}
+    for side in found.sides:
+        names[_ships(side.run)].append(side.name)
+    lines = [
+        phrase(key, names=listed(names[ships]))
+        for ships, (key, _) in _SHIPS.items()
+        if names[ships]
+    ]
+    for side, contest, p in found.headline:
+        key = "not_apart"
+        if p < ALPHA:
+            key = "better_than" if contest.advantage > 0 else "worse_than"
+        lines.append(
+            phrase(
+                key,
+                first=first,
+                second=side.name,
+                metric=metric_name(contest.metric, found.task.fields),
+                difference=difference_in_words(contest),
+                span=contest_span(contest),
+                p=PValue(p, in_words=True),
+            )
+        )
+    return [*bullets(lines), *(Paragraph(line) for line in _advice(found, names[True]))]
+
+
+def _advice(found: RunComparison, may: Sequence[Cell]) -> Iterator[Cell]:
+    """From the verdicts; where several may ship, from the tests of the first against them too."""
+    if len(may) < 2:
+        yield phrase("recommend.one", name=may[0]) if may else phrase("recommend.none")
+        return
+    yield phrase("recommend.several", names=listed(may))
+    first = found.sides[0].name
+    shown = [(side.name, c.advantage > 0) for side, c, p in found.headline if p < ALPHA]
+    beaten = [
+        name
+        for name in dict.fromkeys(name for name, _ in shown)
+        if name in may and all(better for other, better in shown if other == name)
+    ]
+    if first in may and beaten:
+        yield phrase("recommend.first", first=first, names=listed(beaten))
+
+
+def _ships(run: JudgedRun) -> bool | None:
+    return None if run.release is None or run.release.partial else run.release.may_ship
+
+
+def _systems(found: RunComparison, pages: Mapping[str, str]) -> Blocks:
+    rows = []
+    for side in found.sides:
+        run, release = side.run, side.run.release
+        verdict: Cell = short_verdict(run)
+        if release is None:
+            verdict = phrase("verdict.no_verdict", why=Clause(run.why_none))
+        failed = len(release.of(Outcome.FAIL)) if release else 0
+        all_gates = len(release.verdicts) if release else 0
+        rows.append(
+            [
+                side.letter,
+                run.system,
+                Page(run.name, pages[side.letter]) if side.letter in pages else run.name,
+                run.date,
+                Toned(verdict, _SHIPS[_ships(run)][1]),
+                phrase("failed_of", failed=failed, all=all_gates) if release else None,
+            ]
+        )
+    heads = [
+        "",
+        Column(phrase("col.system"), is_text=True, folds=True),
+        Column(phrase("col.run"), is_text=True, drop=2),
+        Column(phrase("col.date"), is_text=True, drop=3),
+        Column(phrase("col.outcome"), is_text=True, folds=True),
+        Column(phrase("col.gates"), drop=1),
+    ]
+    return table(heads, rows)
+
+
+def _gate_table(gates: Sequence[GateRow], sides: Sequence[Side]) -> Blocks:
+    """What each gate said of each system."""
+    heads = [
+        Column(phrase("col.gate"), is_text=True),
+        Column(phrase("col.needs"), drop=1),
+        *(side.letter for side in sides),
+    ]
+    rows: list[list[Cell]] = [
+        [
+            Code(gate.label),
+            bound(gate.known[0]) if gate.one_bound else phrase("not_the_same"),
+            *(
+                None if v is None else listed([verdict_value(v), " ", badge(v)], "")
+                for v in gate.verdicts
+            ),
+        ]
+        for gate in gates
+    ]
+    blocks = table(heads, rows)
+    if other := [gate.label for gate in gates if not gate.one_bound]:
+        blocks.append(Paragraph(phrase("other_criteria", gates=gate_names(other))))
+    return blocks
+
+
+def _tests(found: RunComparison) -> Blocks:
+    blocks: Blocks = []
+    first, fields = found.sides[0], found.task.fields
+    for other, pairing in found.pairings:
+        title = phrase("against", first=_sided(first), other=_sided(other))
+        contests = [*pairing.usual, *pairing.slices]
+        shown = [c.advantage > 0 for c in contests if is_shown(c) and c.advantage]
+        said = phrase(
+            "test_counts",
+            first=first.letter,
+            better=sum(shown),
+            worse=len(shown) - sum(shown),
+            all=len(contests),
+            open=len(contests) - len(shown),
+        )
+        blocks += [
+            Heading(3, title),
+            *bullets([said, _answers_that_differ(pairing)]),
+            *contest_table(contests, fields, first.letter, other.letter),
+        ]
+    return [*blocks, Paragraph(phrase("test_note"))]
+
+
+def _answers_that_differ(pairing: Pairing) -> Cell:
+    fields = pairing.first.task.fields
+    values = sum(any(a.said(f) != b.said(f) for f in fields) for a, b in pairing.pairs)
+    texts = sum(a.completion.text != b.completion.text for a, b in pairing.pairs)
+    n = len(pairing.pairs)
+    return phrase("answers_that_differ", clean=pairing.clean, n=n, texts=texts, values=values)
+
+
+def _sided(side: Side) -> Cell:
+    return phrase("sided", letter=side.letter, name=side.name)
+
+
+def _flip_counts(found: RunComparison) -> Blocks:
+    """How many rows only one of two gets right, by field; each count leads to its rows."""
+    first = found.sides[0].letter
+    rows = []
+    for side, pairing in found.pairings:
+        for contest in pairing.headline:
+            if (name := contest.metric.field) is None:
+                continue
+            only = {"field": name} if len(found.task.fields) > 1 else {}
+            counts = [
+                Link(len(of), {**only, "result": say(key, letter=side.letter)}) if of else 0
+                for key, of in (("flip.won", contest.won), ("flip.lost", contest.lost))
+            ]
+            rows.append([phrase("pair", first=first, second=side.letter), name, *counts])
+    heads = columns("runs", "field", "won", "lost")
+    return [*table(heads, rows, 2), Paragraph(phrase("flip_note", first=first))]
+
+
+def _flip_samples(found: RunComparison, show: int) -> Blocks:
+    """A few rows of each field that only one of two gets right."""
+    shown: list[Flip] = []
+    for letter in (side.letter for side in found.sides[1:]):
+        for name in found.task.fields:
+            of_field = [flip for flip in found.flips if flip.field == name]
+            shown += [flip for flip in of_field if letter in flip.lost][:show]
+            shown += [flip for flip in of_field if letter in flip.won][:show]
+    fields, letters = found.task.fields, [side.letter for side in found.sides]
+    rows = [
+        [
+            Data(flip.rows[0].example.id, CUT_ID),
+            flip.field,
+            Data(_inputs(flip.rows[0]), CUT_INPUT),
+            shown_said(fields[flip.field], flip.rows[0].example.labels[flip.field]),
+            *(
+                Toned(
+                    answer_of(row, flip.field, fields[flip.field]),
+                    "good" if row.is_right(flip.field) else "bad",
+                )
+                for row in flip.rows
+            ),
+        ]
+        for flip in {(f.rows[0].example.id, f.field): f for f in shown}.values()
+    ]
+    heads = [
+        *columns("id", "field"),
+        Column(phrase("col.inputs"), is_text=True, folds=True),
+        phrase("col.expected"),
+        *letters,
+    ]
+    return table(heads, rows, len(heads))
+
+
+def _inputs(row: EvaluatedRow) -> str:
+    return " | ".join(text for text in row.example.inputs.values() if text)
+
+
+def _headline(found: RunComparison) -> Blocks:
+    """Every usual number of every system."""
+    overviews = [side.run.evaluation.overview() for side in found.sides]
+    metrics = {m.name: m for s in found.sides for m in s.run.evaluation.usual_metrics()}
+    rows = [
+        [
+            metric_name(metrics[name], found.task.fields),
+            *(
+                with_span(of[name].estimate, metrics[name].unit) if name in of else None
+                for of in overviews
+            ),
+        ]
+        for name in dict.fromkeys(name for of in overviews for name in of)
+    ]
+    heads = [phrase("col.metric"), *(side.letter for side in found.sides)]
+    return [*table(heads, rows), Paragraph(phrase("headline_note"))]
+
+
+def _costs(found: RunComparison) -> Blocks:
+    metric = found.sides[0].run.evaluation.headline_metrics()[0]
+    name = metric_name(metric, found.task.fields)
+    rows, dots, notes = [], [], []
+    for side in found.sides:
+        evaluation = side.run.evaluation
+        cost = evaluation.record.cost.to_json()
+        memory = cost.get("peak_memory_bytes", {})
+        used = [listed([f"{where} ", gigabytes(n)], "") for where, n in memory.items()]
+        try:
+            right = evaluation.measure(metric).estimate
+        except InsufficientData:
+            right = None
+        seconds = side.seconds_per_row
+        if seconds is not None and right is not None:
+            dots.append((side.letter, seconds, right))
+        rows.append(
+            [
+                side.letter,
+                figure(right),
+                None if seconds is None else time_text(seconds),
+                *(shown_cost(cost, key) for key in _COSTS),
+                listed(used) if used else None,
+            ]
+        )
+        if reused := evaluation.record.reused_rows:
+            notes.append(
+                phrase("other_reused", name=side.name, reused=reused, n=len(evaluation.rows))
+            )
+    heads = [
+        phrase("col.system"),
+        name,
+        phrase("col.row_takes"),
+        *(Column(phrase(f"col.{key}"), drop=at) for at, key in enumerate(_COST_HEADS, start=1)),
+    ]
+    blocks: Blocks = [Scatter(name, tuple(dots)), *table(heads, rows), *bullets(notes)]
+    if {"engine", "machine"} & {difference.key for difference in found.differences}:
+        blocks.append(Paragraph(phrase("other_machines")))
+    return blocks
+
+
+_COSTS = ("rows_per_second", "seconds_per_row_p50", "seconds_per_row_p95", "generated_tokens")
+_COST_HEADS = ("speed", "p50", "p95", "tokens", "memory")
+
+
+def _differences(found: RunComparison) -> Blocks:
+    """What identifies the runs and is not the same in all of them, part by part."""
+    rows = [
+        [
+            phrase("diff_part", what=what, part=difference.part) if difference.part else what,
+            *map(_part, difference.values),
+        ]
+        for difference in found.differences
+        for what in [phrase(f"diff.{difference.key}")]
+    ]
+    letters = [Column(side.letter, is_text=True, folds=True) for side in found.sides]
+    heads = [Column(phrase("col.what"), is_text=True, folds=True), *letters]
+    return table(heads, rows) or [Paragraph(phrase("same_record"))]
+
+
+def _part(value: str) -> Cell:
+    """A part of a record; of a hash, what tells runs apart."""
+    return Data(value, 12 if _HASH.fullmatch(value) else 60) if value else None
+
+
+def _pair_blocks(run: JudgedRun, other: JudgedRun) -> Blocks:
+    """What identifies the other run, and every usual number and recall of the two."""
+    keys = differing([run.evaluation.record, other.evaluation.record])
+    line = phrase(
+        "pair_run",
+        run=other.name,
+        verdict=short_verdict(other),
+        differences=differences_in_words(keys),
+    )
+    pairing = Pairing(run.evaluation, other.evaluation)
+    contests, fields = [*pairing.usual, *pairing.slices], run.evaluation.task.fields
+    return [*bullets([line]), *contest_table(contests, fields, *columns("this", "other"))]
+
+
+def _relation(run: JudgedRun, other: JudgedRun) -> Cell:
+    key = "against_other"
+    if other.system == run.system and other.started < run.started:
+        key = "against_earlier"
+    elif is_base_of(other.evaluation.record, run.evaluation.record):
+        return phrase("against_base", system=other.system)
+    return phrase(key, system=other.system, date=other.date)
+
+
+def _held_table(held: Sequence[Contest], run: JudgedRun) -> Blocks:
+    fields = run.evaluation.task.fields
+    rows = []
+    for contest in held:
+        found, unit = contest.comparison, contest.metric.unit
+        rows.append(
+            [
+                *_names(contest, run),
+                metric_name(contest.metric, fields),
+                phrase("pair", first=figure(found.first, unit), second=figure(found.second, unit)),
+                difference_of(contest),
+                contest_span(contest),
+                PValue(found.p_value),
+                _won_lost(contest),
+                found.n,
+            ]
+        )
+    keys = ("first", "second", "metric", "value", "difference", "interval", "p", "won_lost", "n")
+    return table(columns(*keys), rows, 3)
+
+
+def _names(contest: Contest, run: JudgedRun) -> list[Cell]:
+    """Two systems, or what the same system was asked in two ways."""
+    names = (contest.first, contest.second)
+    return list(names) if contest.first == run.system else [Clause(name) for name in names]
+
+
+def _won_lost(contest: Contest) -> Cell:
+    found = contest.comparison
+    if found.only_first is None or found.only_second is None:
+        return None
+    won, lost = found.only_first, found.only_second
+    if contest.metric.lower_is_better:
+        won, lost = lost, won
+    return f"{won:,} / {lost:,}"
