@@ -383,7 +383,7 @@ def test_hostile_text_is_text_wherever_it_comes_from(
     page = Parsed(html)
     assert {tag for tag, _ in page.tags} <= {tag for tag, _ in plain.tags}
     assert page.attributes <= plain.attributes
-    assert len(page.raw["script"]) == 3
+    assert len(page.raw["script"]) == 4
     assert column(page.data, "input")["data"][0][1] == said
     answers = column(page.data, "answer")
     assert answers["values"][answers["data"][0]] == said
