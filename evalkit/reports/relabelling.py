@@ -12,8 +12,8 @@ from evalkit.errors import InsufficientData
 from evalkit.evaluation import Evaluation, Measurement
 from evalkit.gates import Verdict, judge
 from evalkit.records import Label
-from evalkit.reports.sheets import Sheet, sheet
 from evalkit.reports.judged import JudgedRun
+from evalkit.reports.sheets import Sheet, sheet
 from evalkit.reports.view import grid, with_span
 from evalkit.tasks import Task
 from evalkit.training.label_errors import LabelError
