@@ -116,7 +116,7 @@ class Classifier:
 
 
 def load(
-    name: str | Path,
+    name: str | Path | None = None,
     *,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -125,7 +125,7 @@ def load(
     """Load a system, to ask it as the gate did.
 
     Args:
-        name: a system on the shelf, or the path of its folder.
+        name: a system on the shelf, or the path of its folder; the project's only one by default.
         device: `auto`, `cpu`, `cuda` or `mps`; as `--device` of the gate.
         precision: `auto`, `fp32` or `bf16`; as `--precision` of the gate.
         batch_size: most rows of a batch.

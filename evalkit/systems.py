@@ -224,24 +224,50 @@ def find_shelf() -> Path:
     if shelf is None:
         raise UserError(
             "There is no adapters/ folder here or above. Change to the project's folder, set "
-            "EVALKIT_SHELF, or give the path of a system's folder."
+            "EVALKIT_SHELF, or give the path of a system's folder. `evalkit init DIR` writes a "
+            "project to start from."
         )
     if not shelf.is_dir():
         raise UserError(f"EVALKIT_SHELF names {shelf}, which is not a folder.")
     return shelf
 
 
-def load_system(name_or_path: str | Path, shelf: Path | None = None) -> System:
+def only_system() -> System:
+    """Load the project's only system; baselines do not count beside one that is none.
+
+    Raises:
+        UserError: there are several, or none; or it has a fault.
+    """
+    shelf = find_shelf()
+    found = list_systems(shelf)
+    models = [one for one in found if not (isinstance(one, System) and one.is_baseline)]
+    candidates = models or found
+    if len(candidates) == 1:
+        return _load(candidates[0].folder)
+    if not candidates:
+        raise UserError(
+            f"There is no system in {shown_path(shelf)}/. `evalkit init DIR` writes a project with "
+            "one; docs/your-own-model.md says what its system.toml holds."
+        )
+    names = ", ".join(one.name for one in candidates[:8])
+    more = f" and {len(candidates) - 8} more" if len(candidates) > 8 else ""
+    raise UserError(f"Which system? There are {names}{more}. `evalkit systems` lists them.")
+
+
+def load_system(name_or_path: str | Path | None = None, shelf: Path | None = None) -> System:
     """Load a system by its name on the shelf, or by the path of its folder.
 
     Args:
-        name_or_path: a name; a path is what holds a separator or is a system's folder.
+        name_or_path: a name; a path is what holds a separator or is a system's folder. None for
+            the project's only system.
         shelf: the folder of systems; `find_shelf()` by default.
 
     Raises:
         UserError: there is no such system, or its system.toml has a fault.
 
     """
+    if name_or_path is None:
+        return only_system()
     text = os.fspath(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or os.sep in text or text in (".", ".."):
         path = expand(text)

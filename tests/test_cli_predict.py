@@ -68,6 +68,14 @@ def test_a_text_is_answered_for_people(evalkit: Run) -> None:
     assert (code, out) == (0, "intents: order_management, payment\n")
 
 
+def test_the_only_system_need_not_be_named(evalkit: Run) -> None:
+    named = evalkit("predict", "words", *TEXTS, "--json")
+    assert evalkit("predict", *TEXTS, "--json") == named
+    assert evalkit("predict", "--input", f"prompt={TEXTS[0]}")[0] == 0
+    code, _, err = evalkit("prompt", TEXTS[0])
+    assert (code, "words is no language model" in err) == (4, True)
+
+
 def test_lines_of_standard_input_become_json_lines(evalkit: Run) -> None:
     code, out, _ = evalkit("predict", "words", stdin="\n".join([*TEXTS, ""]).encode())
     assert code == 0
@@ -142,6 +150,7 @@ def test_a_bad_row_stops_or_is_named(evalkit: Run, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["predict", "wrods", "x"], "Did you mean 'words'?"),
+        (["predict", "wrods"], "Did you mean 'words'?"),
         (["predict", "words", "x", "--in", "y.jsonl"], "only one of them"),
         (["predict", "words", "x", "--out", "y.xls"], "end its name"),
         (["predict", "words", "--input", "prompt"], "NAME=TEXT"),

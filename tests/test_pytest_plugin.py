@@ -611,7 +611,6 @@ def test_several_systems_are_judged_in_one_session(project: Project) -> None:
     ("arguments", "message"),
     [
         (["--model", "mnie"], "*no system 'mnie'*Did you mean 'mine'?*"),
-        ([], "*Which system is under test? Give --model NAME.*"),
         (["--model", "mine", "--model", "mine"], "*named twice*"),
         (["--model", "mine", "--data", "none.jsonl"], "*none.jsonl*"),
         (["--model", "mine", "--limit", "0"], "*limit of 0*"),
@@ -629,6 +628,24 @@ def test_a_users_mistake_exits_4_with_one_message(
     result.stderr.fnmatch_lines([message])
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
     assert not project.runs
+
+
+def test_the_only_system_need_not_be_named(project: Project) -> None:
+    project.write_system()
+    result = project.run("suites")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*mine may ship*"])
+    # A suite that asks for none is none of the gate's business.
+    (project.suites / "test_own.py").write_text("def test_own():\n    pass\n")
+    result = project.run("suites/test_own.py")
+    assert result.ret == 0
+    assert "mine" not in result.stdout.str()
+    project.write_system("other")
+    result = project.run("suites")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(
+        ["*Which system is under test? Give --model NAME. Which system? There are mine, other.*"]
+    )
 
 
 def test_missing_weights_and_adapter_exit_4_and_say_how_to_get_them(

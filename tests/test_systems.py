@@ -335,6 +335,31 @@ def test_an_unreadable_file_is_a_user_error(tmp_path: Path) -> None:
         load_system(folder)
 
 
+# The only one
+
+
+def test_the_only_system_needs_no_name_and_baselines_do_not_count(tmp_path: Path) -> None:
+    shelf = tmp_path / "adapters"
+    put(shelf / "words", WISHES + 'engine = "keyword"\n')
+    assert load_system().name == "words"
+    put(shelf / "mine")
+    assert load_system().name == "mine"
+    put(shelf / "yours")
+    with pytest.raises(UserError, match=r"Which system\? There are mine, yours\."):
+        load_system()
+    (shelf / "yours" / "system.toml").write_text("task =")
+    with pytest.raises(UserError, match=r"There are mine, yours\."):
+        load_system()
+
+
+def test_without_a_shelf_init_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="`evalkit init DIR` writes a project"):
+        load_system()
+    (tmp_path / "adapters").mkdir()
+    with pytest.raises(UserError, match="`evalkit init DIR` writes a project"):
+        load_system()
+
+
 # What is missing
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalkit.cli.common import AsJson, Name, print_json, tell
+from evalkit.cli.common import AnyName, AsJson, print_json, tell
 from evalkit.cli.runs import RUNS
 from evalkit.errors import UserError
 
@@ -22,7 +22,7 @@ EVAL_RESULTS = Path(".eval_results", "evalkit.yaml")
 
 
 def card(
-    name: Name,
+    name: AnyName = None,
     run: Annotated[
         str | None, typer.Option(help="A run's folder or name; the newest whole one by default.")
     ] = None,

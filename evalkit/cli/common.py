@@ -28,6 +28,10 @@ def shelf_names(incomplete: str) -> list[str]:
 
 SYSTEM = "A system on the shelf, or a folder with system.toml."
 Name = Annotated[str, typer.Argument(help=SYSTEM, autocompletion=shelf_names)]
+AnyName = Annotated[
+    str | None,
+    typer.Argument(help=f"{SYSTEM} The project's only one by default.", autocompletion=shelf_names),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalkit.cli.common import AsJson, Name, console, print_json
+from evalkit.cli.common import AnyName, AsJson, console, print_json
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Inputs = Annotated[
 
 
 def predict(
-    name: Name,
+    name: AnyName = None,
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="[TEXT]...", help="What to classify.")
     ] = None,
@@ -45,14 +45,17 @@ def predict(
 ) -> None:
     """Classify texts with a system, asked and read as the gate does it.
 
-    TEXT is classified; without one, each line of standard input, or the rows of --in. Values,
-    confidences and margins go to --out, or as JSON lines to standard output.
+    TEXT is classified, by the project's only system where no NAME stands before it; without a
+    TEXT, each line of standard input, or the rows of --in. Values, confidences and margins go to
+    --out, or as JSON lines to standard output.
     """
     from evalkit.classifier import load
     from evalkit.data.tables import check_ending
     from evalkit.data.writing import check_outputs
 
     _check_choices(on_bad_row, device, precision)
+    if name is not None and _is_text(name):
+        texts, name = [name, *(texts or ())], None
     if sum((bool(texts), bool(inputs), source is not None)) > 1:
         raise UserError("Give a text, --input or --in, and only one of them.")
     if out is not None:
@@ -80,7 +83,7 @@ def predict(
 
 
 def prompt(
-    name: Name,
+    name: AnyName = None,
     text: Annotated[str | None, typer.Argument(help="What would be classified.")] = None,
     inputs: Inputs = None,
     as_json: AsJson = False,
@@ -89,6 +92,8 @@ def prompt(
     from evalkit.classifier import read_inputs, render_prompt
     from evalkit.systems import load_system
 
+    if name is not None and text is None and _is_text(name):
+        name, text = None, name
     if (text is None) == (not inputs):
         raise UserError("Give a text, or its parts with --input NAME=TEXT.")
     system = load_system(name)
@@ -113,6 +118,22 @@ def prompt(
         return
     typer.echo(f"\n{len(shown.token_ids):,} tokens:")
     typer.echo(" ".join(map(repr, shown.tokens)))
+
+
+def _is_text(given: str) -> bool:
+    """Whether what stands in a name's place is what is to be classified.
+
+    A single word in ASCII letters is a name, and a slip in it is told.
+    """
+    if all(c.isascii() and not c.isspace() for c in given):
+        return False
+    from evalkit.systems import load_system
+
+    try:
+        load_system(given)
+    except UserError:
+        return True
+    return False
 
 
 def _check_choices(on_bad_row: str, device: str, precision: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.common import SYSTEM, AsJson, console, print_json, shelf_names, tell
+from evalkit.cli.common import AnyName, AsJson, console, print_json, tell
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def systems(
 
 
 def fetch(
-    name: Annotated[str | None, typer.Argument(help=SYSTEM, autocompletion=shelf_names)] = None,
+    name: AnyName = None,
     verify: Annotated[
         bool, typer.Option(help="Hash all weights that were fetched before, and fetch nothing.")
     ] = False,
@@ -71,8 +71,6 @@ def fetch(
     if verify:
         _verify(name, as_json)
         return
-    if name is None:
-        raise UserError("Whose weights? `evalkit fetch NAME`; `evalkit systems` lists the names.")
     system = load_system(name)
     folder = system.source.locate() if system.source else None
     if system.source and folder is None:

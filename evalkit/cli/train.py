@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit.atomic import only_one
-from evalkit.cli.common import AsJson, Name, console, print_json, tell
+from evalkit.cli.common import AnyName, AsJson, console, print_json, tell
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ ReadRows = Callable[["RowsRecipe"], "RowsRead"]
 
 
 def train(
-    name: Name,
+    name: AnyName = None,
     data: Annotated[
         str | None, typer.Option(help="Training rows, in place of the recipe's `data`.")
     ] = None,

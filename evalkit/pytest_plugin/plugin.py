@@ -47,7 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("evalkit", "release gate (evalkit)")
     add = group.addoption
     add("--model", action="append", metavar="NAME", help="system under test: a name on the shelf"
-        " or a folder with a system.toml; may be given several times")  # fmt: skip
+        " or a folder with a system.toml; may be given several times; the project's only system by"
+        " default")  # fmt: skip
     add("--run", action="append", metavar="RUN", help="judge a stored run again, without any"
         " model: a folder, or its name under --runs; may be given several times")  # fmt: skip
     add("--data", metavar="SOURCE", help="rows to judge on: a .jsonl, .csv or .parquet file or"
@@ -257,6 +258,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not _asks_for_ours(metafunc):
         return
     session = metafunc.config.stash[_SESSION]
+    session.assume_subject()
     family = metafunc.definition.get_closest_marker("task")
     fitting = [
         name

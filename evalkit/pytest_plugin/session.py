@@ -60,6 +60,10 @@ class GateSession:
         self.expected = Expected()
         self._uncollected: dict[str, dict[str, str]] = {}
         self.criteria: dict[Path, dict[str, Policy]] = {}
+        self.is_assumed = False
+        """Whether the system was not named."""
+        self.why_none_assumed = ""
+        """Why there is no system that needs no naming."""
         self.record_for_suite: Callable[[str, object], None] | None = None
         """Adds a property to the JUnit report, once a gate was asked for."""
 
@@ -79,6 +83,19 @@ class GateSession:
             self._add(self.run_cache.subject(load_system(model)), f"--model {model}")
         for run in runs:
             self._add(self.run_cache.stored(run, list(self.subjects)), f"--run {run}")
+
+    def assume_subject(self) -> None:
+        """Take the project's only system where a suite asks for one and none was named."""
+        spread = self.config.getoption("numprocesses", None) or hasattr(self.config, "workerinput")
+        if self.subjects or self.why_none_assumed or spread:
+            return
+        from evalkit.systems import load_system
+
+        try:
+            self._add(self.run_cache.subject(load_system()), "the project's only system")
+            self.is_assumed = True
+        except UserError as error:
+            self.why_none_assumed = str(error)
 
     def _add(self, subject: SystemUnderTest, asked: str) -> None:
         if subject.name in self.subjects:
@@ -138,12 +155,14 @@ class GateSession:
         """Before anything is loaded: is all that the suites need here?"""
         names = [subject_of(item) for item in session.items]
         wanted = {name for name in names if name}
+        if not wanted and self.is_assumed:
+            self.subjects.clear()
         if self.config.option.collectonly or (not wanted and not self.subjects):
             return
         with as_usage_errors():
             if NO_MODEL in wanted:
                 raise UserError(
-                    "Which system is under test? Give --model NAME. `evalkit systems` lists them."
+                    f"Which system is under test? Give --model NAME. {self.why_none_assumed}"
                 )
             if unused := [name for name in self.subjects if name not in wanted]:
                 family = self.subjects[unused[0]].task.family
