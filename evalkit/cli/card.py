@@ -130,7 +130,6 @@ def _write(
             provenance,
             plotted=(folder / "loss.png").is_file(),
             judged=judged,
-            measured=measured,
             repo=repo,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
