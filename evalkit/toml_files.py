@@ -1,10 +1,12 @@
-"""TOML files read into pydantic models, with faults a user can mend."""
+"""TOML files read into pydantic models, with faults a user can mend; keys written as TOML."""
 
 from __future__ import annotations
 
+import json
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, RootModel, ValidationError
 
@@ -57,3 +59,28 @@ def _keys(model: type[BaseModel], table: list[str]) -> list[str]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return list(annotation.model_fields)
     return []
+
+
+def to_toml(recipe: Mapping[str, Any], system: Mapping[str, Any] | None = None) -> str:
+    """Keys as a system.toml has them: those above the recipe, and a table for each part of it."""
+    tables: dict[str, dict[str, Any]] = {"": dict(system or {}), "[recipe]": {}}
+    for key, value in recipe.items():
+        table_name, _, last = key.rpartition(".")
+        name = f"[recipe.{table_name}]" if table_name else "[recipe]"
+        tables.setdefault(name, {})[last] = value
+    parts = [
+        "\n".join([*([name] if name else []), *assignments(keys)])
+        for name, keys in tables.items()
+        if keys
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def toml_value(value: Any) -> str:
+    """A value as TOML writes it; JSON has the same texts, numbers and lists."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def assignments(keys: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each key."""
+    return (f"{key} = {toml_value(value)}" for key, value in keys.items())

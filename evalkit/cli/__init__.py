@@ -25,6 +25,7 @@ from evalkit.cli.runs import baseline, compare, gate, parity
 from evalkit.cli.schema import schema
 from evalkit.cli.shelf import fetch, systems
 from evalkit.cli.show import diagnose, errors, runs, show
+from evalkit.cli.sweep import sweep
 from evalkit.cli.train import train
 from evalkit.errors import UserError, fault_of_the_machine
 from evalkit.reports.printable import write_what_fits
@@ -58,6 +59,7 @@ for command in (
     systems,
     fetch,
     train,
+    sweep,
     export,
     predict,
     prompt,

@@ -8,7 +8,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,6 +52,10 @@ def train(
     restart: Annotated[
         bool, typer.Option(help="Forget an interrupted training; the same as --no-resume.")
     ] = False,
+    out_folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="A folder for the result, which becomes a system of its own."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a system's adapter, or a baseline, by its recipe.
@@ -87,13 +91,15 @@ def train(
             out.print(note, markup=False)
         return read
 
+    # Rows are found from where the recipe stands; what is trained goes elsewhere on demand.
+    made = system if out_folder is None else system_at(system, out_folder)
     engine = system.config.engine
     if engine == "tfidf" or engine == "majority":
         if dry_run:
             raise UserError("--dry-run is for adapters; a baseline takes seconds.")
-        with _alone(system):
-            _train_baseline(system, table, engine, read, out)
-        _say_where(system, f"baseline {system.name}", as_json)
+        with _alone(made):
+            _train_baseline(made, table, engine, read, out)
+        _say_where(made, f"baseline {made.name}", as_json)
         return
 
     from evalkit.engines.loading import quiet_libraries
@@ -102,7 +108,7 @@ def train(
     from evalkit.reports.card.text import training_card
     from evalkit.training.run import plan, run_training
 
-    training = _describe(system, table, read)
+    training = replace(_describe(system, table, read), name=made.name, folder=made.folder)
     if dry_run:
         planned = plan(training, device=device, console=out)  # type: ignore[arg-type]
         if as_json:
@@ -111,9 +117,25 @@ def train(
             tell(planned.describe())
         return
     anew = restart or resume is False
-    with _alone(system):
+    with _alone(made):
         run_training(training, training_card, device=device, restart=anew, console=out)  # type: ignore[arg-type]
-    _say_where(system, f"adapter of {system.name}", as_json)
+    _say_where(made, f"adapter of {made.name}", as_json)
+
+
+def system_at(system: System, folder: Path) -> System:
+    """The same system in another folder, with a system.toml there, to be trained anew."""
+    from evalkit.atomic import write_text
+    from evalkit.systems import FILE, load_system
+    from evalkit.toml_files import to_toml
+
+    keys = system.config.model_dump(exclude={"recipe"}, exclude_defaults=True, mode="json")
+    for key in ("task", "base"):
+        beside = system.folder / str(keys.get(key) or "")
+        if key in keys and beside.exists():
+            keys[key] = str(beside.resolve())
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / FILE, to_toml({}, keys))
+    return load_system(folder)
 
 
 def _alone(system: System) -> AbstractContextManager[None]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +30,7 @@ from evalkit.reports.view import (
 from evalkit.runs import read_verdicts
 from evalkit.systems import System, load_system, shown_path
 from evalkit.tasks import FieldKind
+from evalkit.toml_files import assignments, to_toml, toml_value
 from evalkit.training.recipe import read_baseline_recipe, read_recipe
 
 ROWS = 3
@@ -154,7 +154,7 @@ def _advice(advice: Advice) -> Cell:
     what = phrase(f"remedy.{advice.name}")
     if advice.is_spent:
         return phrase("diagnosis.spent", what=what)
-    keys = [Code(line) for line in _assignments({**advice.system, **advice.recipe})]
+    keys = [Code(line) for line in assignments({**advice.system, **advice.recipe})]
     return phrase("diagnosis.advice", what=what, keys=listed(keys)) if keys else what
 
 
@@ -173,34 +173,10 @@ def _keys(found: Diagnosis) -> Blocks:
     return blocks
 
 
-def to_toml(recipe: Mapping[str, Any], system: Mapping[str, Any] | None = None) -> str:
-    """Keys as a system.toml has them: those above the recipe, and a table for each part of it."""
-    tables: dict[str, dict[str, Any]] = {"": dict(system or {}), "[recipe]": {}}
-    for key, value in recipe.items():
-        table_name, _, last = key.rpartition(".")
-        name = f"[recipe.{table_name}]" if table_name else "[recipe]"
-        tables.setdefault(name, {})[last] = value
-    parts = [
-        "\n".join([*([name] if name else []), *_assignments(keys)])
-        for name, keys in tables.items()
-        if keys
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
 def train_command(name: str, recipe: Mapping[str, Any]) -> str:
     """One training with these keys."""
     changes = (shlex.quote(f"{key}={toml_value(value)}") for key, value in recipe.items())
     return " ".join([f"evalkit train {name}", *(f"--set {change}" for change in changes)])
-
-
-def toml_value(value: Any) -> str:
-    """A value as TOML writes it; JSON has the same texts, numbers and lists."""
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _assignments(keys: Mapping[str, Any]) -> Iterator[str]:
-    return (f"{key} = {toml_value(value)}" for key, value in keys.items())
 
 
 def diagnosis_to_json(found: Diagnosis) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from evalkit.cli import app
 from evalkit.cli.train import changed
 from evalkit.errors import UserError
-from evalkit.reports.diagnosis import diagnose_run, to_toml, train_command
+from evalkit.reports.diagnosis import diagnose_run, train_command
 from evalkit.reports.judged import read_judged
 from evalkit.systems import SystemConfig
+from evalkit.toml_files import to_toml
 from judged_runs import write_judged_run
 
 TOML = """\
