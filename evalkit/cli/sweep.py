@@ -73,7 +73,7 @@ def sweep(
         if key not in found:
             told = ", ".join(f"{name} = {value}" for name, value in changes.items())
             tell(f"trial {len(found) + 1}: {told}", err=True)
-            found[key] = try_recipe(system, changes, folder / key, _Commands(data, device, suites))
+            found[key] = try_recipe(system, changes, folder / key, Commands(data, device, suites))
         return found[key].total
 
     if trials is None:
@@ -97,18 +97,20 @@ def sweep(
     typer.echo(to_text(to_terminal(blocks), shown.width, colour=shown.is_terminal), nl=False)
 
 
-class _Commands:
+class Commands:
     """What a trial runs, each in a process of its own, which gives all of its memory back."""
 
     def __init__(self, data: str | None, device: str, suites: Path) -> None:
         self.data, self.device, self.suites = data, device, suites
 
     def train(self, system: System, changes: Sequence[str], folder: Path) -> int:
+        """Train by a changed recipe into a folder; returns the exit code."""
         words = ["evalkit", "train", system.argument, "--out", str(folder), "--device", self.device]
         words += [word for change in changes for word in ("--set", change)]
         return self._run([*words, *(["--data", self.data] if self.data else [])])
 
     def judge(self, folder: Path) -> int:
+        """Ask what was trained on dev rows; returns the exit code."""
         words = ["pytest", str(self.suites), "-q", "--model", str(folder), "--split", "dev"]
         # These two are of the engine and of another system.
         left_out = [self.suites / f"test_{name}.py" for name in ("repeatability", "baseline")]
@@ -125,7 +127,7 @@ class _Commands:
 
 
 def try_recipe(
-    system: System, changes: Mapping[str, Any], folder: Path, commands: _Commands
+    system: System, changes: Mapping[str, Any], folder: Path, commands: Commands
 ) -> Trial:
     """Train by a changed recipe and judge it on dev rows, unless that was done before."""
     from evalkit.atomic import write_text

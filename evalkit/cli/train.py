@@ -92,7 +92,7 @@ def train(
         return read
 
     # Rows are found from where the recipe stands; what is trained goes elsewhere on demand.
-    made = system if out_folder is None else system_at(system, out_folder)
+    made = system if out_folder is None or dry_run else system_at(system, out_folder)
     engine = system.config.engine
     if engine == "tfidf" or engine == "majority":
         if dry_run:

@@ -11,6 +11,7 @@ import pytest
 
 from evalkit.cli.train import changed, train
 from evalkit.errors import UserError
+from evalkit.systems import load_system, missing_parts
 from tiny_models import save_base
 
 RECIPE = {"data": "rows.jsonl", "epochs": 3, "lora": {"r": 16, "alpha": 16}}
@@ -92,6 +93,23 @@ def test_a_changed_recipe_is_what_is_recorded(project: Path, monkeypatch: pytest
     assert provenance["missing_values"] == {
         "intents": ["order_management", "user_auth", "notification"]
     }
+
+
+def test_what_is_trained_may_lie_elsewhere_and_is_a_system_there(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(project)
+    before = sorted((project / "adapters").rglob("*"))
+    train("tiny", device="cpu", change=["lora.r=2"], out_folder=Path("tries/one"))
+    made = load_system("tries/one")
+    assert (made.name, made.is_trained, missing_parts(made)) == ("one", True, [])
+    assert made.source is not None
+    assert made.source.locate() == (project / "base").resolve()
+    assert json.loads((made.folder / "provenance.json").read_text())["recipe"]["lora"]["r"] == 2
+    lock = project / "adapters/tiny/checkpoints"
+    assert [path for path in before if not path.is_relative_to(lock)] == [
+        path for path in sorted((project / "adapters").rglob("*")) if not path.is_relative_to(lock)
+    ]
 
 
 def test_a_faulty_change_is_a_users_mistake(project: Path, monkeypatch: pytest.MonkeyPatch):
