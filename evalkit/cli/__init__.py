@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from typing import Annotated
 
 import typer
@@ -85,6 +86,9 @@ def main() -> None:
     """Run the command line; a mistake of the user's gets one message and exit code 4."""
     code = 0
     write_what_fits()
+    if not sys.warnoptions:
+        # What libraries have deprecated among themselves is nothing that a user can mend.
+        warnings.simplefilter("ignore", FutureWarning)
     try:
         app()
     except UserError as error:

@@ -1,5 +1,6 @@
 """A system's answers on a dataset, what can be asked of them, and of two systems' at once."""
 
+from evalkit.evaluation.cases import Case
 from evalkit.evaluation.comparing import Contest, check_same_rows, pair
 from evalkit.evaluation.evaluation import (
     Evaluation,
@@ -12,6 +13,7 @@ from evalkit.evaluation.metric import Metric
 from evalkit.evaluation.rows import EvaluatedRow, describe_said
 
 __all__ = [
+    "Case",
     "Contest",
     "EvaluatedRow",
     "Evaluation",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from evalkit import metrics
 from evalkit.errors import InsufficientData, UserError
+from evalkit.evaluation.cases import Case
 from evalkit.evaluation.metric import Metric
 from evalkit.evaluation.rows import EvaluatedRow, Rows, groups_of
 from evalkit.records import Comparison, Example
@@ -27,6 +28,8 @@ class Contest:
     lost: tuple[EvaluatedRow, ...] = ()
     """Rows of the first that it gets wrong and the second gets right."""
     won: tuple[EvaluatedRow, ...] = ()
+    cases: tuple[Case, ...] = ()
+    """Those that are lost, where they are none of the run's own."""
 
     @property
     def advantage(self) -> float:

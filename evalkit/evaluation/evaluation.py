@@ -13,6 +13,7 @@ from evalkit import metrics
 from evalkit.data import Match
 from evalkit.errors import InsufficientData
 from evalkit.evaluation import metric as ask
+from evalkit.evaluation.cases import Case, case_of, on_offer
 from evalkit.evaluation.comparing import Contest, check_same_rows, compare_rows, flips, pair
 from evalkit.evaluation.metric import Metric
 from evalkit.evaluation.rows import EvaluatedRow, Rows, groups_of, problem_of, values_of
@@ -46,6 +47,8 @@ class Measurement:
     metric: Metric | None = None
     """What was asked; None for numbers of a suite's own making."""
     evaluation: Evaluation | None = None
+    cases: tuple[Case, ...] = ()
+    """Rows counted against it that are none of the run's own."""
 
     def against(self, other: Measurement) -> Contest:
         """Hold this number against another system's, by a paired test on the same rows.
@@ -190,14 +193,24 @@ class Evaluation:
             raise InsufficientData(
                 f"{metric.name}: all {len(self.rows):,} rows stand in the training data"
             )
+        against = tuple(row for row in rows if metric.counts_against(row))
         return Measurement(
             metric.estimate(rows),
-            tuple(row for row in rows if metric.counts_against(row)),
+            against,
             metric.weakest(rows),
             metric.estimate(self.rows) if len(rows) < len(self.rows) else None,
             metric,
             self,
+            self._cases(against, metric.field),
         )
+
+    def _cases(self, rows: Rows, field: str | None) -> tuple[Case, ...]:
+        """The rows of a part of a run in words; those of a run itself stand in its report."""
+        if self.record.part is None:
+            return ()
+        # What is pooled was asked of several tasks.
+        context = "" if self.is_selection else on_offer(self.task, field)
+        return tuple(case_of(self.task, row, context=context) for row in rows)
 
     def accuracy(self, field: str) -> Measurement:
         """Share of rows with exactly the right value of a field (for a set: the right set)."""

@@ -8,13 +8,17 @@ from typing import Any
 
 from evalkit import metrics
 from evalkit.errors import InsufficientData
+from evalkit.evaluation.cases import Case
 from evalkit.evaluation.evaluation import Evaluation, Measurement
 from evalkit.evaluation.metric import Metric
+from evalkit.locale import say
 from evalkit.probes import Checked, Probe, Stop, check, looks_like_classification
 from evalkit.records import Completion, Estimate
 
 SEED = 0
 """Of the bootstrap."""
+_FURTHEST = 20
+"""Texts that are shown behind the divergence."""
 
 
 def passed_less(base: Sequence[bool], tuned: Sequence[bool], asked: str) -> Estimate:
@@ -39,6 +43,8 @@ class ProbeAnswers:
     """With the adapter."""
     tuned: Checked
     base: Checked
+    base_text: str = ""
+    """Without the adapter."""
 
     @property
     def is_told(self) -> bool:
@@ -56,13 +62,14 @@ def check_probes(
             tuned[probe.id].text,
             check(probe, tuned[probe.id].text),
             check(probe, base[probe.id].text),
+            base[probe.id].text,
         )
         for probe in probes
         if probe.id in tuned and probe.id in base
     ]
 
 
-def probes_lost(answered: Sequence[ProbeAnswers], name: str) -> Estimate:
+def probes_lost(answered: Sequence[ProbeAnswers], name: str) -> Measurement:
     """The share of probes that the base passes less the share passed with the adapter.
 
     Those that could not be checked are left out.
@@ -77,7 +84,12 @@ def probes_lost(answered: Sequence[ProbeAnswers], name: str) -> Estimate:
             f"{name}: {next(found.why for found in checked if found.passed is None)}"
         )
     tuned, base = ([bool(which.passed) for which in each] for each in _columns(told))
-    return passed_less(base, tuned, name)
+    lost = [found for found in told if found.base.passed and not found.tuned.passed]
+    cases = tuple(
+        Case(found.probe.id, found.probe.prompt, found.text, "", found.base_text, found.tuned.why)
+        for found in lost
+    )
+    return Measurement(passed_less(base, tuned, name), cases=cases)
 
 
 def describe_probes(answered: Sequence[ProbeAnswers]) -> str:
@@ -97,11 +109,14 @@ def _columns(answered: Sequence[ProbeAnswers]) -> tuple[list[Checked], list[Chec
     return [found.tuned for found in answered], [found.base for found in answered]
 
 
-def classified_rate(texts: Iterable[str], evaluation: Evaluation) -> Estimate:
+def classified_rate(texts: Iterable[str], evaluation: Evaluation) -> Measurement:
     """The share of answers to general prompts that answer the system's own task instead."""
     task, fmt = evaluation.task, evaluation.format
-    hits = [looks_like_classification(text, task, fmt) for text in texts]
-    return metrics.share(hits, asked="classified general prompts")
+    said = list(texts)
+    hits = [looks_like_classification(text, task, fmt) for text in said]
+    told = enumerate(zip(said, hits, strict=True), start=1)
+    cases = tuple(Case(f"{n}", "", text) for n, (text, hit) in told if hit)
+    return Measurement(metrics.share(hits, asked="classified general prompts"), cases=cases)
 
 
 def mean_divergence(texts: Sequence[Mapping[str, Any]]) -> Measurement:
@@ -126,4 +141,8 @@ def mean_divergence(texts: Sequence[Mapping[str, Any]]) -> Measurement:
         lambda weights: (weights @ sums) / (weights @ tokens), len(texts), seed=SEED, asked=asked
     )
     metric = Metric("divergence", asked, lambda rows: estimate, lower_is_better=True, unit="")
-    return Measurement(estimate, metric=metric)
+    furthest = sorted(texts, key=lambda text: -text["kl"])[:_FURTHEST]
+    cases = tuple(
+        Case(text["id"], "", "", context=say("case.divergence", kl=text["kl"])) for text in furthest
+    )
+    return Measurement(estimate, metric=metric, cases=cases)

@@ -6,10 +6,12 @@ from collections import Counter
 
 from evalkit import metrics
 from evalkit.errors import InsufficientData
+from evalkit.evaluation.cases import case_of, on_offer
 from evalkit.evaluation.evaluation import Evaluation, Measurement
 from evalkit.evaluation.rows import EvaluatedRow, describe_said
 from evalkit.locale import in_a_row, say
 from evalkit.records import Estimate
+from evalkit.tasks import Task
 
 
 def accuracy_lost(field: str, *asked: tuple[Evaluation, Evaluation]) -> Measurement:
@@ -31,6 +33,7 @@ def accuracy_lost(field: str, *asked: tuple[Evaluation, Evaluation]) -> Measurem
     """
     before: dict[str, EvaluatedRow] = {}
     after: dict[str, EvaluatedRow] = {}
+    tasks: dict[str, tuple[Task, Task]] = {}
     groups: dict[tuple[int, int], int] = {}
     numbers: list[int] = []
     for place, (first, second) in enumerate(asked):
@@ -44,6 +47,7 @@ def accuracy_lost(field: str, *asked: tuple[Evaluation, Evaluation]) -> Measurem
             if dict(row.example.inputs) != dict(there[name].example.inputs):
                 raise ValueError(f"row {name!r} has other inputs in the two evaluations")
             before[name], after[name] = row, there[name]
+            tasks[name] = (first.task, second.task)
             group = (place, -alone if row.group is None else row.group)
             numbers.append(groups.setdefault(group, len(groups)))
     if not before:
@@ -86,4 +90,9 @@ def accuracy_lost(field: str, *asked: tuple[Evaluation, Evaluation]) -> Measurem
             say("worst.lost", lost=len(lost), won=found.only_second or 0),
             say("worst.read_as", right=right, said=said, n=count),
         ]
-    return Measurement(estimate, tuple(lost), in_a_row(told))
+    cases = tuple(
+        case_of(now, row, before=(then, before[row.example.id]), context=on_offer(now, field))
+        for row in lost
+        for then, now in (tasks[row.example.id],)
+    )
+    return Measurement(estimate, tuple(lost), in_a_row(told), cases=cases)

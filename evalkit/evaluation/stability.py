@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalkit import metrics
 from evalkit.evaluation import metric as ask
+from evalkit.evaluation.cases import Case, case_of
 from evalkit.evaluation.comparing import Contest
 from evalkit.evaluation.evaluation import Evaluation, Measurement
 from evalkit.evaluation.rows import EvaluatedRow, describe_said
@@ -100,7 +101,7 @@ def flip_rate(original: Evaluation, *again: Evaluation, field: str | None = None
         for (before, after), count in moves.most_common(1)
     ]
     text = in_a_row([in_a_row(found, "form.list"), *most]) if found else Note("")
-    return _share("flip rate", asked, [bool(names) for names in flips], text)
+    return _share(task, "flip rate", asked, [bool(names) for names in flips], text)
 
 
 def answer_instability(original: Evaluation, *again: Evaluation) -> Measurement:
@@ -111,7 +112,8 @@ def answer_instability(original: Evaluation, *again: Evaluation) -> Measurement:
     """
     asked = pairs(original, *again)
     flips = [bool(pair.flipped(original.task)) for pair in asked]
-    return _share("answer instability", asked, flips, _named(original.task, asked, flips))
+    text = _named(original.task, asked, flips)
+    return _share(original.task, "answer instability", asked, flips, text, _margin)
 
 
 def clear_difference_rate(original: Evaluation, *again: Evaluation) -> Measurement:
@@ -123,7 +125,8 @@ def clear_difference_rate(original: Evaluation, *again: Evaluation) -> Measureme
     asked = pairs(original, *again)
     bound = max(near_tie(evaluation) for evaluation in (original, *again))
     flips = [bool(pair.flipped(original.task)) and pair.margin >= bound for pair in asked]
-    return _share("clear differences", asked, flips, _named(original.task, asked, flips))
+    text = _named(original.task, asked, flips)
+    return _share(original.task, "clear differences", asked, flips, text, _margin)
 
 
 def near_tie(evaluation: Evaluation) -> float:
@@ -154,6 +157,9 @@ def accuracy_change(original: Evaluation, *again: Evaluation, field: str) -> Con
         comparison,
         lost=tuple(pair.after for pair, (after, before) in outcomes if before and not after),
         won=tuple(pair.after for pair, (after, before) in outcomes if after and not before),
+        cases=tuple(
+            _case(original.task, pair) for pair, (after, before) in outcomes if before and not after
+        ),
     )
 
 
@@ -187,13 +193,38 @@ def attack_success_rate(
         name for (_, wanted), hit in zip(asked, hits, strict=True) for name in wanted if hit
     )
     text = in_a_row((_counted(name, gained[name], tried[name]) for name in tried), "form.list")
-    return _share("attack success", [pair for pair, _ in asked], hits, text)
+    orders = {id(pair): _order(original.task, wanted) for pair, wanted in asked}
+    tried_on = [pair for pair, _ in asked]
+    return _share(
+        original.task, "attack success", tried_on, hits, text, lambda pair: orders[id(pair)]
+    )
 
 
-def _share(name: str, asked: Sequence[Pair], hits: Sequence[bool], text: Note) -> Measurement:
+def _share(
+    task: Task,
+    name: str,
+    asked: Sequence[Pair],
+    hits: Sequence[bool],
+    text: Note,
+    context: Callable[[Pair], str] = lambda pair: "",
+) -> Measurement:
     estimate = metrics.share(hits, groups=[pair.group for pair in asked], asked=name)
-    counted = tuple(pair.after for pair, hit in zip(asked, hits, strict=True) if hit)
-    return Measurement(estimate, counted, text)
+    counted = [pair for pair, hit in zip(asked, hits, strict=True) if hit]
+    cases = tuple(_case(task, pair, context(pair)) for pair in counted)
+    return Measurement(estimate, tuple(pair.after for pair in counted), text, cases=cases)
+
+
+def _case(task: Task, pair: Pair, context: str = "") -> Case:
+    return case_of(task, pair.after, before=(task, pair.before), context=context)
+
+
+def _order(task: Task, wanted: Mapping[str, Label]) -> Note:
+    told = ", ".join(f"{name} {task.fields[name].display(label)}" for name, label in wanted.items())
+    return say("case.order", order=told)
+
+
+def _margin(pair: Pair) -> Note:
+    return say("case.margin", margin=pair.margin)
 
 
 def _counted(name: str, count: int, of: int) -> Note:

@@ -1,7 +1,17 @@
 """Judging: release criteria, verdicts, and what they come to."""
 
+from evalkit.gates.failures import Failure, find_failures, overrun
 from evalkit.gates.groups import Group, by_group, group_of
-from evalkit.gates.judging import ALPHA, GateMode, Outcome, Reason, Verdict, gate, judge
+from evalkit.gates.judging import (
+    ALPHA,
+    GateMode,
+    Outcome,
+    Reason,
+    Verdict,
+    gate,
+    judge,
+    name_part,
+)
 from evalkit.gates.policy import BAD_ROWS, Policy, find_policy, load_policies, policies_sha256
 from evalkit.gates.release import (
     Regression,
@@ -17,6 +27,7 @@ __all__ = [
     "ALPHA",
     "BAD_ROWS",
     "Advice",
+    "Failure",
     "Finding",
     "GateMode",
     "Group",
@@ -30,6 +41,7 @@ __all__ = [
     "by_group",
     "conclude",
     "diagnose",
+    "find_failures",
     "find_policy",
     "find_regressions",
     "gate",
@@ -38,6 +50,8 @@ __all__ = [
     "load_policies",
     "lowered_tiers",
     "merged",
+    "name_part",
+    "overrun",
     "policies_sha256",
     "verdict_in_words",
 ]

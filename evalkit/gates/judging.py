@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
@@ -10,10 +11,12 @@ from typing import Literal
 
 from evalkit import metrics
 from evalkit.errors import UserError
-from evalkit.evaluation import Contest, EvaluatedRow, Measurement, Metric
+from evalkit.evaluation import Case, Contest, EvaluatedRow, Measurement, Metric
+from evalkit.evaluation.cases import surest
 from evalkit.gates.policy import Policy, claims_better, find_policy, load_policies
 from evalkit.locale import Note, say
 from evalkit.records import Estimate
+from evalkit.tasks import Field
 
 GateMode = Literal["point", "strict"]
 ALPHA = 0.05
@@ -69,11 +72,23 @@ class Verdict:
     """The comparison judged."""
     regression: Contest | None = None
     """The same number against the baseline run, where one was named."""
+    part: str = ""
+    """What people call the slice, where it is a value of a field."""
+    asks: str = ""
+    """What its test asks, in a sentence."""
+    cases: tuple[Case, ...] = ()
+    """The rows counted against the system that are none of its run's own, the surest first."""
 
     @property
     def label(self) -> str:
-        """The gate's name with its slice."""
+        """The gate's name with its slice: its key in files."""
         return f"{self.gate}[{self.slice}]" if self.slice else self.gate
+
+    @property
+    def shown(self) -> str:
+        """The same as people read it: `priority_recall[medium]`."""
+        part = self.part or self.slice
+        return f"{self.gate}[{part}]" if part else self.gate
 
     @property
     def blocks(self) -> bool:
@@ -182,6 +197,7 @@ def judge(
             f"[{gate}] in gates.toml: {policy.threshold:g} is no share. Give it between 0 and 1, "
             "such as 0.80 for 80%."
         )
+    task = measurement.evaluation.task if measurement.evaluation else None
     zero_tolerance = policy.max_value == 0
     crosses = not zero_tolerance and policy.holds(estimate.low) != policy.holds(estimate.high)
     outcome = Outcome.PASS if policy.holds(estimate.value) else Outcome.FAIL
@@ -207,7 +223,18 @@ def judge(
         _detects(policy, estimate),
         _settled_by(policy, estimate) if crosses else None,
         regression=regression,
+        part=name_part(slice_name, metric, task.fields if task else {}),
+        cases=surest(measurement.cases),
     )
+
+
+def name_part(slice_name: str, metric: Metric | None, fields: Mapping[str, Field]) -> str:
+    """What people call a slice: the name of the field's value that it is, empty for any other."""
+    if metric is None or metric.value is None or str(metric.value) != slice_name:
+        return ""
+    field = fields.get(metric.field or "")
+    shown = field.display(metric.value) if field else slice_name
+    return "" if shown == slice_name else shown
 
 
 def _judge_contest(gate: str, policy: Policy, contest: Contest, slice_name: str) -> Verdict:
@@ -240,6 +267,7 @@ def _judge_contest(gate: str, policy: Policy, contest: Contest, slice_name: str)
         reason=reason,
         wrong=contest.lost,
         contest=contest,
+        cases=surest(contest.cases),
     )
 
 

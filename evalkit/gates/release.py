@@ -49,6 +49,13 @@ class Release:
     """What has to be known to believe the verdict."""
     left_open: tuple[str, ...] = ()
     """Like `not_judged`, of criteria that are not critical; they do not block."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What people call gates that did not speak, by their labels, where it is something else."""
+
+    def called(self, label: str) -> str:
+        """A gate's label as people read it: the slice by the name of the value that it is."""
+        shown = {v.label: v.shown for v in self.verdicts}
+        return shown.get(label) or self.names.get(label, label)
 
     @property
     def may_ship(self) -> bool:
@@ -92,6 +99,7 @@ def conclude(
     partial: bool = False,
     faults: Sequence[str] = (),
     caveats: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
 ) -> Release:
     """Sum up the verdicts on a system whose task is of this family.
 
@@ -108,6 +116,7 @@ def conclude(
         partial: whether only some tests were chosen to run.
         faults: what is wrong with the evidence.
         caveats: what has to be known to believe the verdict.
+        names: what people call labels of gates that were expected, where it is something else.
     """
     judged = {v.gate for v in verdicts}
     missed = missed or {}
@@ -137,6 +146,7 @@ def conclude(
         missed,
         tuple(caveats),
         tuple(left_open),
+        names or {},
     )
 
 

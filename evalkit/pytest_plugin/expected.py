@@ -6,7 +6,7 @@ decision 7: nothing passes by being left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from evalkit.pytest_plugin.suite_files import SuiteTest, read_suite
 
 if TYPE_CHECKING:
     from evalkit.pytest_plugin.run_cache import SystemUnderTest
+    from evalkit.tasks import Field
 
 
 @dataclass
@@ -99,6 +100,20 @@ class Expected:
         """What was found not to apply to a system, named in the same way."""
         return self._named(system, criteria, lambda due: due.withdrawn)
 
+    def names(
+        self, system: str, criteria: Collection[str], fields: Mapping[str, Field]
+    ) -> dict[str, str]:
+        """What people call gates of a field's values, by their labels: `recall[2]` is of medium."""
+        found: dict[str, str] = {}
+        for due in self._due.get(system, {}).values():
+            mark, given = due.item.get_closest_marker("each_value"), params(due.item)
+            field = fields.get(mark.args[0]) if mark else None
+            if field is not None and "value" in given:
+                named = given | {"value": field.display(given["value"])}
+                keys, shown = (self._labels(due.item, criteria, of) for of in (given, named))
+                found |= {key: name for key, name in zip(keys, shown, strict=True) if key != name}
+        return found
+
     def uncollected(
         self, subject: SystemUnderTest, suites: Iterable[Path], criteria: Collection[str]
     ) -> dict[str, str]:
@@ -129,13 +144,16 @@ class Expected:
         found: dict[str, str] = {}
         for due in self._due.get(system, {}).values():
             if said := why(due):
-                found |= dict.fromkeys(self._labels(due.item, criteria) or [due.item.name], said)
+                labels = self._labels(due.item, criteria, params(due.item))
+                found |= dict.fromkeys(labels or [due.item.name], said)
         return found
 
-    def _labels(self, item: pytest.Item, criteria: Collection[str]) -> list[str]:
+    def _labels(
+        self, item: pytest.Item, criteria: Collection[str], given: Mapping[str, Any]
+    ) -> list[str]:
         path, name = _place(item)
         tests = [test for test in self._read(path) if test.name == name]
-        return tests[-1].labels(criteria, params(item)) if tests else []
+        return tests[-1].labels(criteria, given) if tests else []
 
     def _read(self, path: Path) -> tuple[SuiteTest, ...]:
         if path not in self._files:

@@ -9,23 +9,24 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from evalkit.evaluation import Evaluation
     from evalkit.gates import Release, Verdict
     from evalkit.pytest_plugin.session import GateSession
+    from evalkit.reports.judged import JudgedRun
     from evalkit.reports.view import Blocks
+    from evalkit.tasks import Field
 
 MOST_BYTES = 1024 * 1024
 """Of a step's summary, with what others wrote. GitHub drops a longer one as a whole."""
 MOST_ANNOTATIONS = 10
 """Of a kind that GitHub shows for a step."""
-WEAKEST = 5
+_SECTIONS = ("gates", "results", "slices", "contamination", "cost", "limitations")
+"""Of the report on a run, those that a summary has."""
 _CUT = "\n\nThe rest is left out: GitHub shows 1 MiB of a summary.\n"
 
 
@@ -69,30 +70,30 @@ class GitHubOutputs:
     def _report(self, releases: Sequence[Release], say: Callable[[str], None]) -> None:
         if self.annotates:
             for release in releases:
-                for line in annotation_lines(release):
+                for line in annotation_lines(release, self.gate.fields_of(release.system)):
                     say(line)
         if self.summary:
-            evaluations = self.gate.run_cache.evaluations
-            text = "\n".join(summary(r, evaluations.get(r.system)) for r in releases)
+            text = "\n".join(summary(r, self.gate.judged.get(r.system)) for r in releases)
             append_summary(Path(self.summary), text)
 
 
-def annotation_lines(release: Release) -> list[str]:
+def annotation_lines(release: Release, fields: Mapping[str, Field]) -> list[str]:
     """Commands: an error for the verdict and each failed gate, a warning for each open one."""
     from evalkit.gates import Outcome
     from evalkit.reports.printable import printable
-    from evalkit.reports.terminal import closing_line
+    from evalkit.reports.render.terminal import line_of
+    from evalkit.reports.sections.verdict import closing
 
     if release.may_ship:
         return []
     failed, undecided = release.of(Outcome.FAIL), release.of(Outcome.INCONCLUSIVE)
-    said = printable(closing_line(release).plain, 1000)
+    said = printable(line_of(closing(release, fields)), 1000)
     if len(failed) >= MOST_ANNOTATIONS:
         said += f" GitHub shows {MOST_ANNOTATIONS} errors of a step; the log has all."
     lines = [command("warning" if release.partial else "error", "release gate", said)]
     for verdict in (*failed, *undecided):
         kind = "error" if verdict in failed and verdict.blocks else "warning"
-        lines.append(command(kind, printable(verdict.label), _in_words(verdict)))
+        lines.append(command(kind, printable(verdict.shown), _in_words(verdict)))
     return lines
 
 
@@ -110,92 +111,35 @@ def command(kind: str, title: str, message: str) -> str:
 
 def _in_words(verdict: Verdict) -> str:
     from evalkit.reports.printable import printable
-    from evalkit.reports.terminal import verdict_line
+    from evalkit.reports.render.terminal import to_terminal, to_text
+    from evalkit.reports.sections.gates import explain
 
-    lines = [*verdict_line(verdict).split("\n"), f"why this bound: {verdict.policy.why}"]
-    if verdict.weakest:
-        lines.append(f"weakest: {verdict.weakest}")
-    return "\n".join(printable(line.strip(), 500) for line in lines)
+    text = to_text(to_terminal(explain(verdict)), 1000, colour=False)
+    return "\n".join(printable(line, 500) for line in text.splitlines())
 
 
-def summary(release: Release, evaluation: Evaluation | None) -> str:
+def summary(release: Release, run: JudgedRun | None) -> str:
     """A release as Markdown, what did not pass first. Text of rows and tasks stays text.
 
     Args:
         release: what the gates came to.
-        evaluation: what they judged; None where the evidence was refused.
+        run: what they judged; None where the evidence was refused.
     """
-    from evalkit.gates import Outcome
-    from evalkit.reports.numbers import contest_line, cost_line
     from evalkit.reports.render.markdown import to_markdown
-    from evalkit.reports.terminal import closing_line, contamination_line
-    from evalkit.reports.view import Heading, bullets, grid
+    from evalkit.reports.sections.run import SECTIONS, run_sections, section_title
+    from evalkit.reports.sections.verdict import verdict_section
+    from evalkit.reports.view import Heading
 
     title = f"{release.system}: {release.verdict.partition(':')[0]}"
-    lines = [closing_line(release).plain]
-    grids: list[Blocks] = []
-    if release.verdicts:
-        order = {Outcome.FAIL: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
-        judged = sorted(release.verdicts, key=lambda v: order[v.outcome])
-        columns = ("gate", "verdict", "value", "95%", "n", "needs")
-        grids.append(grid("Gates", columns, tuple(map(_gate_row, judged)), is_text=True))
-    if evaluation is not None:
-        data = evaluation.record.data
-        grids += _numbers(evaluation)
-        lines += [
-            f"{len(evaluation.rows)} rows of {data.source}",
-            f"cost: {cost_line(evaluation.record.cost)}",
-            contamination_line(evaluation),
-            *(f"a regression: {contest_line(found.contest)}" for found in release.regressions),
-            *(f"note: {note}" for note in evaluation.record.all_notes),
-        ]
-    blocks = [Heading(1, title), *bullets(lines), *(block for found in grids for block in found)]
+    blocks: Blocks = [Heading(1, title)]
+    if run is None:
+        return to_markdown([*blocks, *verdict_section(release, {})])
+    sections = run_sections(run)
+    blocks += sections["conclusion"]
+    for name in (*_SECTIONS, *SECTIONS.added):
+        if name in sections:
+            blocks += [Heading(2, section_title(name)), *sections[name]]
     return to_markdown(blocks)
-
-
-def _gate_row(verdict: Verdict) -> tuple[str, ...]:
-    from evalkit.reports.numbers import needed, value, value_interval
-
-    return (
-        verdict.label,
-        verdict.outcome.upper(),
-        value(verdict),
-        value_interval(verdict),
-        f"{verdict.estimate.n}",
-        needed(verdict.policy, verdict.unit),
-    )
-
-
-def _numbers(evaluation: Evaluation) -> list[Blocks]:
-    """How often it was right, and the values it gets right least often."""
-    from evalkit.errors import InsufficientData
-    from evalkit.reports.numbers import interval, number
-    from evalkit.reports.view import grid
-
-    found = []
-    for metric in evaluation.headline_metrics():
-        with suppress(InsufficientData):
-            found.append((metric.name, evaluation.measure(metric).estimate))
-    columns = ("share", "95%", "n")
-    recalls = [
-        (f"{name}: {spec.display(scores.value)}", scores.recall)
-        for name, spec in evaluation.task.fields.items()
-        for scores in evaluation.label_scores(name)
-        if scores.recall is not None
-    ]
-    recalls = sorted(recalls, key=lambda entry: entry[1].value)[:WEAKEST]
-    return [
-        grid(
-            title,
-            (what, *columns),
-            tuple((name, number(e.value), interval(e), f"{e.n}") for name, e in rows),
-        )
-        for title, what, rows in (
-            ("Right answers", "of", found),
-            ("Least often found", "right value", recalls),
-        )
-        if rows
-    ]
 
 
 def append_summary(path: Path, text: str) -> None:

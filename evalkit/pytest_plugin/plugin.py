@@ -7,6 +7,7 @@ Nothing heavy is imported here before a suite runs.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +76,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         " task's answers, and none besides; as the system.toml says by default")  # fmt: skip
     add("--fresh", action="store_true", help="compute every answer again; by default what a"
         " system answered before, under the very same settings, is taken as it was")  # fmt: skip
-    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-    add("--precision", choices=("auto", "fp32", "bf16"), default="auto")
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="what computes the"
+        " answers; auto (default) takes a GPU where there is one")  # fmt: skip
+    add("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="how exactly"
+        " answers are computed; auto (default): bf16 where that is fast, else fp32")  # fmt: skip
     add("--batch-size", type=int, default=16, metavar="N", help="rows per batch (default: 16)")
 
 
@@ -230,8 +233,9 @@ def gate(
         *,
         slice: str | int | None = None,
     ) -> None:
+        from dataclasses import replace
+
         from evalkit.gates import find_policy, judge
-        from evalkit.reports.terminal import explain
 
         path, policies = session.policies(request.path)
         try:
@@ -245,12 +249,18 @@ def gate(
             )
         except UserError as error:
             pytest.fail(legible(str(error)), pytrace=False)
+        verdict = replace(verdict, asks=asks(request.function))
         session.add(system_under_test, request.node.nodeid, verdict)
         record_gate(request.node, verdict)
         if verdict.blocks:
-            pytest.fail(legible(explain(verdict, system_under_test.task)), pytrace=False)
+            pytest.fail(legible(session.evidence(system_under_test, verdict)), pytrace=False)
 
     return hold
+
+
+def asks(test: Callable[..., object]) -> str:
+    """What a test asks: the first line of its docstring."""
+    return (inspect.getdoc(test) or "").partition("\n")[0]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

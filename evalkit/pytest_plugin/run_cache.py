@@ -21,6 +21,7 @@ from evalkit.errors import (
     fault_of_the_machine,
 )
 from evalkit.locale import say
+from evalkit.pytest_plugin.progress import live_line, rows_asked
 from evalkit.pytest_plugin.rows import fault_of_rows, load_rows, same_rows
 from evalkit.reports.printable import legible
 
@@ -71,6 +72,7 @@ class RunCache:
         self._parts: dict[tuple[str, str], Any] = {}
         """By subject and name of the part."""
         self._runner: Runner | None = None
+        self._line = live_line(config)
 
     # Before anything answers
 
@@ -333,6 +335,7 @@ class RunCache:
             warnings.simplefilter("ignore", FutureWarning)
             try:
                 self._runner = self._runner or self._make_runner()
+                self._line.plan(system.name, lambda: rows_asked(self.runs_folder, system.name))
                 return make(self._runner)
             except KeyboardInterrupt:
                 sys.stderr.write(
@@ -361,7 +364,9 @@ class RunCache:
         console = LegibleConsole(stderr=True)
         option = self.config.getoption
         options = EngineOptions(option("device"), option("precision"), option("batch_size"))
-        return Runner(self.runs_folder, options, console, fresh=option("fresh"))
+        return Runner(
+            self.runs_folder, options, console, fresh=option("fresh"), progress=self._line
+        )
 
     def _note_unanswered(self, name: str, record: RunRecord) -> None:
         """Rows without an answer leave everything open."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from evalkit.reports.printable import legible
 if TYPE_CHECKING:
     from evalkit.gates import Policy, Release, Verdict
     from evalkit.reports.judged import JudgedRun
+    from evalkit.tasks import Field
 
 
 class SubjectName(str):
@@ -64,6 +65,12 @@ class GateSession:
         """Whether the system was not named."""
         self.why_none_assumed = ""
         """Why there is no system that needs no naming."""
+        self.judged: dict[str, JudgedRun] = {}
+        """What was judged, by system, once the session ends."""
+        self._told: set[str] = set()
+        """Ids of rows that stand under a failure."""
+        self._explained: set[str] = set()
+        """Node ids of tests whose failure is what a gate said, and nothing else."""
         self.record_for_suite: Callable[[str, object], None] | None = None
         """Adds a property to the JUnit report, once a gate was asked for."""
 
@@ -237,6 +244,18 @@ class GateSession:
         """Take down what a gate said."""
         self.verdicts.setdefault(subject.name, {}).setdefault(nodeid, []).append(verdict)
 
+    def fields_of(self, system: str) -> Mapping[str, Field]:
+        """The fields of a system's task."""
+        return self.subjects[system].task.fields
+
+    def evidence(self, subject: SystemUnderTest, verdict: Verdict) -> str:
+        """Why a gate did not pass, with rows that stand under no other failure."""
+        from evalkit.reports.terminal import WRONG_CASES, evidence, surest
+
+        text = evidence(verdict, subject.task, self._told)
+        self._told |= {row.example.id for row in surest(verdict, self._told)[:WRONG_CASES]}
+        return text
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         """Skip what a system is not able to do; leave open what there is no evidence for."""
@@ -278,7 +297,9 @@ class GateSession:
         self.expected.report(name or "", report)
         if report.failed and name:
             said = self.verdicts.get(name, {}).get(item.nodeid, [])
-            if not any(v.blocks for v in said):
+            if any(v.blocks for v in said):
+                self._explained.add(item.nodeid)
+            else:
                 self.broken.setdefault(name, []).append(item.name)
         return report
 
@@ -321,6 +342,7 @@ class GateSession:
             partial=self.is_partial,
             faults=[*self.run_cache.faults[name], *rows.faults(allowed)],
             caveats=[*rows.caveats(), *self._caveats()],
+            names=self.expected.names(name, policies, subject.task.fields),
         )
 
     @property
@@ -373,7 +395,6 @@ class GateSession:
         from evalkit.systems import shown_path
 
         releases = list(self.releases())
-        judged = []
         for release in releases:
             record_release(self.record_for_suite, release)
             if release.system in evidence.evaluations:
@@ -394,7 +415,7 @@ class GateSession:
                     pytest.exit(legible(fault), returncode=pytest.ExitCode.USAGE_ERROR)
                 # As it is read back, so that a report is the same whoever writes it.
                 read_back = release_from_json(content, evaluation)
-                judged.append(JudgedRun(folder, evaluation, read_back))
+                self.judged[release.system] = JudgedRun(folder, evaluation, read_back)
             unfit = not release.may_ship and not release.partial
             # Where every run was refused, pytest has found no tests.
             if unfit and session.exitstatus in (
@@ -402,7 +423,7 @@ class GateSession:
                 pytest.ExitCode.NO_TESTS_COLLECTED,
             ):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        reports = list(self._write_reports(judged))
+        reports = list(self._write_reports(list(self.judged.values())))
         result = yield
         terminal = self.config.pluginmanager.getplugin("terminalreporter")
         if terminal is not None:
@@ -428,27 +449,53 @@ class GateSession:
                 kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
                 yield f"{what}: not written. {kind}{printable(str(error), 500)}"
 
+    @property
+    def _is_brief(self) -> bool:
+        """Whether failed gates are told once, in the verdict: not with -v, -rA and the like."""
+        option = self.config.option
+        asked = option.verbose > 0 or option.reportchars != "fE" or option.tbstyle != "auto"
+        return not asked
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> Generator[None, object, object]:
+        """Keep out of pytest's list of failures what the verdict says; count it all the same."""
+        stats = terminalreporter.stats
+        if not self._is_brief or "failed" not in stats:
+            return (yield)
+        failed = stats["failed"]
+        stats["failed"] = [report for report in failed if report.nodeid not in self._explained]
+        try:
+            return (yield)
+        finally:
+            stats["failed"] = failed
+
     def _show(self, terminal: pytest.TerminalReporter, releases: list[Release]) -> None:
-        """Every gate, then one line for each system: may it ship?"""
+        """May each system ship, and why not; every gate with -v."""
         from evalkit.reports.render.terminal import to_text
-        from evalkit.reports.terminal import closing_line, release_report, side_by_side
-        from evalkit.systems import shown_path
+        from evalkit.reports.terminal import (
+            refused,
+            release_report,
+            release_screen,
+            side_by_side,
+        )
 
         terminal.section("release gate")
         width, colour = terminal._tw.fullwidth, terminal.hasmarkup
-        evaluations = self.run_cache.evaluations
         for release in releases:
-            name = release.system
-            if name in evaluations:
-                run = shown_path(self.run_cache.runs[name])
-                shown = release_report(release, evaluations[name], run)
+            if (run := self.judged.get(release.system)) is None:
+                shown = refused(release)
+            elif self._is_brief:
+                shown = release_screen(run, width)
             else:
-                shown = [closing_line(release)]
+                shown = release_report(run)
             terminal.write(to_text(shown, width, colour=colour))
-        judged = [release for release in releases if release.system in evaluations]
+        judged = [release for release in releases if release.system in self.judged]
         if len(judged) > 1:
             terminal.section("side by side")
-            shown = side_by_side(judged, [evaluations[release.system] for release in judged])
+            evaluations = [self.judged[release.system].evaluation for release in judged]
+            shown = side_by_side(judged, evaluations)
             terminal.write(to_text(shown, width, colour=colour))
 
 

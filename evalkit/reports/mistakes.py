@@ -9,7 +9,8 @@ from typing import Any
 from evalkit.errors import UserError, did_you_mean
 from evalkit.evaluation import EvaluatedRow, Evaluation, describe_said
 from evalkit.records import Missing, OutOfEnum
-from evalkit.tasks import Field, FieldKind
+from evalkit.reports.printable import printable
+from evalkit.tasks import Field, FieldKind, Task
 
 UNREADABLE, MISSING, OUT_OF_ENUM = "unreadable", "missing", "out of enum"
 """What may be said that is no value."""
@@ -142,3 +143,25 @@ def mistake_to_json(mistake: Mistake, evaluation: Evaluation) -> dict[str, Any]:
         "margin": row.completion.margin,
         "repeats_training_row": row.seen is not None,
     }
+
+
+def wrong_case(row: EvaluatedRow, task: Task) -> str:
+    """A row with the right labels and what was said instead, on two lines."""
+    return f"{_inputs(row)}\n      right: {_right(row, task)}; said: {_said(row, task)}"
+
+
+def _inputs(row: EvaluatedRow) -> str:
+    inputs = " | ".join(text for text in row.example.inputs.values() if text)
+    return f"{printable(row.example.id, 20)}: {printable(inputs, 90)}"
+
+
+def _right(row: EvaluatedRow, task: Task) -> str:
+    return ", ".join(f.display(row.example.labels[name]) for name, f in task.fields.items())
+
+
+def _said(row: EvaluatedRow, task: Task) -> str:
+    if row.is_unreadable:
+        said = f"unreadable: {row.completion.text}"
+    else:
+        said = ", ".join(describe_said(f, row.said(name)) for name, f in task.fields.items())
+    return printable(said, 90)

@@ -36,6 +36,13 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
+def tested(method: str, p: float) -> str:
+    """A test with its p-value, said once: `McNemar mid-p < 0.001`."""
+    if method.endswith("mid-p"):
+        return f"{method} {p_value(p).removeprefix('p ')}"
+    return f"{method}: {p_value(p)}"
+
+
 def needed(policy: Policy, unit: str = "%") -> str:
     """The bound, with its direction."""
     bound = policy.threshold
@@ -90,7 +97,7 @@ def contest_line(contest: Contest) -> str:
         f"{printable(contest.metric.name)}: {printable(contest.first)} {one}, "
         f"{printable(contest.second)} {other}, "
         f"{points(found.difference, unit)} (95% {low} to {high}), "
-        f"{found.method} {p_value(found.p_value)}, {found.n} rows"
+        f"{tested(found.method, found.p_value)}, {found.n} rows"
     )
     if contest.won or contest.lost:
         line += f"; {len(contest.won)} won, {len(contest.lost)} lost"

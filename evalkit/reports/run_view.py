@@ -21,18 +21,13 @@ from evalkit.reports.mistakes import (
     find_mistakes,
     mistake_to_json,
 )
-from evalkit.reports.numbers import cost_line, number
+from evalkit.reports.numbers import number
 from evalkit.reports.printable import printable
 from evalkit.reports.render.terminal import to_terminal
 from evalkit.reports.sections.measured import Measured, measure
 from evalkit.reports.sections.slices import calibration_blocks, field_blocks
-from evalkit.reports.terminal import (
-    contamination_line,
-    measured_lines,
-    release_report,
-)
+from evalkit.reports.terminal import release_report
 from evalkit.reports.verdicts import verdicts_to_json
-from evalkit.systems import shown_path
 
 WORST = 5
 """Cases shown of each field."""
@@ -45,26 +40,15 @@ def run_view(run: JudgedRun, field: str | None = None, lang: Lang = "en") -> lis
     Args:
         run: a run with its verdicts.
         field: shows no other field's details.
-        lang: of the tables.
+        lang: of the report.
     """
-    evaluation, record = run.evaluation, run.evaluation.record
+    evaluation = run.evaluation
     verdict = Text(f"{printable(run.system)}: {printable(run.verdict, 300)}", style="bold")
-    shown: list[RenderableType] = [verdict, Text(_heading(run))]
-    closing, measured = None, measure(run)
-    if run.release is not None:
-        *judged, closing = release_report(run.release, evaluation, shown_path(run.folder), lang)
-        shown += judged
-    else:
-        shown.append(Text(f"{len(evaluation.rows)} rows of {printable(record.data.source)}"))
-        shown.append(Text(f"cost: {cost_line(record.cost)}"))
-        shown += [Text(line) for line in measured_lines(evaluation)]
-        shown.append(Text(contamination_line(evaluation)))
-        shown += [Text(f"note: {printable(note, 200)}") for note in record.all_notes]
+    shown: list[RenderableType] = [verdict, Text(_heading(run)), *release_report(run, lang)]
+    measured = measure(run)
     for name in evaluation.task.fields if field is None else (field,):
         shown += [Text(""), Text(printable(name), style="bold")]
         shown += _field(evaluation, name, measured, lang)
-    if closing is not None:
-        shown += [Text(""), closing]
     return shown
 
 

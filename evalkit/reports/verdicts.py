@@ -7,10 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from evalkit.errors import EvidenceError
-from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, Metric
-from evalkit.gates import Outcome, Policy, Reason, Regression, Release, Verdict
+from evalkit.evaluation import Case, Contest, EvaluatedRow, Evaluation, Metric
+from evalkit.gates import Outcome, Policy, Reason, Regression, Release, Verdict, name_part
 from evalkit.locale import say
 from evalkit.records import Comparison, Estimate
+from evalkit.tasks import Task
 
 SCHEMA = 3
 
@@ -44,6 +45,7 @@ def verdicts_to_json(
         "does_not_apply": dict(release.excused),
         "caveats": list(release.caveats),
         "left_open": list(release.left_open),
+        "names": dict(release.names),
         "did_not_block": {v.label: v.policy.tier for v in release.not_blocking},
         "regressions": [
             {"gate": r.label, "p_value_holm": r.p_value, "baseline": contest_to_json(r.contest)}
@@ -69,6 +71,8 @@ def verdicts_to_json(
             {
                 "gate": verdict.gate,
                 "slice": verdict.slice,
+                "part": verdict.part,
+                "asks": verdict.asks,
                 "outcome": verdict.outcome.value,
                 "estimate": asdict(verdict.estimate),
                 "on_all_rows": asdict(verdict.on_all_rows) if verdict.on_all_rows else None,
@@ -85,6 +89,7 @@ def verdicts_to_json(
                 "weakest": verdict.weakest,
                 "counted_against": [row.example.id for row in verdict.wrong],
                 "of_other_rows": any(rows.get(row.example.id) != row for row in verdict.wrong),
+                "cases": [asdict(case) for case in verdict.cases],
             }
             for verdict in release.verdicts
         ],
@@ -135,7 +140,7 @@ def release_from_json(content: Mapping[str, Any], evaluation: Evaluation) -> Rel
     rows = {row.example.id: row for row in evaluation.rows}
     return Release(
         content["system"],
-        tuple(_verdict(gate, rows) for gate in content["gates"]),
+        tuple(_verdict(gate, rows, evaluation.task) for gate in content["gates"]),
         tuple(content["not_judged"]),
         content["partial"],
         tuple(content["faults"]),
@@ -147,22 +152,25 @@ def release_from_json(content: Mapping[str, Any], evaluation: Evaluation) -> Rel
         content.get("missed", {}),
         tuple(content.get("caveats", ())),
         tuple(content.get("left_open", ())),
+        content.get("names", {}),
     )
 
 
-def _verdict(gate: Mapping[str, Any], rows: Mapping[str, EvaluatedRow]) -> Verdict:
+def _verdict(gate: Mapping[str, Any], rows: Mapping[str, EvaluatedRow], task: Task) -> Verdict:
     wrong = [] if gate["of_other_rows"] else gate["counted_against"]
     policy = Policy.model_validate(gate["policy"])
     contest = _contest(gate["against"], rows) if gate["against"] else None
     outcome = Outcome(gate["outcome"])
     reason, crosses = _why_open(gate, outcome, policy)
+    metric = contest.metric if contest else _metric(gate)
+    part = gate.get("part") or name_part(gate["slice"], metric, task.fields)
     return Verdict(
         gate["gate"],
         gate["slice"],
         outcome,
         policy,
         Estimate(**gate["estimate"]),
-        contest.metric if contest else _metric(gate),
+        metric,
         crosses,
         reason,
         gate["weakest"],
@@ -172,6 +180,9 @@ def _verdict(gate: Mapping[str, Any], rows: Mapping[str, EvaluatedRow]) -> Verdi
         gate["settled_by"],
         contest,
         _contest(gate["baseline"], rows) if gate["baseline"] else None,
+        part,
+        gate.get("asks", ""),
+        tuple(Case(**case) for case in gate.get("cases", ())),
     )
 
 

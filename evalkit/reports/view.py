@@ -68,6 +68,13 @@ class Clause:
 
 
 @dataclass(frozen=True, slots=True)
+class Sentence:
+    """A clause as a line of its own: it begins with a capital and ends with a full stop."""
+
+    what: Cell
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """A number: in percent, or with two decimals; a difference has its sign."""
 
@@ -242,6 +249,11 @@ Blocks = list[Block]
 def phrase(code: str, **params: Cell) -> Phrase:
     """A sentence of ours."""
     return Phrase(code, params)
+
+
+def counted(code: str, n: int) -> Phrase:
+    """A number of things: `code.one` or `code.many`."""
+    return phrase(f"{code}.one" if n == 1 else f"{code}.many", n=n)
 
 
 def listed(parts: Iterable[Cell], join: str = "form.list") -> Row:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
     from evalkit.tasks import Task
 
 
+ShowProgress = Callable[[str, str, int], contextlib.AbstractContextManager[Callable[[], None]]]
+
+
 @dataclass(frozen=True)
 class Variant:
     """How a system is asked, where that is not as it is."""
@@ -83,6 +87,7 @@ class Runner:
         *,
         fresh: bool = False,
         build: Build | None = None,
+        progress: ShowProgress | None = None,
     ) -> None:
         """Take where and how.
 
@@ -92,10 +97,12 @@ class Runner:
             console: where progress is shown, if it is a terminal.
             fresh: compute every answer anew.
             build: makes an engine; one that shares bases between systems by default.
+            progress: shows how far it is, given a system, a part of its run and how many rows
+                that has; a bar on the console by default.
         """
         self.runs = runs
         self.options = options
-        self.console = console
+        self._progress = progress or partial(_bar, console)
         self.fresh = fresh
         self._build = build or Engines().build
         self._models: dict[tuple[Any, ...], CachedModel] = {}
@@ -148,7 +155,7 @@ class Runner:
     ) -> Part:
         """Let a system answer requests that belong to no task, as a part of a run."""
         model = self._model(system, variant)
-        with _bar(self.console, f"{system.name}: {name}", len(requests)) as advance:
+        with self._progress(system.name, name, len(requests)) as advance:
             answered = model.answer(lambda: requests, advance)
         record = RunRecord(
             system=system.name,
@@ -166,7 +173,7 @@ class Runner:
     ) -> Part:
         """Measure how far an adapter moved its base on plain texts, as a part of a run."""
         model = self._model(system, AS_IT_IS)
-        with _bar(self.console, f"{system.name}: {name}", len(texts)):
+        with self._progress(system.name, name, len(texts)):
             rows = model.divergences(texts)
         record = RunRecord(system=system.name, texts_sha256=hash_texts(texts), **_identity(model))
         write_part(run, name, record, rows)
@@ -197,8 +204,7 @@ class Runner:
         system = model.system
         contamination, seen = _find_seen(system, examples)
         groups = duplicate_groups(examples)
-        title = f"{system.name}: {name}" if name else system.name
-        with _bar(self.console, title, len(examples)) as advance:
+        with self._progress(system.name, name, len(examples)) as advance:
             answered = model.answer(
                 lambda: build_requests(system.task, system.format, examples), advance
             )
@@ -382,7 +388,8 @@ def _trust_notes(system: System, contamination: Contamination) -> Iterator[Note]
 
 
 @contextlib.contextmanager
-def _bar(console: Console, title: str, total: int) -> Iterator[Callable[[], None]]:
+def _bar(console: Console, system: str, part: str, total: int) -> Iterator[Callable[[], None]]:
+    title = f"{system}: {part}" if part else system
     bar = Progress(
         TextColumn(title, markup=False),
         BarColumn(),

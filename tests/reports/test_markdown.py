@@ -279,7 +279,7 @@ def test_all_that_can_be_shown_has_its_phrase() -> None:
 
 
 def test_the_verdict_is_the_releases(run: JudgedRun) -> None:
-    said = {"en": "**May NOT ship.**", "zh": "**不可发布。**"}
+    said = {"en": "**mine may NOT ship: ", "zh": "**mine 不可发布："}
     for lang in LANGUAGES:
         assert said[lang] in run_markdown(run, lang)
     assert run.release
@@ -290,9 +290,11 @@ def test_the_verdict_is_the_releases(run: JudgedRun) -> None:
         faults=(),
         regressions=(),
     )
-    assert "**May ship.**" in run_markdown(replace(run, release=good), "en")
+    assert "**mine may ship: all 4 gates passed.**" in run_markdown(
+        replace(run, release=good), "en"
+    )
     part = run_markdown(replace(run, release=replace(good, partial=True)), "en")
-    assert "**No verdict: only some of the tests were chosen.**" in part
+    assert "**mine: 4 of 4 gates passed. Only some tests were chosen, so " in part
     none = run_markdown(replace(run, release=None, why_none=say("unjudged")), "zh")
     assert "**没有发布结论：尚未评判。**" in none
 

@@ -15,8 +15,9 @@ from evalkit.formats import get_format
 from evalkit.gates import Policy, Release, conclude, judge
 from evalkit.records import Completion, Example, FinishReason
 from evalkit.reports.judged import read_judged
-from evalkit.reports.render.terminal import to_text
-from evalkit.reports.terminal import closing_line, release_table
+from evalkit.reports.render.terminal import line_of, to_terminal, to_text
+from evalkit.reports.sections.gates import gate_section
+from evalkit.reports.sections.verdict import closing
 from evalkit.reports.verdicts import release_from_json, verdicts_to_json
 from evalkit.run_record import RunRecord
 from evalkit.runs import read_run, write_run, write_verdicts
@@ -88,8 +89,11 @@ def test_a_release_comes_back_as_it_was_written(folder: Path) -> None:
     back = release_from_json(json.loads(json.dumps(content)), mine)
     assert verdicts_to_json(back, mine, "c") == content
     assert back.verdicts[0].wrong == made.verdicts[0].wrong
-    for shown in (lambda release: [closing_line(release)], release_table):
-        assert to_text(shown(back), 100, colour=True) == to_text(shown(made), 100, colour=True)
+    assert [v.shown for v in back.verdicts] == ["accuracy", "recall[medium]", "beats"]
+    assert line_of(closing(back, TASK.fields)) == line_of(closing(made, TASK.fields))
+    tables = (to_terminal(gate_section(release)) for release in (back, made))
+    one, other = (to_text(table, 100, colour=True) for table in tables)
+    assert one == other
 
 
 def test_rows_of_another_evaluation_are_not_taken_for_the_runs(folder: Path) -> None:

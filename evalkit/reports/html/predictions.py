@@ -121,7 +121,9 @@ def _against(run: JudgedRun) -> list[dict[str, Any]]:
     rows = run.evaluation.rows
     columns = []
     verdicts = run.release.verdicts if run.release else ()
-    gates: dict[str, Sequence[EvaluatedRow]] = {v.label: v.wrong for v in verdicts if v.wrong}
+    gates: dict[str, Sequence[EvaluatedRow]] = {
+        v.shown: v.wrong for v in verdicts if v.wrong and not v.cases
+    }
     for key, title, found in (
         ("gate", "counted against", gates),
         ("flip", "flipped", flips(run)),

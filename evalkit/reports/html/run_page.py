@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -17,17 +18,19 @@ from evalkit.reports import charts
 from evalkit.reports.html.environment import render
 from evalkit.reports.html.predictions import flips, prediction_table
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.numbers import contest_line, p_value
 from evalkit.reports.render.html import HtmlWords, to_html
-from evalkit.reports.sections.gates import short_verdict
+from evalkit.reports.sections.cases import SHOWN as SHOWN_CASES
+from evalkit.reports.sections.cases import case_table
+from evalkit.reports.sections.gates import criteria, known, short_verdict, verdict_sentence
 from evalkit.reports.sections.run import SECTIONS, run_sections, section_title
-from evalkit.reports.terminal import closing_line
+from evalkit.reports.sections.verdict import verdict_section
 from evalkit.reports.view import (
-    Cell,
-    Plain,
+    Blocks,
+    Code,
+    Paragraph,
     badge,
     bound,
-    figure,
+    counted,
     phrase,
     verdict_span,
     verdict_value,
@@ -42,7 +45,9 @@ class _Gate:
     badge: Markup
     lines: tuple[Markup, ...]
     link: str
-    """To the rows counted against it; empty where there are none in the table."""
+    """To the rows counted against it; empty where there are none."""
+    behind: int
+    """How many these are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +106,13 @@ def run_page(run: JudgedRun, lang: Lang = "en", *, others: Sequence[JudgedRun] =
         record=evaluation.record,
         tone=_tone(release),
         says=words.cell(short_verdict(run)),
-        closing=closing_line(release).plain if release else f"{run.system}: {run.verdict}.",
+        closing=to_html(_verdict(run), lang),
         headline=_headline(evaluation),
         groups=_groups(release, words) if release else [],
         tallies={o.value: len(release.of(o)) for o in Outcome} if release else {},
-        regressions=[
-            (r.label, contest_line(r.contest), p_value(r.p_value))
-            for r in (release.regressions if release else ())
-        ],
+        cases=_cases(release, lang) if release else [],
+        most_cases=SHOWN_CASES,
+        n_gates=words.cell(counted("gates", len(release.verdicts))) if release else "",
         flips=[(name, len(rows), _link(flip=name)) for name, rows in flips(run).items()],
         sections=[
             (name, words.cell(section_title(name)), to_html(sections[name], lang))
@@ -117,6 +121,12 @@ def run_page(run: JudgedRun, lang: Lang = "en", *, others: Sequence[JudgedRun] =
         ],
         parts=_parts(run),
     )
+
+
+def _verdict(run: JudgedRun) -> Blocks:
+    if run.release is None:
+        return [Paragraph(verdict_sentence(run))]
+    return verdict_section(run.release, run.evaluation.task.fields)
 
 
 def _tone(release: Release | None) -> str:
@@ -136,44 +146,53 @@ def _headline(evaluation: Evaluation) -> list[tuple[str, Estimate]]:
 
 
 def _groups(release: Release, words: HtmlWords) -> list[_GateGroup]:
-    """The gates, those of one criterion together, in the order in which they spoke first."""
-    found: dict[str, list[Verdict]] = {}
-    for verdict in release.verdicts:
-        found.setdefault(verdict.gate, []).append(verdict)
+    """The gates, those of one criterion together, what failed first."""
     return [
         _GateGroup(
             name, tuple(_gate(verdict, charts.scale_of(verdicts), words) for verdict in verdicts)
         )
-        for name, verdicts in found.items()
+        for name, verdicts in criteria(release).items()
     ]
 
 
 def _gate(verdict: Verdict, scale: tuple[float, float], words: HtmlWords) -> _Gate:
-    link = _link(gate=verdict.label) if verdict.wrong else ""
-    lines = tuple(map(words.cell, _lines(verdict)))
+    behind = len(verdict.cases) or len(verdict.wrong)
+    link = _rows_link(verdict) if behind else ""
+    lines = tuple(map(words.cell, known(verdict)))
     told = phrase(
         "page.drawn", value=verdict_value(verdict), span=verdict_span(verdict), bound=bound(verdict)
     )
     drawn = charts.interval_bar(verdict, scale, words.cell(told).striptags())
-    return _Gate(verdict, drawn, words.cell(badge(verdict)), lines, link)
+    return _Gate(verdict, drawn, words.cell(badge(verdict)), lines, link, behind)
 
 
-def _lines(verdict: Verdict) -> Iterator[Cell]:
-    """What has to be known to read a gate's number."""
-    if verdict.note:
-        yield verdict.note
-    if verdict.contest is not None:
-        yield contest_line(verdict.contest)
-    if verdict.weakest:
-        yield phrase("page.weakest", what=verdict.weakest)
-    if verdict.on_all_rows is not None:
-        yield phrase("page.on_all", value=figure(verdict.on_all_rows, verdict.unit))
-    if verdict.settled_by is not None:
-        yield phrase("page.settled", n=verdict.settled_by)
-    if verdict.detects is not None:
-        yield phrase("page.detects", points=Plain(100 * verdict.detects))
-    if verdict.regression is not None:
-        yield phrase("page.baseline", what=contest_line(verdict.regression))
+def _cases(release: Release, lang: Lang) -> list[tuple[str, Markup, Markup]]:
+    """Where the rows behind a gate lie on the page, what they are called, and the rows."""
+    words = HtmlWords(lang)
+    return [
+        (_place(v), _case_title(v, words), to_html(case_table(v), lang))
+        for verdicts in criteria(release).values()
+        for v in verdicts
+        if v.cases
+    ]
+
+
+def _case_title(verdict: Verdict, words: HtmlWords) -> Markup:
+    return words.cell(phrase("case.of", gate=Code(verdict.shown), n=len(verdict.cases)))
+
+
+def _place(verdict: Verdict) -> str:
+    return "cases-" + re.sub(r"[^\w-]+", "-", verdict.shown, flags=re.ASCII)
+
+
+def _rows_link(verdict: Verdict) -> str:
+    """To the rows counted against a gate, the surest mistakes first."""
+    if verdict.cases:
+        return f"#{_place(verdict)}"
+    field = verdict.metric.field if verdict.metric else None
+    if field and any(field in row.completion.confidences for row in verdict.wrong):
+        return _link(gate=verdict.shown, sort=f"-sure.{field}")
+    return _link(gate=verdict.shown)
 
 
 def _link(**view: str) -> str:

@@ -39,7 +39,7 @@ from evalkit.reports.view import (
 WIDEST = 1000
 """Characters of a line."""
 _WIDEST_CELL = 70
-_NARROWEST = 12
+_NARROWEST, _WIDEST_WORD = 12, 30
 """Of a column whose texts may take several lines."""
 _TONES = {"good": "green", "bad": "bold red", "open": "yellow", "quiet": "dim", "strong": "bold"}
 _OUTCOMES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCONCLUSIVE: "yellow"}
@@ -95,6 +95,8 @@ class FittedTable:
     columns: Sequence[Column]
     heads: Sequence[str]
     rows: Sequence[Sequence[Text]]
+    dense: bool = False
+    """Whether it stands without an empty line above and below it."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The columns that fit, the names whole."""
@@ -104,7 +106,9 @@ class FittedTable:
             if not self.columns[worst].drop:
                 break
             kept.remove(worst)
-        made = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        made = RichTable(
+            box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=not self.dense
+        )
         fits = self._width(kept) <= options.max_width
         for place in kept:
             column = self.columns[place]
@@ -124,17 +128,27 @@ class FittedTable:
 
     def _least(self, place: int) -> int:
         texts = [self.heads[place], *(row[place].plain for row in self.rows)]
-        widest = max(map(cell_len, texts))
-        return min(widest, _NARROWEST) if self.columns[place].folds else widest
+        if self.columns[place].folds:
+            # Lines break between words, so a column is as wide as its longest one.
+            words = max(cell_len(word) for text in texts for word in text.split() or [""])
+            return min(max(words, _NARROWEST), max(map(cell_len, texts)), _WIDEST_WORD)
+        return max(map(cell_len, texts))
 
 
-def to_terminal(blocks: Iterable[Block], lang: Lang = "en") -> list[RenderableType]:
+def to_terminal(
+    blocks: Iterable[Block], lang: Lang = "en", *, dense: bool = False
+) -> list[RenderableType]:
     """Blocks for `to_text`; the title of the whole and pictures are left out."""
     words = TerminalWords(lang)
-    return [part for block in blocks for part in _parts(block, words)]
+    return [part for block in blocks for part in _parts(block, words, dense)]
 
 
-def _parts(block: Block, words: TerminalWords) -> Iterator[RenderableType]:
+def line_of(found: Cell, lang: Lang = "en") -> str:
+    """A cell as one line of plain text."""
+    return TerminalWords(lang).cell(found)
+
+
+def _parts(block: Block, words: TerminalWords, dense: bool) -> Iterator[RenderableType]:
     match block:
         case Heading() if block.level > 1:
             yield Text(f"{words.cell(block.text)}:")
@@ -153,6 +167,7 @@ def _parts(block: Block, words: TerminalWords) -> Iterator[RenderableType]:
                 block.columns,
                 [cells.head(column.head) for column in block.columns],
                 [[cells.styled(cell) for cell in row] for row in block.rows],
+                dense,
             )
 
 

@@ -36,6 +36,11 @@ class Words(Speaker[_Text], Generic[_Text]):
                     self.text(found.text) if is_ours else self.data(view.Data(found.text, 1000))
                 )
                 return self._markup(shown.rstrip("."))
+            case view.Sentence():
+                said = self("closing.line", what=self.cell(found.what))
+                return (
+                    self._markup(said[:1].upper() + said[1:]) if self._opens(found.what) else said
+                )
             case view.Data():
                 return self.data(found)
             case view.Code():
@@ -69,6 +74,11 @@ class Words(Speaker[_Text], Generic[_Text]):
                 shown = numbers.p_value(found.p)
                 return self.plain(shown if found.in_words else numbers.bare_p(found.p))
         return self.text(found)
+
+    def _opens(self, found: Cell) -> bool:
+        """Whether a clause begins with a word of ours: a name keeps its small letter."""
+        first = found.parts[0] if isinstance(found, view.Row) else found
+        return isinstance(first, view.Phrase) and self._phrases[first.code][:1].isalpha()
 
     def _clause(self, text: str) -> str:
         return self.text(text) if isinstance(text, Note) else self.data(view.Data(text, 1000))

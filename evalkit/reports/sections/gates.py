@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from evalkit.evaluation import Contest
-from evalkit.gates import Outcome, Release, Verdict
+from evalkit.gates import Outcome, Release, Verdict, find_failures, overrun
 from evalkit.reports.judged import JudgedRun
+from evalkit.reports.numbers import contest_line
+from evalkit.reports.sections.verdict import verdict_section
 from evalkit.reports.view import (
+    Badge,
     Blocks,
     Bold,
     Cell,
     Clause,
     Code,
+    Column,
+    Data,
     Paragraph,
+    Plain,
     PValue,
     badge,
     bound,
     bullets,
-    columns,
     contest_span,
     difference_in_words,
     figure,
-    gate_names,
     is_shown,
+    listed,
     metric_name,
     phrase,
     table,
@@ -50,25 +57,23 @@ def short_verdict(run: JudgedRun) -> Cell:
 
 
 def conclusion_section(run: JudgedRun) -> Blocks:
-    """The verdict, what failed and why that matters, and how it stands to other systems."""
-    blocks: Blocks = [Paragraph(Bold(verdict_sentence(run)))]
+    """The verdict and its reasons, how it stands to other systems, and what failed, by gate."""
     release = run.release
     if release is None:
-        return blocks
-    failed = release.of(Outcome.FAIL)
-    passed, undecided = (len(release.of(o)) for o in (Outcome.PASS, Outcome.INCONCLUSIVE))
-    figures = (len(release.verdicts), passed, len(failed), undecided)
-    keys = ("all", "passed", "failed", "open")
-    blocks.append(Paragraph(phrase("counts", **dict(zip(keys, figures, strict=True)))))
-    lines = [phrase("evidence_fault", fault=Clause(fault)) for fault in release.faults]
-    if release.not_judged:
-        lines.append(phrase("not_judged", names=gate_names(release.not_judged, FEW)))
-    if lesser := [*(v.label for v in release.not_blocking), *release.left_open]:
-        lines.append(phrase("not_blocking", names=gate_names(lesser, len(lesser))))
-    lines += [
+        return [Paragraph(Bold(verdict_sentence(run)))]
+    blocks = [*verdict_section(release, run.evaluation.task.fields), *contest_lines(run, release)]
+    if failed := {v.gate for v in release.of(Outcome.FAIL)}:
+        table = criteria_table(release, len(failed), why=True)
+        blocks += [Paragraph(phrase("failed_gates")), *table]
+    return blocks
+
+
+def contest_lines(run: JudgedRun, release: Release) -> Blocks:
+    """What is worse than in the baseline run, and how the system stands to others."""
+    lines = [
         phrase(
             "regression",
-            gate=Code(r.label),
+            gate=Code(release.called(r.label)),
             value=figure(r.contest.comparison.first, r.contest.metric.unit),
             before=figure(r.contest.comparison.second, r.contest.metric.unit),
             difference=difference_in_words(r.contest),
@@ -82,10 +87,7 @@ def conclusion_section(run: JudgedRun) -> Blocks:
         for verdict in release.verdicts
         if verdict.contest is not None and verdict.contest.first == run.system
     ]
-    blocks += bullets(lines)
-    if failed:
-        blocks += [Paragraph(phrase("failed_gates")), *_failed_table(release)]
-    return blocks
+    return bullets(lines)
 
 
 def contest_sentence(contest: Contest, run: JudgedRun) -> Cell:
@@ -104,50 +106,141 @@ def contest_sentence(contest: Contest, run: JudgedRun) -> Cell:
 
 
 def gate_section(release: Release) -> Blocks:
-    """Every gate with its number, interval and bound."""
+    """Every gate with its number, interval and bound; what did not pass first."""
     everywhere = any(v.on_all_rows is not None for v in release.verdicts)
-    headings = ["gate", "value", "n", "interval", "needs"]
-    headings += ["all_rows"] if everywhere else []
-    rows = []
-    for verdict in release.verdicts:
-        on_all = [figure(verdict.on_all_rows, verdict.unit)] if everywhere else []
-        rows.append(
-            [
-                Code(verdict.label),
-                verdict_value(verdict),
-                verdict.estimate.n,
-                verdict_span(verdict),
-                bound(verdict),
-                *on_all,
-                badge(verdict),
-            ]
-        )
-    blocks = table(columns(*headings, "outcome"), rows, last=1)
+    heads = [
+        Column(phrase("col.gate"), is_text=True),
+        Column(phrase("col.value")),
+        Column(phrase("col.n"), drop=3),
+        Column(phrase("col.interval"), drop=1),
+        Column(phrase("col.needs")),
+        Column(phrase("col.drop"), drop=4),
+        *([Column(phrase("col.all_rows"), drop=2)] if everywhere else []),
+        Column(phrase("col.outcome"), is_text=True),
+    ]
+    rows = [
+        [
+            _name(verdict),
+            verdict_value(verdict),
+            verdict.estimate.n,
+            verdict_span(verdict),
+            bound(verdict),
+            Plain(100 * verdict.detects) if verdict.detects is not None else "",
+            *([figure(verdict.on_all_rows, verdict.unit) or ""] if everywhere else []),
+            badge(verdict),
+        ]
+        for verdicts in criteria(release).values()
+        for verdict in verdicts
+    ]
+    blocks = table(heads, rows)
     if any(badge(verdict).crosses for verdict in release.verdicts):
         blocks.append(Paragraph(phrase("tilde", mark="~")))
+    if any(verdict.detects is not None for verdict in release.verdicts):
+        blocks.append(Paragraph(phrase("drop")))
     return blocks
+
+
+def criteria(release: Release) -> dict[str, list[Verdict]]:
+    """All verdicts by criterion: first what failed, by what it costs, then what is open.
+
+    Within a criterion the verdict furthest beyond its bound comes first.
+    """
+    order = [v for found in find_failures(release.verdicts) for v in found.failed]
+    order += release.of(Outcome.INCONCLUSIVE)
+    found: dict[str, list[Verdict]] = {v.gate: [] for v in (*order, *release.verdicts)}
+    places = {Outcome.FAIL: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASS: 2}
+    for verdict in sorted(release.verdicts, key=lambda v: (places[v.outcome], -overrun(v))):
+        found[verdict.gate].append(verdict)
+    return found
+
+
+def criteria_table(release: Release, most: int, *, why: bool = False) -> Blocks:
+    """A line for each criterion: how many of its gates did not pass, and the furthest of them.
+
+    Args:
+        release: what was judged.
+        most: lines, of the criteria that come first.
+        why: whether each says the reason of its bound.
+    """
+    heads = [
+        Column(phrase("col.gate"), is_text=True),
+        Column(phrase("col.outcome"), is_text=True),
+        Column(phrase("col.furthest"), is_text=True),
+        Column(phrase("col.ci"), drop=1),
+        Column(phrase("col.needs")),
+        *([Column(phrase("col.why"), is_text=True, folds=True)] if why else []),
+    ]
+    rows = []
+    for name, verdicts in list(criteria(release).items())[:most]:
+        worst, value = verdicts[0], verdict_value(verdicts[0])
+        alike = sum(v.outcome is worst.outcome for v in verdicts)
+        of = phrase("of", part=alike, all=len(verdicts)) if len(verdicts) > 1 else ""
+        part = worst.part or worst.slice
+        rows.append(
+            [
+                Code(name),
+                listed([Badge(worst.outcome, crosses=False), of], "form.beside")
+                if of
+                else badge(worst),
+                phrase("part_value", part=Data(part, 30), value=value) if part else value,
+                verdict_span(worst),
+                bound(worst),
+                *([worst.policy.why] if why else []),
+            ]
+        )
+    return table(heads, rows)
+
+
+def known(verdict: Verdict) -> Iterator[Cell]:
+    """What has to be known to read a gate's number."""
+    if verdict.note:
+        yield verdict.note
+    if verdict.contest is not None:
+        yield contest_line(verdict.contest)
+    if verdict.weakest:
+        yield phrase("page.weakest", what=verdict.weakest)
+    if verdict.on_all_rows is not None:
+        yield phrase("page.on_all", value=figure(verdict.on_all_rows, verdict.unit))
+    if verdict.settled_by is not None and verdict.settled_by > verdict.estimate.n:
+        yield phrase("page.settled", n=verdict.settled_by)
+    if verdict.detects is not None:
+        yield phrase("page.detects", points=Plain(100 * verdict.detects))
+    if verdict.regression is not None:
+        yield phrase("page.baseline", what=contest_line(verdict.regression))
+
+
+def gate_line(verdict: Verdict) -> Cell:
+    """One gate on one line: value, count, interval, bound, outcome."""
+    estimate = verdict.estimate
+    is_share = estimate.successes is not None
+    count = f"{estimate.successes}/{estimate.n}" if is_share else f"n={estimate.n}"
+    return phrase(
+        "gate.line",
+        gate=Data(verdict.shown, 100),
+        value=verdict_value(verdict),
+        count=phrase("gate.clean", n=count) if verdict.on_all_rows is not None else count,
+        span=verdict_span(verdict),
+        bound=bound(verdict),
+        outcome=badge(verdict),
+    )
+
+
+def explain(verdict: Verdict) -> Blocks:
+    """Why a gate says what it says: what it asks, its number, the reason of its bound."""
+    lines = [gate_line(verdict)]
+    lines += [phrase("gate.asks", asks=Clause(verdict.asks))] if verdict.asks else []
+    lines += [phrase("gate.why", why=verdict.policy.why), *known(verdict)]
+    return bullets(lines)
+
+
+def _name(verdict: Verdict) -> Cell:
+    name = Code(verdict.shown)
+    return (
+        name if verdict.policy.blocks else listed([name, f"({verdict.policy.tier})"], "form.beside")
+    )
 
 
 def failed_gates(release: Release) -> dict[str, list[Verdict]]:
     """All verdicts of the gates that failed somewhere, by gate."""
     failed = dict.fromkeys(v.gate for v in release.of(Outcome.FAIL))
     return {gate: [v for v in release.verdicts if v.gate == gate] for gate in failed}
-
-
-def _failed_table(release: Release) -> Blocks:
-    rows = []
-    for gate, verdicts in failed_gates(release).items():
-        failed = [v for v in verdicts if v.outcome is Outcome.FAIL]
-        worst = max(failed, key=lambda v: v.shortfall)
-        value = verdict_value(worst)
-        of = phrase("of", part=len(failed), all=len(verdicts))
-        rows.append(
-            [
-                Code(gate),
-                of if len(verdicts) > 1 else None,
-                phrase("part_value", part=worst.slice, value=value) if worst.slice else value,
-                bound(worst),
-                worst.policy.why,
-            ]
-        )
-    return table(columns("gate", "failed", "furthest", "needs", "why"), rows, 5)

@@ -11,6 +11,7 @@ from evalkit.reports.view import (
     Cell,
     Clause,
     Code,
+    Column,
     Paragraph,
     badge,
     bound,
@@ -44,10 +45,14 @@ def _of_release(release: Release) -> Iterable[Cell]:
     for fault in release.faults:
         yield phrase("evidence_fault", fault=Clause(fault))
     if release.not_judged:
-        yield phrase("limit.not_judged", names=gate_names(release.not_judged))
+        yield phrase(
+            "limit.not_judged", names=gate_names(list(map(release.called, release.not_judged)))
+        )
     for why in dict.fromkeys(release.excused.values()):
         names = [name for name, said in release.excused.items() if said == why]
-        yield phrase("limit.excused", why=Clause(why), names=gate_names(names))
+        yield phrase(
+            "limit.excused", why=Clause(why), names=gate_names(list(map(release.called, names)))
+        )
     for verdict in release.of(Outcome.INCONCLUSIVE):
         if not verdict.crosses:
             yield _open(verdict)
@@ -72,7 +77,7 @@ def _of_rows(run: JudgedRun) -> Iterable[Cell]:
 
 
 def _open(verdict: Verdict) -> Cell:
-    n, gate = (verdict.estimate.n), Code(verdict.label)
+    n, gate = (verdict.estimate.n), Code(verdict.shown)
     if verdict.reason is Reason.TOO_FEW_CASES:
         n = verdict.estimate.independent
         return phrase("limit.few", gate=gate, n=n, needed=verdict.policy.min_cases)
@@ -91,7 +96,7 @@ def _open(verdict: Verdict) -> Cell:
 def _crossing_table(verdicts: list[Verdict]) -> Blocks:
     rows = [
         [
-            Code(v.label),
+            Code(v.shown),
             verdict_value(v),
             verdict_span(v),
             bound(v),
@@ -101,5 +106,8 @@ def _crossing_table(verdicts: list[Verdict]) -> Blocks:
         ]
         for v in verdicts
     ]
-    headings = ("gate", "value", "interval", "needs", "n", "settled", "outcome")
-    return table(columns(*headings), rows, last=1)
+    gate, value, interval, needs, n, settled, outcome = columns(
+        "gate", "value", "interval", "needs", "n", "settled", "outcome"
+    )
+    heads = [gate, value, Column(interval, drop=1), needs, Column(n, drop=2), settled, outcome]
+    return table(heads, rows, last=1)

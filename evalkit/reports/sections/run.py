@@ -31,6 +31,7 @@ from evalkit.reports.view import (
     Cell,
     Clause,
     Code,
+    Column,
     Paragraph,
     Plain,
     badge,
@@ -145,7 +146,7 @@ def _results(measured: Measured, run: JudgedRun) -> Blocks:
         gates = [
             phrase(
                 "gate_verdict",
-                gate=Code(verdict.label),
+                gate=Code(verdict.shown),
                 bound=bound(verdict),
                 outcome=badge(verdict),
             )
@@ -162,30 +163,27 @@ def _results(measured: Measured, run: JudgedRun) -> Blocks:
             ]
         )
     headings = ["metric", "value", "n", "interval", *(["all_rows"] if everywhere else []), "gate"]
-    return table(columns(*headings), rows, last=1)
+    *heads, gate = columns(*headings)
+    return table([*heads, Column(gate, is_text=True, drop=1)], rows)
 
 
-def _contamination(run: JudgedRun) -> Blocks:
-    said = run.evaluation.record.contamination
-    status = said.status
-    if status == "untrained":
-        return [Paragraph(phrase("untrained"))]
-    if status == "unknown":
-        return [Paragraph(phrase("unknown", why=Clause(said.why)))]
-    if status != "checked":
-        return [Paragraph(phrase("not_looked_for"))]
+def contamination(evaluation: Evaluation) -> Cell:
+    """What is known of training rows among the test rows."""
+    said = evaluation.record.contamination
+    if said.status == "untrained":
+        return phrase("untrained")
+    if said.status == "unknown":
+        return phrase("unknown", why=Clause(said.why))
+    if said.status != "checked":
+        return phrase("not_looked_for")
     kinds = [f"{n} {kind}" for kind, n in said.seen.items()]
-    return [
-        Paragraph(
-            phrase(
-                "seen",
-                seen=(len(run.evaluation.rows) - len(run.evaluation.clean_rows)),
-                n=len(run.evaluation.rows),
-                trained=said.trained_rows or 0,
-                kinds=phrase("kinds", kinds=listed(kinds)) if kinds else "",
-            )
-        )
-    ]
+    return phrase(
+        "seen",
+        seen=len(evaluation.rows) - len(evaluation.clean_rows),
+        n=len(evaluation.rows),
+        trained=said.trained_rows or 0,
+        kinds=phrase("kinds", kinds=listed(kinds)) if kinds else "",
+    )
 
 
 def _cost(run: JudgedRun) -> Blocks:
@@ -262,7 +260,7 @@ SECTIONS = Registry[Section](
         "gates": lambda it: gate_section(it.run.release) if it.run.release else [],
         "comparison": lambda it: comparison_section(it.run, it.others),
         "errors": lambda it: error_section(it.evaluation),
-        "contamination": lambda it: _contamination(it.run),
+        "contamination": lambda it: [Paragraph(contamination(it.evaluation))],
         "cost": lambda it: _cost(it.run),
         "configuration": lambda it: _configuration(it.run),
         "limitations": lambda it: limit_section(it.run),

@@ -41,7 +41,7 @@ def step_section(run: JudgedRun, measured: Measured) -> Blocks:
         for weakest in find_weakest(run.evaluation, name, measured.scores[name]):
             key = "step.value" if weakest.is_read else "step.unread"
             step: Cell = phrase(key, field=Code(name), **describe_weakest(weakest, field))
-            failed = [v.label for v in measured.of_field(name) if v.outcome is Outcome.FAIL]
+            failed = [v.shown for v in measured.of_field(name) if v.outcome is Outcome.FAIL]
             served |= set(failed)
             if failed:
                 step = listed([step, phrase("step.serves", gates=gate_names(failed))], "")
@@ -59,7 +59,10 @@ def _of_evidence(run: JudgedRun) -> Iterable[Cell]:
         for fault in release.faults:
             yield phrase("step.fault", fault=Clause(fault))
         if release.not_judged:
-            yield phrase("step.not_judged", names=gate_names(release.not_judged, FEW))
+            yield phrase(
+                "step.not_judged",
+                names=gate_names(list(map(release.called, release.not_judged)), FEW),
+            )
     said = run.evaluation.record.contamination
     if said.status == "unknown":
         yield phrase("step.seen", why=Clause(said.why))
@@ -67,10 +70,10 @@ def _of_evidence(run: JudgedRun) -> Iterable[Cell]:
 
 def _of_release(release: Release, served: set[str]) -> Iterable[Cell]:
     for regression in release.regressions:
-        yield phrase("step.regression", gate=Code(regression.label))
+        yield phrase("step.regression", gate=Code(release.called(regression.label)))
     for gate, verdicts in failed_gates(release).items():
         failed = [v for v in verdicts if v.outcome is Outcome.FAIL]
-        if not {v.label for v in failed} <= served:
+        if not {v.shown for v in failed} <= served:
             yield _gate_step(gate, verdicts, failed)
     for verdict in release.of(Outcome.INCONCLUSIVE):
         yield from _settling_step(verdict)
@@ -80,14 +83,14 @@ def _gate_step(gate: str, verdicts: Sequence[Verdict], failed: Sequence[Verdict]
     worst = max(failed, key=lambda v: v.shortfall)
     value, needs = verdict_value(worst), bound(worst)
     if len(verdicts) == 1:
-        said = phrase("step.gate", gate=Code(worst.label), value=value, bound=needs)
+        said = phrase("step.gate", gate=Code(worst.shown), value=value, bound=needs)
     else:
         said = phrase(
             "step.gates",
             gate=Code(gate),
             failed=len(failed),
             all=len(verdicts),
-            part=Code(worst.label),
+            part=Code(worst.shown),
             value=value,
             bound=needs,
         )
@@ -100,7 +103,7 @@ def _gate_step(gate: str, verdicts: Sequence[Verdict], failed: Sequence[Verdict]
 
 
 def _settling_step(verdict: Verdict) -> Iterable[Cell]:
-    n, gate = verdict.estimate.n, Code(verdict.label)
+    n, gate = verdict.estimate.n, Code(verdict.shown)
     if verdict.estimate.independent < verdict.policy.min_cases:
         n = verdict.estimate.independent
         yield phrase("step.few", gate=gate, needed=verdict.policy.min_cases, n=n)

@@ -16,3 +16,14 @@ evalkitTable(document.getElementById("rows"), JSON.parse(document.getElementById
   for (const button of buttons) button.addEventListener("click", () => pick(button.value));
   if (box) box.hidden = false;
 }
+
+// Rows behind a gate lie in a folded box: a link to them opens it.
+{
+  const reveal = () => {
+    const found = document.getElementById(location.hash.slice(1));
+    const box = found && found.closest("details");
+    if (box) { box.open = true; box.scrollIntoView(); }
+  };
+  addEventListener("hashchange", reveal);
+  reveal();
+}
