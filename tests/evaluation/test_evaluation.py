@@ -181,7 +181,7 @@ def test_answers_that_name_no_value_count_in_calibration_and_coverage() -> None:
     )
     completions = [*[sure(0.85, right)] * 7, *(sure(None, text) for text in faults)]
     said = {str(i): completion for i, completion in enumerate(completions)}
-    rows = evaluate("s", TASK, JSON, examples, said, record={})
+    rows = evaluate("s", TASK, JSON, examples, said, record=RunRecord())
     error = rows.calibration_error("folder").estimate
     # Seven rows of ten are 0.15 off, and three of them 1.
     assert (error.n, error.value) == (10, pytest.approx(0.7 * 0.15 + 0.3 * 1.0))
