@@ -139,7 +139,7 @@ def test_huggingface_hub_reads_the_figures_of_the_verdicts(tmp_path: Path):
     assert usual["priority accuracy"].dataset_type == "notifications"
     assert card.data.base_model == "Tiny/Model"
     assert card.data.library_name == "peft"
-    assert "**May NOT ship.**" in card.text
+    assert "**mine may NOT ship: misses priority " in card.text
     assert "All rows" in card.text
 
 
@@ -151,7 +151,7 @@ def test_without_rows_that_were_trained_on_there_is_one_figure(tmp_path: Path):
 
 def test_a_good_one_may_ship(tmp_path: Path):
     card, _ = render(write_judged_run(tmp_path, right=20))
-    assert "**May ship.**" in card.text
+    assert "**mine may ship: all 4 gates passed.**" in card.text
     assert "What failed" not in card.text
 
 
