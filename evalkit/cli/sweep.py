@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalkit.cli.common import AsJson, Name, console, print_json, tell
+from evalkit.cli.common import AnyName, AsJson, console, print_json, tell
 from evalkit.cli.train import changed
 from evalkit.errors import UserError
 
@@ -24,15 +24,15 @@ RESULT = "trial.json"
 
 
 def sweep(
-    name: Name,
+    name: AnyName = None,
     change: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUES",
             help="Values to try: --set c=3,10 or, drawn, c=1..100:log.",
         ),
-    ],
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Draw so many, by Optuna; every combination else.")
     ] = None,
@@ -64,6 +64,8 @@ def sweep(
     system = load_system(name)
     if not system.trained_files or not system.config.recipe:
         raise UserError(f"{system.name} has no [recipe] to train by.")
+    if not change:
+        raise UserError("Name the values to try: --set learning_rate=5e-4,1e-3 --set epochs=1,2.")
     space = read_space(change)
     folder = out / system.name
     found: dict[str, Trial] = {}

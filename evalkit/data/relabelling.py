@@ -79,7 +79,7 @@ def _by_label(
 ) -> dict[Key, dict[Label, tuple[str, ...]]]:
     """Who says what of each label."""
     # What a person typed is text, whatever kind of file the rows stand in.
-    reader = row_reader(_as_typed(rows.task), is_table=False, is_text=True)
+    reader = row_reader(rows.task, is_table=False, is_text=True)
     said: defaultdict[Key, dict[Label, tuple[str, ...]]] = defaultdict(dict)
     for correction in corrections:
         _check_row(correction, known, rows)
@@ -88,14 +88,6 @@ def _by_label(
         by = (correction.by,) if correction.by else ()
         of_label[label] = tuple(dict.fromkeys((*of_label.get(label, ()), *by)))
     return said
-
-
-def _as_typed(task: Task) -> Task:
-    """The task of labels that people write: as values, wherever its rows keep them as JSON."""
-    content = task.model_dump()
-    for field in content["fields"].values():
-        field.pop("labels_in_json", None)
-    return Task.model_validate(content)
 
 
 def _check_row(

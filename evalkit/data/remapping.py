@@ -115,8 +115,6 @@ def _mapped(label: RawLabel, change: Mapping[str, str | int]) -> RawLabel:
 
 def as_written(field: Field, label: RawLabel | Label, *, is_text: bool) -> object:
     """A label as a row of its file has it."""
-    if field.labels_in_json:
-        return json.dumps(label, ensure_ascii=False)
     if field.kind is FieldKind.MULTI_LABEL and isinstance(label, tuple):
         return json.dumps(label, ensure_ascii=False) if is_text else list(label)
     return str(label) if is_text else label

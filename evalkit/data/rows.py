@@ -97,8 +97,6 @@ class RowReader:
         if value is None or (self.is_text and value == ""):
             raise RowFault(f"field '{name}': {self._missing(content, field.paths)}")
         try:
-            if field.labels_in_json:
-                value = _from_json(value)
             if field.kind is FieldKind.MULTI_LABEL:
                 parts = _parts(value, self.is_text)
                 return tuple(self._own(field, _choice(part, is_text=False)) for part in parts)
@@ -109,13 +107,9 @@ class RowReader:
 
     def _own(self, field: Field, value: str | int) -> str | int:
         """Return the field's own value that this one is another writing of, or else itself."""
-        short = [last for path in field.paths if (last := _last(path)) in self.short_names]
-        columns = [c for c in (*field.paths, *short) if c in self.class_names]
-        names = self.class_names[columns[0]] if columns else ()
-        mapped = {theirs for mapping in field.mappings.values() for theirs in mapping}
-        # A mapping may be one of class numbers, where it does not know their names.
-        named = str(value) not in mapped or {*names} <= {*map(str, field.labels), *mapped}
-        if isinstance(value, int) and 0 <= value < len(names) and named:
+        names = next((self.class_names[c] for c in field.paths if c in self.class_names), ())
+        mapped = any(str(value) in mapping for mapping in field.mappings.values())
+        if isinstance(value, int) and 0 <= value < len(names) and not mapped:
             value = names[value]
         if value in field.labels:
             return value
@@ -258,15 +252,6 @@ def follow(value: object, parts: Iterable[str]) -> object | None:
         else:
             return None
     return value
-
-
-def _from_json(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        raise RowFault(f"{shown(value)} is not valid JSON, and labels_in_json says so.") from None
 
 
 def _member(members: Sequence[object], part: str) -> object | None:

@@ -79,12 +79,11 @@ def read_source(source: str, prefer_split: str) -> RawRows:
         ".csv": _read_csv,
         ".tsv": partial(_read_csv, delimiter="\t"),
         ".parquet": _read_parquet,
-        ".arrow": _read_arrow,
     }
     packed = path.suffix.lower() == ".gz"
     check_file(path, source, [*readers, *([".gz"] if packed else ())])
     ending = (path.with_suffix("") if packed else path).suffix.lower()
-    if ending not in readers or (packed and ending in (".parquet", ".arrow")):
+    if ending not in readers or (packed and ending == ".parquet"):
         raise UserError(
             f"{source}: pack .jsonl, .json, .csv or .tsv with gzip, as in rows.jsonl.gz."
         )
@@ -284,48 +283,25 @@ def _read_parquet(path: Path, source: str) -> RawRows:
     import pyarrow as pa  # type: ignore[import-untyped]  # ships no types
     import pyarrow.parquet as pq  # type: ignore[import-untyped]  # ships no types
 
-    try:
-        file = pq.ParquetFile(path)
-        batches = file.iter_batches(batch_size=_rows_at_once(file.metadata))
-        return _read_batches(batches, file.schema_arrow, path, source)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{source} cannot be read as Parquet: {error}") from error
-
-
-def _read_arrow(path: Path, source: str) -> RawRows:
-    """Read what `save_to_disk` of `datasets` wrote (a stream), or a file of Arrow's IPC format."""
-    import pyarrow as pa
-
-    try:
-        with pa.memory_map(str(path)) as file:
-            try:
-                reader = pa.ipc.open_stream(file)
-                batches = iter(reader)
-            except pa.ArrowInvalid:
-                reader = pa.ipc.open_file(file)
-                batches = (reader.get_batch(n) for n in range(reader.num_record_batches))
-            return _read_batches(batches, reader.schema, path, source)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{source} cannot be read as Arrow: {error}") from error
-
-
-def _read_batches(batches: Iterable[Any], schema: Any, path: Path, source: str) -> RawRows:
-    import pyarrow as pa
-
-    _check_columns(schema.names, source)
     rows: list[dict[str, Any]] = []
     unfolded = 0
-    for batch in batches:
-        columns = [
-            c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in batch.columns
-        ]
-        unfolded += sum(column.nbytes for column in columns)
-        if unfolded > MOST_UNFOLDED:
-            raise UserError(
-                f"{source} unfolds to more than {MOST_UNFOLDED:,} bytes. Give a part of it."
-            )
-        rows += batch.to_pylist()
-    names = class_names(_features(schema.metadata or {}) or _features_beside(path))
+    try:
+        file = pq.ParquetFile(path)
+        _check_columns(file.schema_arrow.names, source)
+        for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
+            columns = [
+                c.dictionary_decode() if pa.types.is_dictionary(c.type) else c
+                for c in batch.columns
+            ]
+            unfolded += sum(column.nbytes for column in columns)
+            if unfolded > MOST_UNFOLDED:
+                raise UserError(
+                    f"{source} unfolds to more than {MOST_UNFOLDED:,} bytes. Give a part of it."
+                )
+            rows += batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{source} cannot be read as Parquet: {error}") from error
+    names = class_names(_features(file.schema_arrow.metadata or {}))
     return RawRows(_numbered(rows, source), is_table=True, class_names=names)
 
 
@@ -343,15 +319,6 @@ def _features(metadata: Mapping[bytes, bytes]) -> Mapping[str, Any]:
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
     except (KeyError, TypeError, ValueError):
-        return {}
-    return features if isinstance(features, dict) else {}
-
-
-def _features_beside(path: Path) -> Mapping[str, Any]:
-    """Return what the dataset_info.json beside a file of `save_to_disk` says of the columns."""
-    try:
-        features = json.loads((path.parent / "dataset_info.json").read_text("utf-8"))["features"]
-    except (OSError, KeyError, TypeError, ValueError):
         return {}
     return features if isinstance(features, dict) else {}
 

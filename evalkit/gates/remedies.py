@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from evalkit.evaluation import Metric
+from evalkit.gates.failures import overrun
 from evalkit.gates.groups import Group, by_group
 from evalkit.gates.judging import Outcome, Verdict
 
@@ -169,10 +170,10 @@ def diagnose(verdicts: Collection[Verdict], subject: Subject) -> tuple[Finding, 
     """What failed, by question, the farthest from its bound first, and what answers it."""
     failed = [v for v in verdicts if v.outcome is Outcome.FAIL]
     found = [
-        Finding(group, tuple(sorted(of, key=lambda v: -v.shortfall)), _advise(group, of, subject))
+        Finding(group, tuple(sorted(of, key=lambda v: -overrun(v))), _advise(group, of, subject))
         for group, of in by_group(failed).items()
     ]
-    return tuple(sorted(found, key=lambda finding: -finding.failed[0].shortfall))
+    return tuple(sorted(found, key=lambda finding: -overrun(finding.failed[0])))
 
 
 def merged(findings: Sequence[Finding]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,15 +6,9 @@ import hashlib
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from evalkit.errors import UserError, did_you_mean
 from evalkit.records import Label
@@ -61,8 +55,6 @@ class Field(_Model):
     """The heading over this field's values in the prompt."""
     paths: tuple[str, ...]
     """Where a row keeps this label; the first path that is there counts."""
-    labels_in_json: bool = False
-    """Whether what stands there is JSON as text, such as a set's list or a value in quotes."""
     values: tuple[FieldValue, ...]
     """What it may be, in the order in which the prompt lists them."""
     mappings: dict[str, dict[str, str | int]] = {}
@@ -85,12 +77,6 @@ class Field(_Model):
             if strange:
                 raise ValueError(f"mapping '{scheme}' leads to {strange}, not values of the field")
         return self
-
-    @model_serializer(mode="wrap")
-    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out a key that came later where it says nothing: tasks keep their fingerprints."""
-        content: dict[str, Any] = write(self)
-        return {k: v for k, v in content.items() if (k, v) != ("labels_in_json", False)}
 
     @cached_property
     def labels(self) -> tuple[str | int, ...]:

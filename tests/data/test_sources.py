@@ -13,7 +13,6 @@ import pytest
 from evalkit.data import load_dataset, sources
 from evalkit.data.sources import class_names, read_source
 from evalkit.errors import UserError
-from evalkit.tasks import Task
 
 HEADER = "id,notification.app,notification.title,notification.body,folder,priority"
 
@@ -370,65 +369,3 @@ def test_a_file_without_class_names_is_read_as_it_stands(tmp_path, intents, meta
     pq.write_table(table, tmp_path / "rows.parquet")
     (example,) = load_dataset(str(tmp_path / "rows.parquet"), intents).examples
     assert example.labels["intents"] == ("payment",)
-
-
-def test_a_column_has_its_names_by_the_paths_last_part_too(tmp_path, three_levels):
-    """The numbers of a ClassLabel are no levels, even where the levels are numbers too."""
-    names = {"folder": ["Work", "Personal", "Promotions", "Alerts"], "priority": ["3", "2", "1"]}
-    features = {column: {"names": n, "_type": "ClassLabel"} for column, n in names.items()}
-    table = pa.table(
-        {"app": ["a"], "title": ["b"], "body": ["c"], "folder": [3], "priority": [2]}
-    ).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    pq.write_table(table, tmp_path / "rows.parquet")
-    (example,) = load_dataset(str(tmp_path / "rows.parquet"), three_levels).examples
-    assert example.labels == {"folder": "Alerts", "priority": 1}
-
-
-@pytest.mark.parametrize("kind", ["stream", "file"])
-@pytest.mark.parametrize("told", ["schema", "beside", "nowhere"])
-def test_arrow_files_are_read(tmp_path, intents, kind, told):
-    """As `save_to_disk` of `datasets` writes them, with the names of its ClassLabels."""
-    features = {"output": {"feature": {"names": ["payment", "inventory"], "_type": "ClassLabel"}}}
-    labels = [[1], [0, 1]] if told != "nowhere" else [["inventory"], ["payment", "inventory"]]
-    table = pa.table({"prompt": ["a", "b"], "output": labels})
-    if told == "schema":
-        metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-        table = table.replace_schema_metadata(metadata)
-    elif told == "beside":
-        (tmp_path / "dataset_info.json").write_text(json.dumps({"features": features}))
-    path = tmp_path / "data-00000-of-00001.arrow"
-    make = pa.ipc.new_stream if kind == "stream" else pa.ipc.new_file
-    with make(str(path), table.schema) as writer:
-        writer.write_table(table)
-    dataset = load_dataset(str(path), intents)
-    assert [row.labels["intents"] for row in dataset.examples] == [
-        ("inventory",),
-        ("payment", "inventory"),
-    ]
-
-
-def test_what_is_no_arrow_file_is_a_message(tmp_path, intents):
-    (tmp_path / "rows.arrow").write_bytes(b"PAR1 and no more")
-    with pytest.raises(UserError, match="cannot be read as Arrow"):
-        load_dataset(str(tmp_path / "rows.arrow"), intents)
-
-
-@pytest.mark.parametrize(
-    ("value", "label"),
-    [('["payment", "none"]', "excludes"), ('["inventory", "payment"]', ("payment", "inventory"))],
-)
-def test_labels_may_be_json_as_text(write, intents, value, label):
-    content = intents.model_dump()
-    content["fields"]["intents"]["labels_in_json"] = True
-    task = Task.model_validate(content)
-    source = write({"prompt": "a", "output": value})
-    if label == "excludes":
-        with pytest.raises(UserError, match="excludes all other values"):
-            load_dataset(source, task)
-        return
-    (example,) = load_dataset(source, task).examples
-    assert example.labels["intents"] == label
-    with pytest.raises(UserError, match="labels_in_json"):
-        load_dataset(write({"prompt": "a", "output": "payment"}), task)
-    with pytest.raises(UserError, match="Write a list"):
-        load_dataset(source, intents)
