@@ -27,28 +27,30 @@ def systems(
     if as_json:
         print_json([_describe(system) for system in found])
         return
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("system", "task", "format", "base", "weights", "adapter"):
-        # On a narrow terminal only the base's name is cut to pieces.
-        table.add_column(heading, no_wrap=heading != "base", overflow="fold")
-    broken = []
+    from evalkit.reports.render.terminal import to_terminal, to_text
+    from evalkit.reports.view import Column, table
+
+    rows, broken = [], []
     for system in found:
         if isinstance(system, BrokenSystem):
             broken.append(system)
             continue
         row = _describe(system)
-        table.add_row(
-            *(Text(str(row[key])) for key in ("name", "task", "format")),
-            Text(_short_base(str(row["base"]))),
-            _mark(row["weights"]),
-            _mark(row["adapter"]),
+        rows.append(
+            [
+                *(str(row[key]) for key in ("name", "task", "format")),
+                _short_base(str(row["base"])),
+                _mark(row["weights"]),
+                _mark(row["adapter"]),
+            ]
         )
+    # On a narrow terminal the base is left out; no name is broken.
+    heads = ["system", "task", "format", Column("base", is_text=True, drop=1), "weights", "adapter"]
     out = console(sys.stdout)
-    out.print(table)
+    shown = to_terminal(table(heads, rows, len(heads)))
+    typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
     for system in found:
         if not isinstance(system, BrokenSystem):
             for note in adapter_notes(system):
@@ -132,7 +134,7 @@ def _describe(system: System | BrokenSystem) -> dict[str, str | bool | None]:
 
 
 def _short_base(base: str) -> str:
-    """`hf:Qwen/Qwen3-0.6B` -> `Qwen3-0.6B`: the table has to fit 80 columns."""
+    """`hf:Qwen/Qwen3-0.6B` -> `Qwen3-0.6B`: without where it comes from."""
     return base.rpartition("/")[2].removeprefix("pypi:").partition("==")[0].partition("@")[0]
 
 
