@@ -23,6 +23,24 @@ SOURCES = (
     "conftest.py",
 )
 FOLDERS = ("evalkit", "suites", "fixtures")
+TYPED = """
+import os
+from typer.testing import CliRunner
+from evalkit.cli import app
+os.chdir("demo")
+for command in (
+    "train tfidf-demo",
+    "predict tfidf-demo lost",
+    "data stats data/train.jsonl --task task.toml",
+    "schema gates",
+    "grammar tickets",
+    "systems",
+):
+    done = CliRunner().invoke(app, command.split(), catch_exceptions=False)
+    assert done.exit_code == 0, (command, done.output)
+    print(done.output)
+"""
+"""What is typed in a project that `evalkit init` wrote."""
 NO_CACHES = shutil.ignore_patterns("__pycache__")
 
 
@@ -116,4 +134,7 @@ def test_what_was_unpacked_runs_outside_the_checkout(wheel: Path, tmp_path: Path
     schemas = {f"demo/schemas/{kind}.json" for kind in ("system", "task", "gates")}
     written = {f"demo{name.removeprefix('skeleton')}" for name in skeleton} | schemas
     assert files_of(tmp_path / "demo") == written
-    assert "intents" in python("-m", "evalkit", "grammar", "intents")
+    # One process: whatever a command reads of the package is in the wheel.
+    said = python("-c", TYPED)
+    for line in ("tfidf-demo is in", "queue: ", "96 rows", '"title": "evalkit: gates.toml"'):
+        assert line in said, said

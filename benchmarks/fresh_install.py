@@ -1,0 +1,108 @@
+"""The wheel of the last commit in a fresh environment, outside the checkout.
+
+    python benchmarks/fresh_install.py              # with a baseline; most of the time is pip's
+    python benchmarks/fresh_install.py --model      # the language model of `evalkit init` too
+
+What the documentation tells a user to type is typed. Packages come from the index that pip is set
+up for, under `constraints.txt`. Ends with 1 where a step does not do what it should.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+Step = tuple[str, int | None, str]
+"""What is typed, the exit code (None for any), and what has to be said."""
+BASELINE: list[Step] = [
+    ("evalkit train tfidf-demo", 0, "The baseline tfidf-demo is in"),
+    ("pytest suites/ --model tfidf-demo -q", 0, "tfidf-demo may ship"),
+    ('evalkit predict tfidf-demo "My parcel never came"', 0, "queue: "),
+    ("evalkit data stats data/train.jsonl --task task.toml", 0, "96 rows"),
+]
+MODEL: list[Step] = [
+    ("evalkit fetch", 0, "are here"),
+    ("evalkit train", 0, "The adapter of demo is in"),
+    ("pytest suites/ -q", None, "ship"),
+    ('evalkit predict "My parcel never came"', 0, "queue: "),
+]
+
+
+def main() -> int:
+    """Build, install, go through the steps, and say how long each took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", action="store_true", help="train and judge SmolLM2-135M, too")
+    with_model = parser.parse_args().model
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        wheel = build(folder / "dist")
+        timed("venv", [sys.executable, "-m", "venv", str(folder / "venv")], folder)
+        bin_folder = folder / "venv" / "bin"
+        pip = [str(bin_folder / "python"), "-m", "pip", "install", "-q"]
+        timed("pip install", [*pip, "-c", str(ROOT / "constraints.txt"), str(wheel)], folder)
+        env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "EVALKIT_SHELF")}
+        env["PATH"] = f"{bin_folder}{os.pathsep}{env['PATH']}"
+        steps: list[Step] = [
+            ("evalkit init demo", 0, "is ready"),
+            *BASELINE,
+            *(MODEL if with_model else ()),
+        ]
+        right = [step(command, code, says, folder, env) for command, code, says in steps]
+    return 0 if all(right) else 1
+
+
+def build(out: Path) -> Path:
+    """The wheel, built by the backend itself, without a network and without what lies about."""
+    code = f"from setuptools.build_meta import build_wheel as b; b({str(out)!r})"
+    source = out / "source"
+    source.mkdir(parents=True)
+    packed = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(["tar", "-x"], cwd=source, input=packed.stdout, check=True)
+    timed("build", [sys.executable, "-c", code], source)
+    (wheel,) = out.glob("*.whl")
+    return wheel
+
+
+def timed(name: str, command: list[str], cwd: Path) -> None:
+    """Run a command that has to succeed."""
+    start = time.monotonic()
+    subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.DEVNULL)
+    say(start, name)
+
+
+def step(command: str, code: int | None, says: str, folder: Path, env: dict[str, str]) -> bool:
+    """Type a command in the project; does it end and say as it should?"""
+    demo = folder / "demo"
+    start = time.monotonic()
+    tool, *arguments = shlex.split(command)
+    done = subprocess.run(
+        [shutil.which(tool, path=env["PATH"]) or tool, *arguments],
+        cwd=demo if demo.is_dir() else folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    right = says in said and code in (None, done.returncode)
+    mark = "" if right else f"  WRONG: exit code {done.returncode}\n{said[-3000:]}"
+    say(start, f"{command}{mark}")
+    return right
+
+
+def say(start: float, what: str) -> None:
+    """One line: seconds since then, and what was done."""
+    sys.stdout.write(f"{time.monotonic() - start:6.1f} s  {what}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
