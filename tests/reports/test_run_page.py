@@ -289,7 +289,7 @@ def test_a_run_on_disk_is_shown_with_what_else_was_asked(tmp_path: Path) -> None
     (folder / "asked" / "torn" / "predictions.jsonl").write_text("")
     shown = squeezed(Parsed(run_page(judged(folder, mine))).text)
     assert "changed-case" in shown
-    assert "all fields right 100.0%" in shown
+    assert "all fields right: 100.0%" in shown
     assert "has 0 of the run's 8 rows" in shown
 
 

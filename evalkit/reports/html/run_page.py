@@ -26,12 +26,19 @@ from evalkit.reports.sections.run import SECTIONS, run_sections, section_title
 from evalkit.reports.sections.verdict import verdict_section
 from evalkit.reports.view import (
     Blocks,
+    Cell,
     Code,
     Paragraph,
+    Toned,
     badge,
     bound,
+    columns,
     counted,
+    figure,
+    listed,
+    metric_name,
     phrase,
+    table,
     verdict_span,
     verdict_value,
 )
@@ -65,16 +72,6 @@ class _GateGroup:
         return list(dict.fromkeys(gate.verdict.policy.why for gate in self.gates))
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Something else the system was asked."""
-
-    name: str
-    rows: int
-    figures: tuple[tuple[str, Estimate], ...] = ()
-    trouble: str = ""
-
-
 SHOWN = (
     *("comparison", "results", "slices", "calibration", "contamination", "cost"),
     *("configuration", "limitations", "next"),
@@ -94,7 +91,9 @@ def run_page(run: JudgedRun, lang: Lang = "en", *, others: Sequence[JudgedRun] =
         others: runs on the same rows to hold it against.
     """
     evaluation, release, words = run.evaluation, run.release, HtmlWords(lang)
-    sections = run_sections(run, others)
+    sections = run_sections(run, others) | {"asked": _asked(run)}
+    titles = {name: section_title(name) for name in (*SHOWN, *SECTIONS.added)}
+    titles["asked"] = phrase("section.asked")
     return render(
         "run.html.j2",
         words,
@@ -107,7 +106,7 @@ def run_page(run: JudgedRun, lang: Lang = "en", *, others: Sequence[JudgedRun] =
         tone=_tone(release),
         says=words.cell(short_verdict(run)),
         closing=to_html(_verdict(run), lang),
-        headline=_headline(evaluation),
+        headline=[(words.cell(name), found) for name, found in _headline(evaluation)],
         groups=_groups(release, words) if release else [],
         tallies={o.value: len(release.of(o)) for o in Outcome} if release else {},
         cases=_cases(release, lang) if release else [],
@@ -115,11 +114,10 @@ def run_page(run: JudgedRun, lang: Lang = "en", *, others: Sequence[JudgedRun] =
         n_gates=words.cell(counted("gates", len(release.verdicts))) if release else "",
         flips=[(name, len(rows), _link(flip=name)) for name, rows in flips(run).items()],
         sections=[
-            (name, words.cell(section_title(name)), to_html(sections[name], lang))
-            for name in (*SHOWN, *SECTIONS.added)
-            if name in sections
+            (name, words.cell(title), to_html(sections[name], lang))
+            for name, title in titles.items()
+            if sections.get(name)
         ],
-        parts=_parts(run),
     )
 
 
@@ -135,11 +133,12 @@ def _tone(release: Release | None) -> str:
     return (Outcome.PASS if release.may_ship else Outcome.FAIL).value
 
 
-def _headline(evaluation: Evaluation) -> list[tuple[str, Estimate]]:
-    found = []
+def _headline(evaluation: Evaluation) -> list[tuple[Cell, Estimate]]:
+    found: list[tuple[Cell, Estimate]] = []
     for metric in evaluation.headline_metrics():
         try:
-            found.append((metric.name, evaluation.measure(metric).estimate))
+            name = metric_name(metric, evaluation.task.fields)
+            found.append((name, evaluation.measure(metric).estimate))
         except InsufficientData:
             continue
     return found
@@ -200,16 +199,17 @@ def _link(**view: str) -> str:
     return f"#{urlencode(view, errors='replace')}"
 
 
-def _parts(run: JudgedRun) -> list[_Part]:
-    found = []
+def _asked(run: JudgedRun) -> Blocks:
+    """What else the system was asked, and how often it was right there."""
+    rows: list[list[Cell]] = []
     for path in sorted((run.folder / ASKED).glob(f"*/{RECORD}")):
         folder = path.parent
         try:
             record = read_record(folder)
-            figures: Sequence[tuple[str, Estimate]] = ()
-            if record.task is not None:
-                figures = _headline(read_run(folder))
-            found.append(_Part(folder.name, record.rows, tuple(figures)))
+            found = _headline(read_run(folder)) if record.task is not None else []
+            right = listed(phrase("part_value", part=name, value=figure(e)) for name, e in found)
+            rows.append([folder.name, record.rows, right])
         except (EvidenceError, UserError) as error:
-            found.append(_Part(folder.name, 0, trouble=str(error)))
-    return found
+            rows.append([folder.name, 0, Toned(str(error), "bad")])
+    shown = table(columns("part", "rows", "right"), rows, last=1)
+    return [Paragraph(phrase("page.asked_note")), *shown] if shown else []
