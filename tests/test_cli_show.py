@@ -533,6 +533,7 @@ def test_hostile_names_of_runs_that_cannot_be_read(cli: Cli, tmp_path: Path) -> 
 SAYS_NO_JSON = {
     "init": "it writes files, and says what to type next",
     "grammar": "what it prints is a grammar, or with --as json-schema JSON already",
+    "schema": "what it prints is JSON already",
 }
 
 
