@@ -108,7 +108,10 @@ REMEDIES: Mapping[Group, tuple[Remedy, ...]] = {
         Remedy("noise", (Change("noise.share", (0.3, 0.5, 0.7)),), trainers=_BOTH),
     ),
     Group.ATTACKS: (
-        Remedy("attacks", (Change("attacks.share", (0.1, 0.2, 0.4)),), trainers=_BOTH),
+        Remedy("attacks", (Change("attacks.share", (0.1, 0.2, 0.4)),)),
+        # Without epochs there is one draw for a row.
+        Remedy("attacks", (Change("attacks.share", (0.5, 1.0)),), trainers=("tfidf",)),
+        Remedy("model", trainers=("tfidf",)),
     ),
     Group.FORGETTING: (
         Remedy(

@@ -64,10 +64,17 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     return sorted(trials, key=lambda t: tuple(-x for x in t.score.rank) if t.score else (9.0, 0.0))
 
 
+def varied_keys(trials: Sequence[Trial]) -> list[str]:
+    """The keys that are not the same in all trials; of a single trial, all."""
+    keys = dict.fromkeys(key for trial in trials for key in trial.changes)
+    varied = [k for k in keys if len({toml_value(t.changes.get(k)) for t in trials}) > 1]
+    return varied or list(keys)
+
+
 def sweep_blocks(trials: Sequence[Trial], file: str) -> Blocks:
     """Every trial, the best first, and the best's keys as TOML."""
     order = ranked(trials)
-    keys = list(dict.fromkeys(key for trial in order for key in trial.changes))
+    keys = varied_keys(trials)
     groups = [g for g in Group if any(t.score and g in t.score.margins for t in order)]
     rows = [
         [
@@ -111,8 +118,7 @@ def plot_trials(trials: Sequence[Trial], path: Path) -> None:
         return
     from matplotlib.figure import Figure as Plot
 
-    keys = [key for key in scored[0].changes if len({str(t.changes[key]) for t in scored}) > 1]
-    keys = keys or list(scored[0].changes)[:1]
+    keys = varied_keys(scored)
     plot = Plot(figsize=(3.5 * len(keys), 3.5), layout="constrained")
     scores = [100 * trial.score.total for trial in scored if trial.score]
     for axes, key in zip(plot.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
