@@ -5,6 +5,9 @@
 PYTHON ?= python3
 MODEL ?= smollm2-3level
 BIN := .venv/bin
+# Plugins that a gate has to get along with; beside the environment, as they change how tests run.
+NEIGHBOURS := pytest-base-url pytest-playwright pytest-randomly pytest-rerunfailures pytest-timeout python-slugify \
+  text-unidecode
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
 # `make gate` exits with 0 where the release may ship and with 1 where it may not. Make turns
@@ -52,6 +55,7 @@ docs: .venv/installed-docs
 .venv/installed-dev: .venv/installed
 	$(PIP) -e '.[dev]'
 	$(PIP) --no-deps xgrammar apache-tvm-ffi  # without Triton, which its grammars do not need
+	$(PIP) --no-deps --target .venv/neighbours $(NEIGHBOURS)
 	touch $@
 
 .venv/installed-docs: .venv/installed

@@ -79,15 +79,14 @@ def evaluate(
         return _evaluate_function(system, asked, rows)
     if task is not None:
         raise UserError("A system has a task of its own; leave out `task`.")
-    from rich.console import Console
-
+    from evalkit.console import LegibleConsole
     from evalkit.engines.building import EngineOptions
     from evalkit.runs.runner import Runner
 
     found: System = load_system(system)
     rows = load_dataset(str(data), found.task, on_bad_row=on_bad_row, mapping=mapping)
     options = EngineOptions(device=device, precision=precision, batch_size=batch_size)
-    evaluation, _ = Runner(Path(runs), options, Console(stderr=True)).evaluate(found, rows)
+    evaluation, _ = Runner(Path(runs), options, LegibleConsole(stderr=True)).evaluate(found, rows)
     return evaluation
 
 

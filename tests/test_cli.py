@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from evalkit import __version__
-from evalkit.reports.printable import is_harmful
+from evalkit.printable import is_harmful
 
 ROOT = Path(__file__).parents[1]
 MAIN = "from evalkit.cli import main; main()"

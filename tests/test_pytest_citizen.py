@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+
 import pytest
 
 FOREIGN = """
@@ -136,3 +140,53 @@ def test_help_shows_the_options_where_they_are(project: pytest.Pytester) -> None
     assert "--gate-mode" not in str(project.runpytest_inprocess("--help").stdout)
     (project.path / "gates.toml").touch()
     assert "--gate-mode" in str(project.runpytest_inprocess("--help").stdout)
+
+
+# Beside other plugins, which `make test` puts into a folder of their own: pytest-randomly would
+# shuffle these tests, too.
+
+NEIGHBOURS = Path(sys.prefix, "neighbours")
+JUDGED = """
+import pytest
+
+@pytest.mark.parametrize("slice", "edcba")
+def test_one(evaluation, gate, slice):
+    gate("one", evaluation.accuracy("intents"), slice=slice)
+"""
+
+
+@pytest.fixture
+def neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Playwright's, randomly, rerunfailures and timeout, as if they were installed."""
+    if not NEIGHBOURS.is_dir():
+        pytest.skip(f"`make test` fills {NEIGHBOURS}")
+    monkeypatch.setenv("PYTHONPATH", str(NEIGHBOURS))
+
+
+@pytest.mark.usefixtures("neighbours")
+def test_a_foreign_project_beside_other_plugins(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(FOREIGN.replace('"--device", ', ""))
+    pytester.makepyfile(test_own=OWN_ARGUMENT)
+    found = pytester.runpytest_subprocess(
+        *("--device", "iPhone 13", "--model", "m", "--reruns", "1", "--timeout", "60", "-n", "1")
+    )
+    found.assert_outcomes(passed=2)
+
+
+@pytest.mark.usefixtures("neighbours")
+def test_a_gate_beside_other_plugins(project: pytest.Pytester) -> None:
+    """Its numbers are in the order of the suite, and there once however often it is run again."""
+    (project.path / "suites" / "gates.toml").write_text(
+        "[one]\nmin_value = 1.0\nmin_cases = 1\nwhy = 'x'\n"
+    )
+    (project.path / "suites" / "test_it.py").write_text(JUDGED)
+    rows = [{"id": text, "prompt": text, "output": ["payment"]} for text in ("refund", "hello")]
+    (project.path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = project.runpytest_subprocess(
+        *("suites", "--model", "keyword", "--data", "rows.jsonl", "--device", "cpu"),
+        *("--reruns", "1", "--timeout", "60", "--randomly-seed", "1"),
+    )
+    assert found.ret == pytest.ExitCode.TESTS_FAILED, str(found.stdout)
+    (verdicts,) = (project.path / "runs").glob("2*/verdicts.json")
+    said = json.loads(verdicts.read_text())["gates"]
+    assert [gate["slice"] for gate in said] == list("edcba")

@@ -29,7 +29,7 @@ from evalkit.cli.show import diagnose, errors, runs, show
 from evalkit.cli.sweep import sweep
 from evalkit.cli.train import train
 from evalkit.errors import UserError, fault_of_the_machine
-from evalkit.reports.printable import write_what_fits
+from evalkit.printable import write_what_fits
 
 
 def _print_version(asked: bool) -> None:

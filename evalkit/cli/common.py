@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalkit.locale import LANGUAGES, Lang
-from evalkit.reports.printable import legible
+from evalkit.printable import legible
 from evalkit.reports.strict_json import finite
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ InLang = Annotated[Lang, typer.Option("--lang", parser=_lang, metavar="LANG", he
 
 def console(stream: object) -> Console:
     """A console that leaves text as it stands."""
-    from evalkit.reports.render.console import LegibleConsole
+    from evalkit.console import LegibleConsole
 
     return LegibleConsole(file=stream, highlight=False)  # type: ignore[arg-type]
 

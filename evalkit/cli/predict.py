@@ -105,7 +105,7 @@ def prompt(
         ]
         print_json({"text": shown.text, "tokens": tokens})
         return
-    from evalkit.reports.printable import printable
+    from evalkit.printable import printable
 
     typer.echo("\n".join(printable(line, len(line)) for line in shown.text.split("\n")))
     if not shown.token_ids:

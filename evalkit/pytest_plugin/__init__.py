@@ -7,6 +7,7 @@ way.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,21 +18,32 @@ _NAMES = ("evalkit", "evalkit.pytest_plugin")
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Register the plugin itself where it is used."""
+    """Let a project say whether it uses evalkit, and open the door later."""
     parser.addini(
         "evalkit",
         "whether this project uses evalkit; by default, whether it has a gates.toml",
         type="bool",
         default=None,
     )
-    config = pluginmanager.get_plugin("pytestconfig")
-    assert isinstance(config, pytest.Config)
-    if _is_used(config):
+    # Under the name that is free, so that `-p` and the entry point do not meet twice.
+    free = next(name for name in _NAMES if not pluginmanager.has_plugin(name))
+    pluginmanager.register(_Door(), free)
+
+
+class _Door:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_load_initial_conftests(
+        self, early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+    ) -> None:
+        """Register the plugin where it is used, once all others have their options."""
+        if not _is_used(early_config):
+            return
         from evalkit.pytest_plugin import plugin
 
-        # Under the name that is free, so that `-p` and the entry point do not meet twice.
-        free = next(name for name in _NAMES if not pluginmanager.has_plugin(name))
-        pluginmanager.register(plugin, free)
+        early_config.pluginmanager.register(plugin, "evalkit-plugin")
+        known = parser.parse_known_args(args, namespace=copy.copy(early_config.option))
+        known.confcutdir = early_config.known_args_namespace.confcutdir
+        early_config.known_args_namespace = known
 
 
 def _is_used(config: pytest.Config) -> bool:

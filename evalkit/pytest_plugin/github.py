@@ -80,7 +80,7 @@ class GitHubOutputs:
 def annotation_lines(release: Release, fields: Mapping[str, Field]) -> list[str]:
     """Commands: an error for the verdict and each failed gate, a warning for each open one."""
     from evalkit.gates import Outcome
-    from evalkit.reports.printable import printable
+    from evalkit.printable import printable
     from evalkit.reports.render.terminal import line_of
     from evalkit.reports.sections.verdict import closing
 
@@ -110,7 +110,7 @@ def command(kind: str, title: str, message: str) -> str:
 
 
 def _in_words(verdict: Verdict) -> str:
-    from evalkit.reports.printable import printable
+    from evalkit.printable import printable
     from evalkit.reports.render.terminal import to_terminal, to_text
     from evalkit.reports.sections.gates import explain
 

@@ -39,6 +39,6 @@ def record_release(record: Callable[[str, object], None] | None, release: Releas
 
 def _property(name: str, value: Any) -> tuple[str, str]:
     """Text that XML can hold: pytest escapes what it cannot in values, but not in names."""
-    from evalkit.reports.printable import printable
+    from evalkit.printable import printable
 
     return printable(name, 1000), printable(str(value), 1000)

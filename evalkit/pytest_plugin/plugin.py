@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalkit.errors import UserError
+from evalkit.printable import legible, write_what_fits
 from evalkit.pytest_plugin.github import GitHubOutputs
 from evalkit.pytest_plugin.junit import record_gate
 from evalkit.pytest_plugin.run_cache import SystemUnderTest
@@ -24,7 +25,7 @@ from evalkit.pytest_plugin.session import (
     SubjectName,
     as_usage_errors,
 )
-from evalkit.reports.printable import legible, write_what_fits
+from evalkit.pytest_plugin.written_order import WrittenOrder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,13 +41,24 @@ if TYPE_CHECKING:
     Answers = Callable[..., dict[str, Completion]]
     Divergences = Callable[[str, Mapping[str, str]], list[dict[str, Any]]]
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
 _SESSION = pytest.StashKey[GateSession]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the gate."""
+    taken = vars(parser.parse_known_args([]))
     group = parser.getgroup("evalkit", "release gate (evalkit)")
-    add = group.addoption
+
+    def add(name: str, **how: Any) -> None:
+        if (dest := name[2:].replace("-", "_")) not in taken:
+            group.addoption(name, **how)
+        elif dest != "device":  # pytest-playwright has one, of the same shape
+            raise pytest.UsageError(
+                f"{name} is an option of another plugin as well, so one of the two has to stay out "
+                "of this run: `-p no:NAME` leaves a plugin out."
+            )
+
     add("--model", action="append", metavar="NAME", help="system under test: a name on the shelf"
         " or a folder with a system.toml; may be given several times; the project's only system by"
         " default")  # fmt: skip
@@ -76,7 +88,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         " task's answers, and none besides; as the system.toml says by default")  # fmt: skip
     add("--fresh", action="store_true", help="compute every answer again; by default what a"
         " system answered before, under the very same settings, is taken as it was")  # fmt: skip
-    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="what computes the"
+    add("--device", choices=DEVICES, default="auto", help="what computes the"
         " answers; auto (default) takes a GPU where there is one")  # fmt: skip
     add("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="how exactly"
         " answers are computed; auto (default): bf16 where that is fast, else fp32")  # fmt: skip
@@ -97,7 +109,12 @@ def pytest_configure(config: pytest.Config) -> None:
     session = GateSession(config)
     config.stash[_SESSION] = session
     config.pluginmanager.register(session, "evalkit-session")
+    config.pluginmanager.register(WrittenOrder(), "evalkit-order")
     config.pluginmanager.register(GitHubOutputs(session), "evalkit-github")
+    # Another plugin's `--device` has other values, and another default.
+    config.option.device = device = config.getoption("device") or "auto"
+    if device not in DEVICES:
+        raise pytest.UsageError(f"--device is {', '.join(DEVICES[:-1])} or mps, not '{device}'.")
     with as_usage_errors():
         if config.getoption("track"):
             from evalkit.pytest_plugin.tracking import Tracking

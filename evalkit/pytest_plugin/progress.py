@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
-from evalkit.reports.printable import printable
+from evalkit.printable import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

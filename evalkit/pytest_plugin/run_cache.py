@@ -21,9 +21,9 @@ from evalkit.errors import (
     fault_of_the_machine,
 )
 from evalkit.locale import say
+from evalkit.printable import legible
 from evalkit.pytest_plugin.progress import live_line, rows_asked
 from evalkit.pytest_plugin.rows import fault_of_rows, load_rows, same_rows
-from evalkit.reports.printable import legible
 
 if TYPE_CHECKING:
     from evalkit.data import Dataset
@@ -357,8 +357,8 @@ class RunCache:
                 )
 
     def _make_runner(self) -> Runner:
+        from evalkit.console import LegibleConsole
         from evalkit.engines.building import EngineOptions
-        from evalkit.reports.render.console import LegibleConsole
         from evalkit.runs.runner import Runner
 
         console = LegibleConsole(stderr=True)

@@ -19,13 +19,13 @@ from evalkit.errors import (
     fault_of_the_machine,
 )
 from evalkit.locale import say
+from evalkit.printable import legible
 from evalkit.pytest_plugin.expected import Expected, params
 from evalkit.pytest_plugin.junit import record_release
 from evalkit.pytest_plugin.marks import check_family, check_marks, families_of, place
 from evalkit.pytest_plugin.rows import RowsLeftOut
 from evalkit.pytest_plugin.run_cache import RunCache, SystemUnderTest
 from evalkit.pytest_plugin.suite_files import find_suites
-from evalkit.reports.printable import legible
 
 if TYPE_CHECKING:
     from evalkit.gates import Policy, Release, Verdict
@@ -240,9 +240,16 @@ class GateSession:
             self.criteria[path] = load_policies(path)
         return path, self.criteria[path]
 
+    @staticmethod
+    def _says_the_same(one: Verdict, other: Verdict) -> bool:
+        parts = ("gate", "slice", "outcome", "estimate")
+        return all(getattr(one, part) == getattr(other, part) for part in parts)
+
     def add(self, subject: SystemUnderTest, nodeid: str, verdict: Verdict) -> None:
-        """Take down what a gate said."""
-        self.verdicts.setdefault(subject.name, {}).setdefault(nodeid, []).append(verdict)
+        """Take down what a gate said; the same of one test that was run again, once."""
+        said = self.verdicts.setdefault(subject.name, {}).setdefault(nodeid, [])
+        if not any(self._says_the_same(verdict, known) for known in said):
+            said.append(verdict)
 
     def fields_of(self, system: str) -> Mapping[str, Field]:
         """The fields of a system's task."""
@@ -433,7 +440,7 @@ class GateSession:
 
     def _write_reports(self, judged: list[JudgedRun]) -> Iterator[str]:
         """A page for each run, one that compares them, and the index; what is where, in lines."""
-        from evalkit.reports.printable import printable
+        from evalkit.printable import printable
         from evalkit.reports.writing import write_comparison, write_index, write_run_page
         from evalkit.systems import shown_path
 

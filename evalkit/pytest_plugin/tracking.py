@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from evalkit.data.quoting import shown_error
+from evalkit.printable import printable
 from evalkit.pytest_plugin.session import GateSession
-from evalkit.reports.printable import printable
 
 _PASSWORD = re.compile(r"//[^/\s@]*@")
 """Who asks, in an address."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from evalkit.errors import UserError, did_you_mean
 from evalkit.evaluation import EvaluatedRow, Evaluation, describe_said
+from evalkit.printable import printable
 from evalkit.records import Missing, OutOfEnum
-from evalkit.reports.printable import printable
 from evalkit.tasks import Field, FieldKind, Task
 
 UNREADABLE, MISSING, OUT_OF_ENUM = "unreadable", "missing", "out of enum"

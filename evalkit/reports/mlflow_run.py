@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from evalkit.errors import UserError
 from evalkit.gates import verdict_in_words
-from evalkit.reports.printable import printable
+from evalkit.printable import printable
 from evalkit.run_record import RunRecord
 
 _T = TypeVar("_T")

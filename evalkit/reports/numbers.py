@@ -6,8 +6,8 @@ from typing import Protocol
 
 from evalkit.evaluation import Contest
 from evalkit.gates import Policy
+from evalkit.printable import printable
 from evalkit.records import Estimate
-from evalkit.reports.printable import printable
 from evalkit.run_record import Cost
 
 LEAST_SECONDS = 1e-6

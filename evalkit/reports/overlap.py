@@ -10,8 +10,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from evalkit.data import Dataset, DuplicateGroup, Duplicates, Kind, Match, Overlap
+from evalkit.printable import printable
 from evalkit.records import Example
-from evalkit.reports.printable import printable
 from evalkit.reports.render.terminal import to_terminal
 from evalkit.reports.sheets import Sheet, sheet
 from evalkit.reports.view import Blocks, Figure, columns, grid, phrase, table

@@ -13,6 +13,7 @@ from evalkit.data.nearest import Neighbour
 from evalkit.evaluation import Evaluation
 from evalkit.gates import Release
 from evalkit.locale import Lang
+from evalkit.printable import printable
 from evalkit.records import Example
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.mistakes import (
@@ -22,7 +23,6 @@ from evalkit.reports.mistakes import (
     mistake_to_json,
 )
 from evalkit.reports.numbers import number
-from evalkit.reports.printable import printable
 from evalkit.reports.render.terminal import to_terminal
 from evalkit.reports.sections.measured import Measured, measure
 from evalkit.reports.sections.slices import calibration_blocks, field_blocks

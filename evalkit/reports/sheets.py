@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.reports.printable import printable
+from evalkit.printable import printable
 from evalkit.reports.view import Blocks, Heading, bullets
 
 

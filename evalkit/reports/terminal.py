@@ -11,11 +11,11 @@ from evalkit.errors import UserError
 from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.gates import Release, Verdict
 from evalkit.locale import Lang
+from evalkit.printable import printable
 from evalkit.reports.compare import Pairing
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.mistakes import wrong_case
 from evalkit.reports.numbers import contest_line
-from evalkit.reports.printable import printable
 from evalkit.reports.render.terminal import line_of, to_terminal, to_text
 from evalkit.reports.sections.gates import contest_lines, criteria, criteria_table, explain
 from evalkit.reports.sections.run import SECTIONS, run_sections, section_title

@@ -25,6 +25,7 @@ from transformers import (
     set_seed,
 )
 
+from evalkit.console import LegibleConsole
 from evalkit.errors import UserError, did_you_mean
 from evalkit.training.batches import ByLength, PlacedRows, TokenBatches, TopicBatches
 from evalkit.training.checkpoints import explain_full_disk, last_checkpoint
@@ -174,7 +175,7 @@ def train_adapter(
         )
     if recipe.hard_share and arguments.world_size > 1:
         raise UserError("[recipe] hard_share is for one process. Leave it out, or use one.")
-    progress = ShowProgress(console or Console(stderr=True))
+    progress = ShowProgress(console or LegibleConsole(stderr=True))
     callbacks: list[TrainerCallback] = [progress]
     if recipe.early_stopping is not None:
         callbacks.append(EarlyStoppingCallback(recipe.early_stopping))

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
+from evalkit.printable import legible
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
@@ -25,7 +27,7 @@ class Lines:
 
     def stage(self, text: str, *, bars: bool = False) -> None:
         """Write the stage to stderr."""
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{legible(text)}\n")
         sys.stderr.flush()
 
 
@@ -68,10 +70,10 @@ def stderr_progress() -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield Lines()
         return
-    from rich.console import Console
+    from evalkit.console import LegibleConsole
 
     # The stream is bound now: while a GGUF is converted, sys.stderr is another one.
-    spinner = Spinner(Console(file=sys.stderr))
+    spinner = Spinner(LegibleConsole(file=sys.stderr))
     try:
         yield spinner
     except BaseException:

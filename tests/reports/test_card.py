@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from evalkit.printable import printable
 from evalkit.reports.card.metadata import GATES, benchmark_entry, describe_subject
 from evalkit.reports.card.subject import Subject
 from evalkit.reports.card.text import render_card, training_card
 from evalkit.reports.judged import read_judged
-from evalkit.reports.printable import printable
 from evalkit.runs import read_verdicts
 from evalkit.training.recipe import Recipe
 from judged_runs import write_judged_run

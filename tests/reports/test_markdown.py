@@ -24,10 +24,10 @@ from evalkit.evaluation import Evaluation, compare, evaluate
 from evalkit.formats import get_format
 from evalkit.gates import Outcome, Policy, Release, conclude, judge
 from evalkit.locale import LANGUAGES, Lang, in_a_row, phrases, say
+from evalkit.printable import printable
 from evalkit.records import Completion, Example, FinishReason, Label
 from evalkit.reports.compare import Pairing, compare_runs, comparison_to_json
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.printable import printable
 from evalkit.reports.render.markdown import MarkdownWords, to_markdown
 from evalkit.reports.sections.comparison import comparison_blocks
 from evalkit.reports.sections.run import run_markdown

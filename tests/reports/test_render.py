@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from evalkit.reports.printable import printable
+from evalkit.printable import printable
 from evalkit.reports.render.markdown import escaped, to_markdown
 from evalkit.reports.render.terminal import to_terminal, to_text
 from evalkit.reports.sheets import Chart, draw

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import UserError
 from evalkit.gates import Verdict
+from evalkit.printable import printable
 from evalkit.records import Estimate
 from evalkit.reports.card.subject import Measured, Subject, shown_source
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.printable import printable
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData

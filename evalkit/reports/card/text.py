@@ -12,10 +12,10 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from evalkit.printable import printable
 from evalkit.reports.card.metadata import describe_subject
 from evalkit.reports.card.subject import Subject, shown_source
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.printable import printable
 from evalkit.reports.render.markdown import Markdown, escaped, to_markdown
 from evalkit.reports.sections.run import facts, run_sections
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__
 from evalkit.locale import Speaker, phrases
+from evalkit.printable import is_harmful, printable
 from evalkit.reports import numbers
-from evalkit.reports.printable import is_harmful, printable
 from evalkit.reports.strict_json import finite
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
 from evalkit.locale import Lang
-from evalkit.reports.printable import printable
+from evalkit.printable import printable
 from evalkit.reports.render.words import Words
 from evalkit.reports.view import (
     Block,

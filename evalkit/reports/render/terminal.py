@@ -12,11 +12,11 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from evalkit.console import LegibleConsole
 from evalkit.gates import Outcome
 from evalkit.locale import Lang
+from evalkit.printable import printable
 from evalkit.reports import numbers
-from evalkit.reports.printable import printable
-from evalkit.reports.render.console import LegibleConsole
 from evalkit.reports.render.words import Words
 from evalkit.reports.view import (
     Badge,

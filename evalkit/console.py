@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from evalkit.reports.printable import legible
+from evalkit.printable import legible
 
 
 class LegibleConsole(Console):

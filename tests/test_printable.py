@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
-from evalkit.reports import printable as module
-from evalkit.reports.printable import legible, printable, write_what_fits
+from evalkit import printable as module
+from evalkit.printable import legible, printable, write_what_fits
 from evalkit.reports.render.terminal import to_text
 
 
