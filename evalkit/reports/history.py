@@ -69,6 +69,9 @@ class RunSummary:
     """The usual numbers by name; empty where the run was not judged."""
     gates: tuple[GateSummary, ...] = ()
     why_unreadable: str = ""
+    is_yardstick: bool = False
+    """Whether it is the TF-IDF baseline's, that a gate held its system against: nobody judged it,
+    and lists for people leave it out."""
 
     @property
     def why_none(self) -> str:
@@ -81,6 +84,9 @@ class RunSummary:
     def may_ship(self) -> bool | None:
         """None where there is no verdict."""
         return {"may ship": True, "may NOT ship": False}.get(self.verdict)
+
+
+UNJUDGED = {"verdict": "no verdict: it was not judged"}
 
 
 def summarise(runs: Path) -> list[RunSummary]:
@@ -116,7 +122,9 @@ def _summary(folder: Path) -> RunSummary:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         why = f"its record is not one of evalkit's: {type(error).__name__}: {error}"
         return RunSummary(folder, name, why_unreadable=why)
-    return RunSummary(folder, name, **known, **_judged(folder))
+    judged = _judged(folder)
+    known["is_yardstick"] = record.engine.get("engine") == "tfidf" and judged == UNJUDGED
+    return RunSummary(folder, name, **known, **judged)
 
 
 def _judged(folder: Path) -> dict[str, Any]:
@@ -124,7 +132,7 @@ def _judged(folder: Path) -> dict[str, Any]:
     try:
         content = read_verdicts(folder)
         if content is None:
-            return {"verdict": "no verdict: it was not judged"}
+            return UNJUDGED
         if content["schema"] != SCHEMA:
             why = f"its verdicts have schema {content['schema']}; evalkit reads {SCHEMA}"
             return {"verdict": f"no verdict: {why}"}

@@ -19,6 +19,8 @@ from evalkit.reports.charts import HISTORY_HEIGHT, HISTORY_WIDTH, MOST_RUNS, his
 from evalkit.reports.files import REPORT
 from evalkit.reports.history import GateSummary, gate_histories, summarise
 from evalkit.reports.html.index_page import index_page
+from evalkit.reports.render.terminal import to_terminal, to_text
+from evalkit.reports.sections.history import history_blocks
 from evalkit.reports.writing import write_comparison, write_index
 from evalkit.runs import BASELINES, copy_run, write_verdicts
 from judged_runs import write_judged_run
@@ -55,6 +57,28 @@ def test_every_run_is_listed_with_its_verdict_and_numbers(tmp_path: Path) -> Non
     assert "3 passed, 1 failed" in line
     assert "priority accuracy 75.0% 53.1 to 88.8" in line
     assert "no verdict it was not judged – –" in found[second.name]
+
+
+def test_the_baseline_that_a_gate_asked_is_in_no_list(tmp_path: Path) -> None:
+    tfidf = {"engine": {"engine": "tfidf"}}
+    at(tmp_path, 1, name="tfidf", judged=False, **tfidf)
+    shown = [at(tmp_path, 2, name="tfidf", **tfidf).name, at(tmp_path, 3, judged=False).name]
+    assert list(lines_of(index_page(tmp_path))) == shown[::-1]
+    listed = to_text(to_terminal(history_blocks(summarise(tmp_path))), 80, colour=False)
+    assert [line.split()[0] for line in listed.splitlines() if line[:3] == " 20"] == [
+        name.partition("-")[0] for name in shown
+    ]
+    assert len(summarise(tmp_path)) == 3  # --json has them all
+
+
+def test_a_run_is_named_by_enough_of_its_name_whole_in_80_columns(tmp_path: Path) -> None:
+    for name in ("a-system-of-a-very-long-name", "a-system-of-a-very-long-name-base", "other"):
+        at(tmp_path, 1, name=name)
+    listed = to_text(to_terminal(history_blocks(summarise(tmp_path))), 80, colour=False)
+    names = [line.split()[0] for line in listed.splitlines() if line[:3] == " 20"]
+    assert names == sorted(names)
+    assert names[2] == "20260201T100000Z-o"
+    assert max(map(len, listed.splitlines())) <= 80
 
 
 def test_runs_are_linked_to_their_pages(tmp_path: Path) -> None:

@@ -73,7 +73,8 @@ def index_page(runs: Path, lang: Lang = "en") -> str:
     Predictions are not read. A run that cannot be read is listed with the reason.
     """
     words = HtmlWords(lang)
-    summaries, baselines = summarise(runs), summarise_baselines(runs)
+    summaries = [run for run in summarise(runs) if not run.is_yardstick]
+    baselines = summarise_baselines(runs)
     names = kept_as(summaries, baselines)
     known = {run.record_sha256 for run in summaries}
     kept = [(run, names[run.folder]) for run in reversed(summaries)]

@@ -26,6 +26,7 @@ MOST_NUMBERS = 4
 def history_blocks(summaries: Sequence[RunSummary]) -> Blocks:
     """A table for each task, then why there is no verdict or no reading of some runs."""
     blocks: Blocks = []
+    summaries = [run for run in summaries if not run.is_yardstick]
     readable = [run for run in summaries if not run.why_unreadable]
     names = [run.name for run in summaries]
     for task in dict.fromkeys(run.task for run in readable):
