@@ -530,6 +530,9 @@ def test_sets_of_values_are_counted_as_they_were_mistaken() -> None:
     record = {"started": "2026-01-02T03:04:05+00:00"}
     its = evaluate("sets", task, fmt, examples, said, record=RunRecord.model_validate(record))
     made = run_markdown(JudgedRun(Path("x"), its, None, say("unjudged")), "en")
+    by_label = {row[0]: row[1:] for row in cells(made) if len(row) == 4}
+    # Had by three rows, and the last answer is out of the enum: it names nothing.
+    assert (by_label["payment"], by_label["user_auth"]) == (["3", "0", "0"], ["0", "3", "0"])
     found = cells(made.split("The most frequent wrong answers:")[1].split("## Comp")[0])
     assert found[1:] == [["payment, user_auth", "payment", "3"], ["none", "out of enum", "1"]]
     lowest = "Lowest recall: user_auth, 0.0% (0 of 3 rows), most often read as payment (3 rows)."

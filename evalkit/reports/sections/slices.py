@@ -99,6 +99,8 @@ def field_blocks(evaluation: Evaluation, name: str, measured: Measured) -> Block
         Paragraph(phrase("lowest_recall", **describe_weakest(weakest, field)))
         for weakest in find_weakest(evaluation, name, scores)
     ]
+    if field.kind is FieldKind.MULTI_LABEL:
+        blocks += _by_label(name, field, scores)
     return [*blocks, *_confusion(evaluation, name)]
 
 
@@ -233,6 +235,24 @@ def _gates_of(verdicts: Sequence[Verdict]) -> Cell:
         for verdict in verdicts
     ]
     return listed(found, "form.clauses") if found else None
+
+
+def _by_label(name: str, field: Field, scores: Sequence[LabelScores]) -> Blocks:
+    """Of each value of a set: rows that have it and name it, that miss it, that name it without."""
+    rows: list[list[Cell]] = []
+    for s in scores:
+        right = (s.recall.successes or 0) if s.recall else 0
+        label = field.display(s.value)
+        both = {f"right.{name}": label, f"said.{name}": label}
+        rows.append(
+            [
+                shown_value(field, s.value),
+                Link(right, both) if right else 0,
+                s.support - right,
+                s.named - right,
+            ]
+        )
+    return table(columns("label", "named_right", "missed", "overcalled"), rows)
 
 
 def _confusion(evaluation: Evaluation, name: str) -> Blocks:
