@@ -94,16 +94,21 @@ class Classifier:
         Raises:
             UserError: an input is lacking or not one of the task's, or the system is not complete.
         """
-        return list(self._answers([read_inputs(self.task, given) for given in inputs]))
+        asked = [read_inputs(self.task, given) for given in inputs]
+        return [self.classify(said) for said in self.complete(asked)]
 
-    def _answers(self, asked: Sequence[Inputs]) -> Iterator[Classification]:
+    def classify(self, answer: Completion | Unanswered) -> Classification:
+        """Read an answer leniently, as accuracy is counted."""
+        return _classification(self.task, self.system.format, answer)
+
+    def complete(self, asked: Sequence[Inputs]) -> Iterator[Completion | Unanswered]:
+        """Answer inputs as `read_inputs` gives them, in order."""
         task, fmt = self.task, self.system.format
         examples = (Example(str(n), inputs, {}) for n, inputs in enumerate(asked))
         while chunk := list(islice(examples, CHUNK)):
             requests = list(build_requests(task, fmt, chunk))
             said = dict(self._loaded().complete(requests))
-            for request in requests:
-                yield _classification(task, fmt, said[request.id])
+            yield from (said[request.id] for request in requests)
 
     def _loaded(self) -> Engine:
         if self._engine is None:
@@ -200,8 +205,8 @@ def render_prompt(system: System, inputs: Inputs) -> RenderedPrompt:
     (request,) = build_requests(system.task, system.format, [Example("0", inputs, {})])
     if "language_model" not in system.abilities:
         raise UserError(f"{system.name} is no language model, so it reads no prompt.")
-    if system.config.endpoint is not None:
-        return _messages(request.prompt, system_role=system.config.endpoint.system_role)
+    if place := system.config.endpoint or system.config.llamacpp:
+        return _messages(request.prompt, system_role=place.system_role)
     folder = system.source.locate() if system.source else None
     if folder is None and request.prompt.function is None:
         return _messages(request.prompt, system_role=True)

@@ -26,6 +26,7 @@ PACKAGES = (
     "tokenizers",
     "torch",
     "transformers",
+    "xllamacpp",
 )
 
 
@@ -89,7 +90,7 @@ def processor() -> dict[str, str]:
     has = _processor_features()
     return {
         "features": " ".join(name for name in _ROUNDING_FEATURES if name in has),
-        "cores": str(_cores()),
+        "cores": str(usable_cores()),
         **{name: os.environ[name] for name in _ROUNDING_VARIABLES if name in os.environ},
     }
 
@@ -106,7 +107,7 @@ def _processor_features() -> frozenset[str]:
     return frozenset(next(listed, "").split())
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     """Cores that this process may use, by which torch chooses its threads."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

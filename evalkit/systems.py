@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from evalkit.engines.baseline import describe_task
 from evalkit.engines.building import ENGINES, EngineKind
-from evalkit.engines.places import Cluster, Endpoint
+from evalkit.engines.places import Cluster, Endpoint, LlamaCpp
 from evalkit.environment import expand
 from evalkit.errors import UserError, did_you_mean
 from evalkit.formats import Format, Normalisation, get_format
@@ -44,14 +44,17 @@ class SystemConfig(BaseModel):
     """Whether a trained adapter belongs to the system; false for a base model as it is."""
     engine: str = "transformers"
     """What writes the answers: a language model in this process (`transformers`), on a cluster
-    (`ray`) or on a server (`endpoint`), a baseline that is trained (`tfidf`, `majority`) or not
-    (`keyword`), a file (`replay`), or an engine that another package adds."""
+    (`ray`), in llama.cpp (`llamacpp`) or on a server (`endpoint`), a baseline that is trained
+    (`tfidf`, `majority`) or not (`keyword`), a file (`replay`), or an engine that another package
+    adds."""
     options: dict[str, Any] = {}
     """For an engine of another package: what it is told."""
     answers: str | None = None
     """For engine `replay`: the file of recorded answers, beside this one."""
     endpoint: Endpoint | None = None
     """For engine `endpoint`: which server, and how it is asked."""
+    llamacpp: LlamaCpp | None = None
+    """For engine `llamacpp`: which GGUF file, and how it is run."""
     ray: Cluster | None = None
     """For engine `ray`: which cluster, and how many workers."""
     quantization: Literal["none", "nf4"] = "none"
@@ -83,12 +86,15 @@ class SystemConfig(BaseModel):
             raise ValueError("normalize is for language models; leave it out")
         if self.engine == "endpoint" and self.endpoint is None:
             raise ValueError("engine 'endpoint' needs a table [endpoint] with `url` and `model`")
-        for name, table in (("endpoint", self.endpoint), ("ray", self.ray)):
+        if self.engine == "llamacpp" and self.llamacpp is None:
+            raise ValueError("engine 'llamacpp' needs a table [llamacpp] with `file`")
+        tables = {"endpoint": self.endpoint, "llamacpp": self.llamacpp, "ray": self.ray}
+        for name, table in tables.items():
             if table is not None and self.engine != name:
                 raise ValueError(f'the table [{name}] goes with engine = "{name}"')
         if (self.engine == "replay") != (self.answers is not None):
             raise ValueError("engine 'replay' and `answers` go together")
-        if self.recipe and not self.trained_files:
+        if self.recipe and (not self.trained_files or self.llamacpp is not None):
             raise ValueError("a [recipe] makes an adapter or a baseline, and this system has none")
         if not all(mark.strip() for pair in self.thoughts for mark in pair):
             raise ValueError(
@@ -127,6 +133,8 @@ class SystemConfig(BaseModel):
         """Names of the files that training leaves and answering needs."""
         if self.kind.trained_file:
             return (self.kind.trained_file,)
+        if self.llamacpp is not None:
+            return tuple(name for name in (self.llamacpp.file, self.llamacpp.grammar) if name)
         return ADAPTER_FILES if self.wants_adapter else ()
 
 
@@ -158,7 +166,8 @@ class System:
             "language_model": config.kind.is_language_model,
             "adapter": config.engine == "transformers" and self.adapter_folder is not None,
             "free_decoding": config.decoding == "free"
-            and not (config.endpoint and config.endpoint.is_constrained),
+            and not (config.endpoint and config.endpoint.is_constrained)
+            and not (config.llamacpp and config.llamacpp.grammar),
         }
         return frozenset(name for name, here in has.items() if here)
 
@@ -336,7 +345,9 @@ def missing_parts(system: System) -> list[str]:
     parts = []
     if system.source and not system.source.locate():
         parts.append(system.source.absence(f"evalkit fetch {system.argument}"))
-    if system.adapter_folder and (problem := pickle_problem(system.adapter_folder)):
+    if system.config.llamacpp is not None:
+        parts += [f"{shown_path(p)} is not here." for p in system.trained_files if not p.is_file()]
+    elif system.adapter_folder and (problem := pickle_problem(system.adapter_folder)):
         parts.append(f"{shown_path(system.folder)}/ {problem}")
     elif lacking := [path.name for path in system.trained_files if not path.is_file()]:
         what = "baseline" if system.is_baseline else "adapter"

@@ -34,7 +34,7 @@ from typer.main import get_command
 
 from doc_pages import LEFT_OUT, SHELL, Block, Command, anchors, blocks, inline_code, links, prose
 from evalkit.cli import app, main
-from evalkit.engines.places import Cluster, Endpoint
+from evalkit.engines.places import Cluster, Endpoint, LlamaCpp
 from evalkit.formats import FORMATS
 from evalkit.gates import Policy, load_policies
 from evalkit.records import Missing, OutOfEnum, ParseFailure
@@ -452,6 +452,7 @@ def test_what_a_page_says_to_type_works(
         ("training.md", TfidfRecipe),
         ("where-models-run.md", Endpoint),
         ("where-models-run.md", Cluster),
+        ("export.md", LlamaCpp),
     ],
 )
 def test_a_page_names_every_key_of_a_file(page: str, model: type[BaseModel]) -> None:

@@ -21,9 +21,11 @@ from evalkit.cli.export import export
 from evalkit.cli.grammar import grammar
 from evalkit.cli.init import init
 from evalkit.cli.predict import predict, prompt
+from evalkit.cli.proof import attest, gates, verify
 from evalkit.cli.report import report
 from evalkit.cli.runs import baseline, compare, gate, parity
 from evalkit.cli.schema import schema
+from evalkit.cli.serve import serve
 from evalkit.cli.shelf import fetch, systems
 from evalkit.cli.show import diagnose, errors, runs, show
 from evalkit.cli.sweep import sweep
@@ -64,6 +66,7 @@ for command in (
     export,
     predict,
     prompt,
+    serve,
     gate,
     compare,
     parity,
@@ -73,6 +76,8 @@ for command in (
     runs,
     report,
     card,
+    attest,
+    verify,
     grammar,
     schema,
 ):
@@ -80,6 +85,7 @@ for command in (
 app.callback()(options)
 app.add_typer(baseline, name="baseline")
 app.add_typer(data, name="data")
+app.add_typer(gates, name="gates")
 
 
 def main() -> None:

@@ -1,36 +1,106 @@
-"""`evalkit export`: an adapter merged into its base."""
+"""`evalkit export`: an adapter merged into its base, as safetensors or as GGUF."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalkit.cli.common import AsJson, Name, print_json, tell
+from evalkit.cli.common import AsJson, Name, PytestCode, console, print_json, tell
 from evalkit.errors import UserError
+
+if TYPE_CHECKING:
+    from evalkit.systems import System
 
 
 def export(
     name: Name,
-    to: Annotated[Path, typer.Option(help="A new folder for the merged model.")],
-    precision: Annotated[str, typer.Option(help="bf16 or fp32.")] = "bf16",
+    to: Annotated[
+        Path | None, typer.Option(help="A new folder; exports/NAME or exports/NAME-TYPE.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="Of safetensors: bf16 or fp32.")] = "bf16",
+    gguf: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Write GGUF: F16, Q8_0 or Q4_K_M.")
+    ] = None,
+    judge: Annotated[
+        bool, typer.Option("--judge", help="Judge the GGUF file itself, in llama.cpp.")
+    ] = False,
+    suites: Annotated[Path, typer.Option(help="With --judge: folder of suites.")] = Path("suites"),
+    data: Annotated[str | None, typer.Option(help="With --judge: rows to judge on.")] = None,
+    runs: Annotated[Path, typer.Option(help="With --judge: folder of all runs.")] = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Merge a system's adapter into its base, as a model of its own.
 
-    `pytest suites/ --model FOLDER` judges what was exported.
+    `pytest suites/ --model FOLDER` judges what was exported; --judge does so at once, with the
+    gate's exit codes, and says which answers the export changed.
     """
     from evalkit.systems import load_system
 
     if precision not in ("bf16", "fp32"):
         raise UserError(f"--precision is bf16 or fp32, not '{precision}'.")
+    if gguf is not None and gguf not in ("F16", "Q8_0", "Q4_K_M"):
+        raise UserError(f"--gguf is F16, Q8_0 or Q4_K_M, not '{gguf}'.")
+    if judge and gguf is None:
+        raise UserError("--judge is for GGUF files; of a folder: pytest suites/ --model FOLDER.")
     system = load_system(name)
+    folder = to or Path("exports") / (f"{system.name}-{gguf}" if gguf else system.name)
+    done: dict[str, Any] = {"system": system.name, "folder": str(folder)}
+    if gguf is None:
+        from evalkit.exports.merged import export_merged
 
-    from evalkit.training.exporting import export_merged
+        export_merged(system, folder, precision)  # type: ignore[arg-type]
+        done["precision"] = precision
+    else:
+        if judge:
+            from evalkit.engines.llamacpp import check_installed
 
-    export_merged(system, to, precision)  # type: ignore[arg-type]
+            check_installed()
+        from evalkit.exports.gguf_folder import export_gguf
+
+        done["file"] = export_gguf(system, folder, gguf).name  # type: ignore[arg-type]
     if as_json:
-        print_json({"system": system.name, "folder": str(to), "precision": precision})
-        return
-    tell(f"{system.name}, merged, is in {to}")
+        print_json(done)
+    else:
+        tell(f"{system.name}, merged, is in {folder}")
+    if judge:
+        _judge(system, folder, suites, data, runs, sys.stderr if as_json else sys.stdout)
+
+
+def _judge(
+    system: System, folder: Path, suites: Path, data: str | None, runs: Path, out: Any
+) -> None:
+    """Run the gate on an export, show what it changed, and exit as pytest does."""
+    import contextlib
+
+    import pytest
+
+    from evalkit.cli.runs import QUIET
+
+    arguments = [*QUIET, str(suites), "-q", "--model", str(folder.absolute()), "--runs", str(runs)]
+    with contextlib.redirect_stdout(out):
+        code = pytest.main([*arguments, *(["--data", data] if data else [])])
+        if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            _show_parity(system, folder, runs, out)
+    sys.exit(PytestCode(code))
+
+
+def _show_parity(system: System, folder: Path, runs: Path, out: Any) -> None:
+    from evalkit.data import load_dataset
+    from evalkit.engines.building import EngineOptions
+    from evalkit.reports.parity import parity_report
+    from evalkit.reports.render.terminal import to_text
+    from evalkit.runs import read_record, read_run, run_folders
+    from evalkit.runs.runner import Runner
+
+    name = folder.absolute().name
+    exported = [run for run in run_folders(runs) if read_record(run).system == name][-1]
+    source = read_record(exported).data.source
+    # Answers of the gate's run are known, where it was judged.
+    runner = Runner(runs, EngineOptions(), console(sys.stderr))
+    ours, run = runner.evaluate(system, load_dataset(source, system.task))
+    shown = parity_report(ours, read_run(exported), (run, exported), show=5)
+    screen = console(out)
+    typer.echo(to_text(shown, screen.width, colour=screen.is_terminal), nl=False, file=out)

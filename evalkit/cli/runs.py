@@ -14,6 +14,9 @@ from evalkit.cli.common import AsJson, InLang, PytestCode, console, print_json, 
 RUNS = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 Run = Annotated[str, typer.Argument(help="A run's folder, or (the start of) its name.")]
 
+# evalkit is imported before pytest can rewrite its asserts, and has none to rewrite.
+QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+
 baseline = typer.Typer(help="Runs that later ones are held against.", no_args_is_help=True)
 
 
@@ -37,10 +40,8 @@ def gate(
 
     from evalkit.runs import VERDICTS, find_run, read_verdicts
 
-    # evalkit is imported before pytest can rewrite its asserts, and has none to rewrite.
-    quiet = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     arguments = [
-        *quiet,
+        *QUIET,
         str(suites),
         "-q",
         "--run",

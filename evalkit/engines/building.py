@@ -56,6 +56,7 @@ ENGINES = Registry[EngineKind](
     {
         "transformers": "evalkit.engines.pool:ENGINE",
         "ray": "evalkit.engines.ray_engine:ENGINE",
+        "llamacpp": "evalkit.engines.llamacpp:ENGINE",
         "endpoint": "evalkit.engines.endpoint:ENGINE",
         "tfidf": "evalkit.engines.tfidf:ENGINE",
         "majority": "evalkit.engines.majority:ENGINE",

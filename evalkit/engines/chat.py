@@ -56,7 +56,6 @@ class Chat:
 
     def layout(self, prompt: Prompt) -> list[Span]:
         """The text the model reads, up to where its answer begins."""
-        instructions = prompt.instructions
         if prompt.function is not None and self._declares_functions:
             head = _gemma_turn("developer", _function_gemma_system(prompt.function))
             turn = _Turn(
@@ -65,12 +64,10 @@ class Chat:
                 holds_instructions=False,
                 trims=(True, True),
             )
+            instructions = prompt.instructions
         else:
-            if prompt.function is not None:
-                instructions += f"\n\n{describe_function(prompt.function)}"
-            if instructions not in self._turns:
-                self._turns[instructions] = _user_turn(self.tokenizer, instructions)
-            turn = self._turns[instructions]
+            instructions = instructions_of(prompt)
+            turn = self._turn(instructions)
         user = prompt.user
         if not turn.holds_instructions:
             user = (Span(f"{instructions}\n\n", trusted=True), *user)
@@ -79,6 +76,21 @@ class Chat:
             *_trimmed(user, *turn.trims),
             Span(turn.after, trusted=True),
         ]
+
+    def takes_messages(self, prompt: Prompt) -> bool | None:
+        """Whether the template lays a prompt out from messages as `layout` does.
+
+        True with the instructions as the system's turn, False with them in the user's, None
+        where a server that has the template and nothing else could not lay it out.
+        """
+        if prompt.function is not None and self._declares_functions:
+            return None
+        return self._turn(instructions_of(prompt)).holds_instructions
+
+    def _turn(self, instructions: str) -> _Turn:
+        if instructions not in self._turns:
+            self._turns[instructions] = _user_turn(self.tokenizer, instructions)
+        return self._turns[instructions]
 
     def prompt_sha256(self, prompt: Prompt) -> str:
         """SHA-256 of the laid-out text; hexadecimal.
@@ -216,6 +228,13 @@ def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
 
 def _overlaps(start: int, end: int, ranges: Iterable[tuple[int, int]]) -> bool:
     return any(start < b and a < end for a, b in ranges)
+
+
+def instructions_of(prompt: Prompt) -> str:
+    """What stands before the input, a function described in words."""
+    if prompt.function is None:
+        return prompt.instructions
+    return f"{prompt.instructions}\n\n{describe_function(prompt.function)}"
 
 
 def _user_turn(tokenizer: PreTrainedTokenizerFast, instructions: str) -> _Turn:

@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from evalkit.engines.building import EngineKind, EngineOptions
-from evalkit.engines.chat import describe_function
+from evalkit.engines.chat import instructions_of
 from evalkit.engines.places import Endpoint
 from evalkit.engines.server import PAUSE, Refusal, Server, Trouble, quoted, shown
 from evalkit.engines.server_logprobs import confidences, least_margin, read_tokens
@@ -235,9 +235,7 @@ def build_endpoint(place: Endpoint, decoding: str = "free") -> EndpointEngine:
 
 def messages(prompt: Prompt, *, system_role: bool) -> list[dict[str, str]]:
     """The prompt as chat messages; a function is described in words."""
-    instructions = prompt.instructions
-    if prompt.function is not None:
-        instructions += f"\n\n{describe_function(prompt.function)}"
+    instructions = instructions_of(prompt)
     user = "".join(span.text for span in prompt.user)
     if not system_role:
         return [{"role": "user", "content": f"{instructions}\n\n{user}"}]

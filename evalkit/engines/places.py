@@ -1,7 +1,8 @@
-"""Where a model runs when not in this process: `[endpoint]` and `[ray]` of a system.toml."""
+"""Where a model runs when not in this process: three tables of a system.toml."""
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -94,6 +95,28 @@ class Endpoint(_Table):
     def is_constrained(self) -> bool:
         """Whether `body` has the server keep answers to a grammar or schema."""
         return bool(CONSTRAINTS & set(self.body))
+
+
+class LlamaCpp(_Table):
+    """A GGUF file that llama.cpp answers with, on this machine."""
+
+    file: str
+    """The file, beside the system.toml."""
+    context: Annotated[int, Field(ge=64)] = 4096
+    """Tokens that a prompt and its answer may have together."""
+    parallel: Annotated[int, Field(ge=1, le=64)] = 4
+    """Requests under way at once."""
+    system_role: bool = True
+    """False puts the instructions into the user's turn, for models without a system role."""
+    grammar: str = ""
+    """A GBNF file beside the system.toml that answers are kept to; none by default."""
+
+    @field_validator("file", "grammar")
+    @classmethod
+    def _check_beside(cls, name: str) -> str:
+        if PurePath(name).name != name:
+            raise ValueError("is the name of a file beside the system.toml, not a path")
+        return name
 
 
 class Cluster(_Table):

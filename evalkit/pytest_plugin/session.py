@@ -348,7 +348,7 @@ class GateSession:
             withdrawn=self.expected.withdrawn(name, policies),
             partial=self.is_partial,
             faults=[*self.run_cache.faults[name], *rows.faults(allowed)],
-            caveats=[*rows.caveats(), *self._caveats()],
+            caveats=[*rows.caveats(), *self._caveats(), *self._seals(name).values()],
             names=self.expected.names(name, policies, subject.task.fields),
         )
 
@@ -373,6 +373,24 @@ class GateSession:
             file = self.config.getoption("gates")
             found.append(say("note.criteria_named", file=file, by=named_by))
         return found
+
+    def _seals(self, name: str) -> dict[str | None, str]:
+        """Since when the criteria were sealed, and what to say of it; empty where none is.
+
+        Where they stand in several files, the one whose seal is missing or broken is told.
+        """
+        evaluation = self.run_cache.evaluations.get(name)
+        if evaluation is None:
+            return {}
+        from evalkit.gates.sealing import sealed_before
+
+        found = [sealed_before(path, evaluation.record) for path in self.criteria]
+        told = sorted((when or "", note) for when, note in found if note is not None)
+        if not told:
+            return {}
+        when, note = told[0]
+        whole = len(told) == len(found)
+        return {when if whole and when else None: note}
 
     def _lowered(self) -> list[str]:
         """Which criteria block less than they did for the run that `--against` names."""
@@ -412,6 +430,7 @@ class GateSession:
                     evaluation,
                     policies_sha256(self.all_policies),
                     [shown_path(path) for path in self.criteria],
+                    next(iter(self._seals(release.system)), None),
                 )
                 try:
                     write_verdicts(folder, content)

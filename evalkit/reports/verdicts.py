@@ -21,6 +21,7 @@ def verdicts_to_json(
     evaluation: Evaluation,
     criteria_sha256: str,
     criteria: Sequence[str] = (),
+    criteria_sealed: str | None = None,
 ) -> dict[str, Any]:
     """Every gate with its number, bound and reason, and the usual numbers; rows by their ids.
 
@@ -29,6 +30,7 @@ def verdicts_to_json(
         evaluation: of what.
         criteria_sha256: `policies_sha256` of the criteria.
         criteria: the files they stand in.
+        criteria_sealed: since when they were sealed, in ISO 8601; None where they were not.
     """
     rows = {row.example.id: row for row in evaluation.rows}
     return {
@@ -37,6 +39,7 @@ def verdicts_to_json(
         "predictions_sha256": evaluation.record.predictions_sha256,
         "criteria_sha256": criteria_sha256,
         "criteria": list(criteria),
+        "criteria_sealed": criteria_sealed,
         "may_ship": release.may_ship,
         "partial": release.partial,
         "faults": list(release.faults),

@@ -363,6 +363,8 @@ def _training_notes(system: System, record: RunRecord) -> list[Note]:
         (provenance.prompt_sha256 == record.prompt_sha256, "note.other_prompt"),
         (provenance.weights_sha256 == record.weights_sha256, "note.other_weights"),
     ]
+    if system.config.llamacpp is not None:  # the weights are merged, and the template the file's
+        told = told[:1]
     if not system.is_baseline:
         notes += [say(code) for same, code in told if not same]
     data = record.data
@@ -377,6 +379,9 @@ def _training_notes(system: System, record: RunRecord) -> list[Note]:
 def _trust_notes(system: System, contamination: Contamination) -> Iterator[Note]:
     """What the verdict rests on that nothing here can prove."""
     config = system.config
+    if config.llamacpp is not None:
+        file = system.folder / config.llamacpp.file
+        yield say("note.judged_file", file=file.name, sha256=hash_file(file))
     if config.engine == "replay":
         yield say("note.answers_recorded", file=config.answers)
     if contamination.declared:

@@ -6,11 +6,9 @@ from pathlib import Path
 
 from evalkit.errors import UserError
 from evalkit.reports.judged import JudgedRun, read_judged
-from evalkit.run_record import RunRecord
 from evalkit.runs import find_run, read_record, read_subject, run_folders
+from evalkit.runs.same_system import changed_since
 from evalkit.systems import System, shown_path
-from evalkit.weights import weights_fingerprint
-from evalkit.weights.cache import hash_file
 
 
 def find_card_run(system: System, runs: Path, named: str | None = None) -> JudgedRun:
@@ -58,7 +56,7 @@ def _fit(system: System, folder: Path) -> JudgedRun:
     record = read_record(folder)
     if record.system != system.name:
         raise UserError(f"{shown} is a run of {record.system}, not of {system.name}.")
-    if differing := _differing(system, record):
+    if differing := changed_since(system, record):
         raise UserError(
             f"{shown} is a run of another {system.name} than the one on the shelf: "
             f"{', '.join(differing)} changed since."
@@ -77,32 +75,3 @@ def _fit(system: System, folder: Path) -> JudgedRun:
         rows = record.data.rows
         raise UserError(f"{shown} is of {rows:,} of {rows + left_out:,} rows only.")
     return judged
-
-
-def _differing(system: System, record: RunRecord) -> list[str]:
-    """What decides answers and is not what the record says."""
-    config = system.config
-    here: dict[str, object] = {
-        "base": config.base,
-        "format": system.format.name,
-        "task_sha256": system.task.fingerprint,
-        "quantization": config.quantization,
-        "normalize": config.normalize,
-        "trained_sha256": {path.name: hash_file(path) for path in system.trained_files},
-    }
-    base = system.source.locate() if system.source else None
-    if base is not None:
-        here["weights_sha256"] = weights_fingerprint(base)
-    names = {
-        "base": "the base",
-        "format": "the format",
-        "task_sha256": "the task",
-        "quantization": "the quantization",
-        "normalize": "the normalisation",
-        "weights_sha256": "the base weights",
-    }
-    said = record.identity()
-    found = [names[key] for key in here if key in names and said[key] != here[key]]
-    then, now = record.trained_sha256, here["trained_sha256"]
-    assert isinstance(now, dict)
-    return found + sorted(name for name in {*then, *now} if then.get(name) != now.get(name))

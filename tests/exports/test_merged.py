@@ -11,11 +11,11 @@ from evalkit.engines.building import EngineOptions
 from evalkit.engines.pool import build_engine
 from evalkit.errors import UserError
 from evalkit.evaluation import build_requests
+from evalkit.exports.merged import export_merged
 from evalkit.records import Example
 from evalkit.systems import load_system
 from evalkit.tasks import task_names
 from evalkit.tasks.task import BUILT_IN
-from evalkit.training.exporting import export_merged
 from evalkit.training.saving import save_adapter
 from tiny_models import model, save_base
 

@@ -1,0 +1,1 @@
+"""Signed proof that these files passed these criteria: in-toto statements in DSSE envelopes."""

@@ -1,0 +1,155 @@
+"""What is attested of a system and a judged run: an in-toto statement of its test result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evalkit import __version__
+from evalkit.errors import UserError
+from evalkit.run_record import RunRecord
+from evalkit.runs import RECORD, VERDICTS, read_run, read_verdicts
+from evalkit.runs.same_system import changed_since
+from evalkit.systems import System, missing_parts, shown_path
+from evalkit.weights import weights_fingerprint
+from evalkit.weights.cache import hash_file
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+FILE = "attestation.json"
+BASE = "base weights"
+"""Name of the subject that stands for weights outside of the system's folder."""
+CRITERIA = "criteria"
+_NO_PART = (".md", ".png", ".html")
+"""Files beside a system that decide no answer: cards, plots, reports."""
+
+
+def build_statement(system: System, run: Path) -> dict[str, Any]:
+    """State what the gate said of a run, and of which files.
+
+    Args:
+        system: whose run it is; its files have to be those that answered.
+        run: the run's folder.
+
+    Raises:
+        UserError: the run was not judged, or as a part only, or the system has changed since.
+        EvidenceError: run or verdicts are not as they were written.
+    """
+    shown = shown_path(run)
+    again = f"`evalkit gate {shown}` judges it."
+    evaluation, verdicts = read_run(run), read_verdicts(run)
+    if verdicts is None:
+        raise UserError(f"{shown} was not judged. {again}")
+    if verdicts["partial"]:
+        raise UserError(f"{shown} was judged by chosen tests only. {again}")
+    if missing := missing_parts(system):
+        raise UserError(" ".join(missing))
+    if changed := changed_since(system, evaluation.record):
+        raise UserError(
+            f"{system.name} is not what {shown} is a run of: {', '.join(changed)} changed since."
+        )
+    return {
+        "_type": STATEMENT,
+        "subject": [
+            {"name": name, "digest": {"sha256": digest}}
+            for name, digest in subjects(system).items()
+        ],
+        "predicateType": TEST_RESULT,
+        "predicate": _predicate(run, evaluation.record, verdicts),
+    }
+
+
+def subjects(system: System) -> dict[str, str]:
+    """The files that decide a system's answers, and their hashes.
+
+    All of its folder but cards and the like: a file that comes to lie there (a tokenizer, a chat
+    template) may change answers, too.
+    """
+    files = {path.name: path for path in _parts(system.folder)}
+    task = system.config.task
+    if task.endswith(".toml"):
+        files[task] = system.folder / task
+    found = {name: hash_file(path) for name, path in sorted(files.items())}
+    base = system.source.locate() if system.source else None
+    if base is not None:
+        found[BASE] = weights_fingerprint(base)
+    return found
+
+
+def _parts(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in folder.iterdir()
+        if path.is_file()
+        and path.suffix not in _NO_PART
+        and path.name != FILE
+        and not path.name.startswith(".")
+    ]
+
+
+def _predicate(run: Path, record: RunRecord, verdicts: Mapping[str, Any]) -> dict[str, Any]:
+    """The test-result predicate, version 0.1, with evalkit's own hashes beside it."""
+    outcomes: dict[str, list[str]] = {"pass": [], "fail": [], "inconclusive": []}
+    for gate in verdicts["gates"]:
+        label = f"{gate['gate']}[{gate['slice']}]" if gate["slice"] else gate["gate"]
+        outcomes[gate["outcome"]].append(label)
+    unjudged = [str(name) for name in verdicts["not_judged"]]
+    return {
+        "result": "PASSED" if verdicts["may_ship"] else "FAILED",
+        "configuration": [
+            _resource(CRITERIA, verdicts["criteria_sha256"]),
+            _resource("data", record.data.sha256, rows=record.data.rows),
+            _resource(RECORD, hash_file(run / RECORD)),
+            _resource(VERDICTS, hash_file(run / VERDICTS)),
+            _resource("predictions", record.predictions_sha256),
+        ],
+        "passedTests": outcomes["pass"],
+        "warnedTests": [*outcomes["inconclusive"], *unjudged],
+        "failedTests": outcomes["fail"],
+        "evalkit": {
+            "version": __version__,
+            "system": record.system,
+            "run": run.absolute().name,
+            "started": record.started,
+            "criteria_sealed": verdicts.get("criteria_sealed"),
+        },
+    }
+
+
+def _resource(name: str, sha256: str | None, **annotations: object) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": name, "digest": {"sha256": sha256}}
+    return found | ({"annotations": annotations} if annotations else {})
+
+
+def objection(
+    statement: Mapping[str, Any], system: System, criteria_sha256: str | None
+) -> str | None:
+    """Say in one line why a statement does not let a system ship; None where it does.
+
+    Args:
+        statement: whose signature was verified.
+        system: as it lies there now.
+        criteria_sha256: of the criteria that it has to have passed; None for those attested.
+    """
+    if statement.get("_type") != STATEMENT or statement.get("predicateType") != TEST_RESULT:
+        return "the statement is none of a test's result"
+    predicate = statement["predicate"]
+    attested = {one["name"]: one["digest"].get("sha256") for one in statement["subject"]}
+    here = subjects(system)
+    if BASE in attested and BASE not in here:
+        return f"the {BASE} are not here to be compared: `evalkit fetch {system.argument}`"
+    for name in sorted({*attested, *here}):
+        if name not in here:
+            return f"{name} is missing"
+        if name not in attested:
+            return f"{name} is not among the files that were judged"
+        if attested[name] != here[name]:
+            return f"{name} differs from the one that was judged"
+    if predicate["result"] != "PASSED":
+        failed = [*predicate["failedTests"], *predicate["warnedTests"]]
+        return f"it did not pass: {', '.join(failed[:5])}{' ...' if failed[5:] else ''}"
+    (criteria,) = (one for one in predicate["configuration"] if one["name"] == CRITERIA)
+    if criteria_sha256 not in (None, criteria["digest"]["sha256"]):
+        return "it passed other criteria than these"
+    return None

@@ -1,0 +1,124 @@
+"""`evalkit attest`, `verify` and `gates seal`: proof that these files passed these criteria."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalkit.cli.common import SYSTEM, AsJson, PytestCode, print_json, tell
+from evalkit.errors import UserError
+
+gates = typer.Typer(help="Release criteria.", no_args_is_help=True)
+
+
+def attest(
+    run: Annotated[
+        str | None, typer.Argument(help="A judged run's folder, or (the start of) its name.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Whose run it is, where that is not on the shelf.")
+    ] = None,
+    key: Annotated[Path, typer.Option(help="The private key that signs.")] = Path("evalkit.key"),
+    out: Annotated[
+        Path | None, typer.Option(help="A file; attestation.json in the system's folder.")
+    ] = None,
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of all runs.")] = Path("runs"),
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="Make --key and, beside it, the public one.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Sign what the gate said of a run, with the hashes of the files that it said it of.
+
+    An in-toto statement (predicate test-result) in a DSSE envelope. A run that may not ship is
+    attested as failed. `evalkit verify` holds a folder against it.
+    """
+    from evalkit.atomic import write_text
+    from evalkit.attestation.envelope import new_key as make_key
+    from evalkit.attestation.envelope import sign
+    from evalkit.attestation.statement import FILE, build_statement
+    from evalkit.runs import find_run, read_subject
+    from evalkit.systems import load_system, shown_path
+
+    if new_key:
+        if run is not None:
+            raise UserError("--new-key makes a key and signs nothing; leave out the run.")
+        public = make_key(key)
+        if as_json:
+            print_json({"private": str(key), "public": str(public)})
+        else:
+            tell(f"{key} signs and stays secret; {public} verifies: hand it to whoever deploys.")
+        return
+    if run is None:
+        raise UserError("Name the run to attest: `evalkit runs` lists them.")
+    folder = find_run(run, runs)
+    system = load_system(model or read_subject(folder)[0])
+    statement = build_statement(system, folder)
+    path = out or system.folder / FILE
+    write_text(path, sign(statement, key))
+    result = statement["predicate"]["result"]
+    if as_json:
+        print_json({"file": str(path), "statement": statement})
+    else:
+        tell(f"{shown_path(path)}: {system.name} {result}, {len(statement['subject'])} files")
+
+
+def verify(
+    folder: Annotated[str, typer.Argument(help=SYSTEM)],
+    key: Annotated[Path, typer.Option(help="The public key of whoever attested.")],
+    attestation: Annotated[
+        Path | None, typer.Option(help="Where it lies; attestation.json in the folder.")
+    ] = None,
+    criteria: Annotated[
+        Path | None, typer.Option("--gates", help="Criteria it has to have passed: gates.toml.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that these very files passed: exit code 0, or 1 and the reason in one line."""
+    from evalkit.attestation.envelope import UntrustedError, verified
+    from evalkit.attestation.statement import FILE, objection
+    from evalkit.gates import load_policies, policies_sha256
+    from evalkit.systems import load_system
+
+    system = load_system(folder)
+    wanted = policies_sha256(load_policies(criteria)) if criteria is not None else None
+    sealed = None
+    try:
+        statement = verified(attestation or system.folder / FILE, key)
+        why = objection(statement, system, wanted)
+        sealed = statement["predicate"].get("evalkit", {}).get("criteria_sealed")
+    except UntrustedError as error:
+        why = str(error)
+    if as_json:
+        print_json({"system": system.name, "verified": why is None, "why": why, "sealed": sealed})
+    elif why is None:
+        when = f"criteria sealed {sealed}" if sealed else "criteria not sealed beforehand"
+        tell(f"{system.name}: verified; {when}")
+    else:
+        tell(f"{system.name}: NOT verified: {why}")
+    raise SystemExit(PytestCode(0 if why is None else 1))
+
+
+@gates.command("seal")
+def gates_seal(
+    criteria: Annotated[Path, typer.Option("--gates", help="Release criteria.")] = Path(
+        "suites/gates.toml"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Write the criteria's hash and the time beside them, before a system is judged.
+
+    Commit the file: the verdict then says whether the criteria in force are those, and since when.
+    """
+    from evalkit.gates.sealing import read_seal, seal
+    from evalkit.systems import shown_path
+
+    path = seal(criteria)
+    found = read_seal(criteria)
+    assert found is not None
+    if as_json:
+        print_json({"file": str(path), "criteria_sha256": found[0], "sealed": found[1].isoformat()})
+        return
+    tell(f"{shown_path(path)}: criteria {found[0][:12]}, sealed {found[1].isoformat()}")

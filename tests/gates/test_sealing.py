@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from evalkit.errors import UserError
+from evalkit.gates.sealing import read_seal, seal, seal_of, sealed_before
+from evalkit.run_record import RunRecord
+
+GATES = '[accuracy]\nmin_value = 0.8\nwhy = "a reason"\n'
+
+
+def run(started: datetime, **more: int) -> RunRecord:
+    return RunRecord(system="mine", started=started.isoformat(), **more)
+
+
+@pytest.fixture
+def gates(tmp_path: Path) -> Path:
+    (tmp_path / "gates.toml").write_text(GATES)
+    return tmp_path / "gates.toml"
+
+
+def test_criteria_sealed_before_and_after_a_system_answers(gates: Path):
+    assert sealed_before(gates, run(datetime.now(UTC))) == (None, None)
+    assert seal(gates) == gates.parent / "gates.seal.json"
+    found = read_seal(gates)
+    assert found is not None
+    when = found[1].isoformat(timespec="seconds")
+    sealed, note = sealed_before(gates, run(found[1] + timedelta(seconds=1)))
+    assert sealed == when
+    assert "before the system answered" in str(note)
+    sealed, note = sealed_before(gates, run(found[1] - timedelta(seconds=1)))
+    assert sealed is None
+    assert "after the system had begun" in str(note)
+    sealed, note = sealed_before(gates, run(found[1] + timedelta(seconds=1), reused_rows=3))
+    assert sealed is None
+    assert "3 answers were known from earlier" in str(note)
+
+
+def test_a_criterion_changed_after_the_seal_and_a_comment_changed(gates: Path):
+    seal(gates)
+    later = run(datetime.now(UTC) + timedelta(hours=1))
+    gates.write_text(f"# in other words\n{GATES}")
+    assert sealed_before(gates, later)[0] is not None
+    gates.write_text(GATES.replace("0.8", "0.7"))
+    sealed, note = sealed_before(gates, later)
+    assert sealed is None
+    assert "other ones than those sealed" in str(note)
+
+
+def test_a_broken_seal_is_a_users_mistake(gates: Path):
+    seal_of(gates).write_text("{}")
+    with pytest.raises(UserError, match="is no seal"):
+        read_seal(gates)
