@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from evalkit.cli.common import AsJson, Name, PytestCode, console, print_json, tell
+from evalkit.cli.common import AnyName, AsJson, PytestCode, console, print_json, tell
 from evalkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    name: Name,
+    name: AnyName = None,
     to: Annotated[
         Path | None, typer.Option(help="A new folder; exports/NAME or exports/NAME-TYPE.")
     ] = None,
@@ -70,7 +70,7 @@ def export(
 
 
 def _judge(
-    system: System, folder: Path, suites: Path, data: str | None, runs: Path, out: Any
+    system: System, folder: Path, suites: Path, data: str | None, runs: Path, out: TextIO
 ) -> None:
     """Run the gate on an export, show what it changed, and exit as pytest does."""
     import contextlib
@@ -87,12 +87,11 @@ def _judge(
     sys.exit(PytestCode(code))
 
 
-def _show_parity(system: System, folder: Path, runs: Path, out: Any) -> None:
+def _show_parity(system: System, folder: Path, runs: Path, out: TextIO) -> None:
+    from evalkit.cli.runs import show_parity
     from evalkit.data import load_dataset
     from evalkit.engines.building import EngineOptions
-    from evalkit.reports.parity import parity_report
-    from evalkit.reports.render.terminal import to_text
-    from evalkit.runs import read_record, read_run, run_folders
+    from evalkit.runs import read_record, run_folders
     from evalkit.runs.runner import Runner
 
     name = folder.absolute().name
@@ -100,7 +99,5 @@ def _show_parity(system: System, folder: Path, runs: Path, out: Any) -> None:
     source = read_record(exported).data.source
     # Answers of the gate's run are known, where it was judged.
     runner = Runner(runs, EngineOptions(), console(sys.stderr))
-    ours, run = runner.evaluate(system, load_dataset(source, system.task))
-    shown = parity_report(ours, read_run(exported), (run, exported), show=5)
-    screen = console(out)
-    typer.echo(to_text(shown, screen.width, colour=screen.is_terminal), nl=False, file=out)
+    _, run = runner.evaluate(system, load_dataset(source, system.task))
+    show_parity([run, exported], 5, "en", out)

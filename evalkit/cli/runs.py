@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from evalkit.cli.common import AsJson, InLang, PytestCode, console, print_json, tell
+
+if TYPE_CHECKING:
+    from evalkit.locale import Lang
 
 RUNS = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 Run = Annotated[str, typer.Argument(help="A run's folder, or (the start of) its name.")]
@@ -104,23 +108,31 @@ def parity(
 ) -> None:
     """Show what changed between two runs of the same model: quantised, served, in bf16."""
     from evalkit.reports.compare import compare_answers, parity_to_json
-    from evalkit.reports.render.terminal import to_terminal, to_text
-    from evalkit.reports.sections.parity import parity_blocks
     from evalkit.runs import find_run, read_run
-    from evalkit.systems import shown_path
 
     folders = [find_run(name, runs) for name in (first, second)]
-    found = compare_answers(*map(read_run, folders))
     if as_json:
-        print_json(parity_to_json(found))
+        print_json(parity_to_json(compare_answers(*map(read_run, folders))))
         return
-    out = console(sys.stdout)
+    show_parity(folders, show, lang, sys.stdout)
+
+
+def show_parity(folders: Sequence[Path], show: int, lang: Lang, stream: TextIO) -> None:
+    """Print what changed between two runs, by their folders."""
+    from evalkit.reports.compare import compare_answers
+    from evalkit.reports.render.terminal import to_terminal, to_text
+    from evalkit.reports.sections.parity import parity_blocks
+    from evalkit.runs import read_run
+    from evalkit.systems import shown_path
+
+    found = compare_answers(*map(read_run, folders))
+    out = console(stream)
     names = [
         f"{evaluation.system} ({shown_path(folder)})"
         for evaluation, folder in zip((found.first, found.other), folders, strict=True)
     ]
     shown = to_terminal(parity_blocks(found, names, show), lang)
-    typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
+    typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False, file=stream)
 
 
 @baseline.command("set")

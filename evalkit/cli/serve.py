@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.common import Name, tell
+from evalkit.cli.common import AnyName, tell
 from evalkit.errors import UserError
 
 
 def serve(
-    name: Name,
+    name: AnyName = None,
     host: Annotated[str, typer.Option(help="Where it listens; the loopback.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8080,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
