@@ -104,6 +104,8 @@ class Completion:
     finish_reason: FinishReason
     token_ids: tuple[int, ...] = ()
     """Generated ids without the stop token; empty where the engine has no tokens."""
+    counted_tokens: int = 0
+    """Generated tokens as a server counts them, where their ids are not known."""
     prompt_tokens: int = 0
     seconds: float = 0.0
     """Wall-clock seconds of this row's share of its batch."""

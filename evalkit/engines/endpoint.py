@@ -273,11 +273,12 @@ def read_completion(reply: object, request: Request, seconds: float) -> Completi
     whole = text
     if thought:
         whole = f"<think>{thought}</think>{text}" if text or stopped else f"<think>{thought}"
-    counted = _prompt_tokens(reply)
+    counted = _counted(reply, "prompt_tokens")
     return Completion(
         # An escape in JSON may spell half a surrogate pair, which is no text.
         text=whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace"),
         finish_reason=finished,
+        counted_tokens=_counted(reply, "completion_tokens"),
         prompt_tokens=counted,
         seconds=seconds,
         confidences=confidences(text, tokens, request.answers) if stopped and not thought else {},
@@ -315,9 +316,10 @@ def _words(prompt: Prompt) -> int:
     return sum(len(text.split()) for text in (prompt.instructions, *(s.text for s in prompt.user)))
 
 
-def _prompt_tokens(reply: object) -> int:
+def _counted(reply: object, what: str) -> int:
+    """A number of tokens as the server counts them; 0 where it says nothing credible."""
     usage = reply.get("usage") if isinstance(reply, dict) else None
-    count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    count = usage.get(what) if isinstance(usage, dict) else None
     if not isinstance(count, int) or isinstance(count, bool):
         return 0
     return count if 0 < count < _MOST_TOKENS else 0

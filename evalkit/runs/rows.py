@@ -100,6 +100,8 @@ def completion_to_json(completion: Completion) -> dict[str, Any]:
         "prompt_tokens": completion.prompt_tokens,
         "seconds": round(completion.seconds, 6),
     }
+    if completion.counted_tokens:
+        content["counted_tokens"] = completion.counted_tokens
     if completion.confidences:
         content["confidences"] = dict(completion.confidences)
     if completion.margin is not None:
@@ -116,6 +118,7 @@ def completion_from_json(content: Mapping[str, Any]) -> Completion:
         text=content["text"],
         finish_reason=FinishReason(content["finish_reason"]),
         token_ids=tuple(content["token_ids"]),
+        counted_tokens=content.get("counted_tokens", 0),
         prompt_tokens=content["prompt_tokens"],
         seconds=content["seconds"],
         margin=content.get("margin"),

@@ -311,7 +311,9 @@ def _cost(rows: Sequence[EvaluatedRow], answered: Answered) -> Cost:
         seconds_per_row_p95=round(slow, 6),
         rows_per_second=round(new / answered.seconds, 3) if new and answered.seconds else None,
         prompt_tokens=sum(row.completion.prompt_tokens for row in rows),
-        generated_tokens=sum(len(row.completion.token_ids) for row in rows),
+        generated_tokens=sum(
+            len(row.completion.token_ids) or row.completion.counted_tokens for row in rows
+        ),
         peak_memory_bytes=peak_memory(),
     )
 

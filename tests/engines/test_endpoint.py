@@ -24,6 +24,7 @@ from evalkit.engines.endpoint import (
     SLACK_TOKENS,
     EndpointEngine,
     build_endpoint,
+    read_completion,
 )
 from evalkit.engines.places import Endpoint
 from evalkit.engines.pool import build_engine
@@ -41,6 +42,7 @@ from evalkit.records import (
     Span,
     Unanswered,
 )
+from evalkit.runs.rows import completion_from_json, completion_to_json
 from evalkit.systems import load_system
 from evalkit.tasks import load_task
 from misbehaving_server import Fake, Handler, serving
@@ -894,3 +896,13 @@ def test_a_server_without_logprobs_is_asked_without(status: int):
         found = dict(made.complete(requests(5)))
         assert len(server.bodies) == 6
     assert all(isinstance(said, Completion) for said in found.values())
+
+
+@pytest.mark.parametrize(("counted", "tokens"), [(9, 9), (-1, 0), (True, 0), ("9", 0), (10**30, 0)])
+def test_generated_tokens_are_those_that_the_server_counts(counted: object, tokens: int):
+    usage = {"usage": {"prompt_tokens": 70, "completion_tokens": counted}}
+    reply = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], **usage}
+    said = read_completion(reply, request("a", "is red."), 0.1)
+    assert isinstance(said, Completion)
+    assert said.counted_tokens == tokens
+    assert completion_from_json(completion_to_json(said)) == said
