@@ -9,12 +9,12 @@ from typing import Any
 from evalkit.data.cleaning import Cleaned
 from evalkit.data.combining import Augmented
 from evalkit.data.describing import Description, count_labels
-from evalkit.data.overlap import Duplicates, Kind
 from evalkit.data.quality import Limits, Rule
 from evalkit.data.splitting import Parts
 from evalkit.records import Example, Label
+from evalkit.reports.overlap import duplicate_counts, duplicate_table
 from evalkit.reports.sheets import Chart, Sheet, sheet
-from evalkit.reports.view import Blocks, grid
+from evalkit.reports.view import Blocks, Heading, grid
 from evalkit.tasks import Task
 
 SCHEMA = 1
@@ -271,7 +271,7 @@ def stats_sheet(described: Description, source: str) -> Sheet:
     scripts = described.scripts.most_common()
     shares = tuple((s, f"{n:,}", f"{n / described.rows:.1%}") for s, n in scripts)
     grids.append(grid("Scripts", ("script", "rows", "share"), shares))
-    grids.append(_duplicates(described.duplicates))
+    grids.append([Heading(2, "Duplicates"), *duplicate_table(described.duplicates)])
     if faults or low:
         found = tuple((rule.value, f"{n:,}") for rule, n in [*faults.items(), *low.items()])
         grids.append(grid("What `evalkit data clean` would remove", ("rule", "rows"), found))
@@ -302,31 +302,10 @@ def stats_to_json(described: Description, source: str) -> dict[str, Any]:
         },
         "scripts": described.scripts,
         "duplicates": {
-            kind.value: dict(zip(("groups", "repeats", "labels_differ"), counts, strict=True))
-            for kind, counts in _duplicate_counts(described.duplicates).items()
+            kind.value: {key: n for key, n in counts.items() if key != "rows"}
+            for kind, counts in duplicate_counts(described.duplicates).items()
         },
     }
-
-
-def _duplicates(duplicates: Duplicates) -> Blocks:
-    rows = tuple(
-        (name, *(f"{n:,}" for n in counts))
-        for name, counts in zip(
-            ("exact", "or normalised", "or near"),
-            _duplicate_counts(duplicates).values(),
-            strict=True,
-        )
-    )
-    return grid("Duplicates", ("duplicates", "groups", "repeats", "labels differ"), rows)
-
-
-def _duplicate_counts(duplicates: Duplicates) -> dict[Kind, tuple[int, int, int]]:
-    counts = {}
-    for kind in Kind:
-        groups = duplicates.of(kind)
-        repeats = sum(len(group.positions) - 1 for group in groups)
-        counts[kind] = (len(groups), repeats, sum(group.labels_differ for group in groups))
-    return counts
 
 
 def _balance(task: Task, sides: Mapping[str, Sequence[Example]]) -> list[Blocks]:

@@ -57,7 +57,7 @@ def overlap_report(report: OverlapReport, show: int) -> list[RenderableType]:
     ]
     for dataset, duplicates in report.sets:
         rows = f"{duplicates.rows:,} rows of {printable(dataset.source, 50)}"
-        shown += [Text(f"Duplicates among {rows}:"), *to_terminal(_duplicates_table(duplicates))]
+        shown += [Text(f"Duplicates among {rows}:"), *to_terminal(duplicate_table(duplicates))]
         shown += _groups(dataset, duplicates, show)
     if report.test:
         shown += [Text("Test rows that are in training:"), *to_terminal(_matches_table(report))]
@@ -138,29 +138,32 @@ def _set_to_json(dataset: Dataset, duplicates: Duplicates) -> dict[str, Any]:
         "source": dataset.source,
         "sha256": dataset.sha256,
         "rows": len(dataset.examples),
-        "duplicates": {kind.value: _counts(duplicates, kind) for kind in Kind},
+        "duplicates": {kind.value: n for kind, n in duplicate_counts(duplicates).items()},
     }
 
 
-def _counts(duplicates: Duplicates, kind: Kind) -> dict[str, int]:
-    groups = duplicates.of(kind)
-    rows = sum(len(group.positions) for group in groups)
-    return {
-        "groups": len(groups),
-        "rows": rows,
-        "repeats": rows - len(groups),
-        "labels_differ": sum(group.labels_differ for group in groups),
-    }
+def duplicate_counts(duplicates: Duplicates) -> dict[Kind, dict[str, int]]:
+    """Of each kind the groups, the rows in them, those that repeat another, other labels."""
+    counts = {}
+    for kind in Kind:
+        groups = duplicates.of(kind)
+        rows = sum(len(group.positions) for group in groups)
+        counts[kind] = {
+            "groups": len(groups),
+            "rows": rows,
+            "repeats": rows - len(groups),
+            "labels_differ": sum(group.labels_differ for group in groups),
+        }
+    return counts
 
 
-def _duplicates_table(duplicates: Duplicates) -> Blocks:
+def duplicate_table(duplicates: Duplicates) -> Blocks:
+    """The same as a table."""
     names = ("duplicates", "groups", "rows", "repeats", "labels_differ")
     heads = [phrase(f"{'col' if name == 'rows' else 'head'}.{name}") for name in names]
-    rows = [
-        [name, *_counts(duplicates, kind).values()]
-        for kind, name in zip(Kind, ("exact", "or normalised", "or near"), strict=True)
-    ]
-    return table(heads, rows)
+    counts = duplicate_counts(duplicates).values()
+    kinds = ("exact", "or normalised", "or near")
+    return table(heads, [[kind, *of.values()] for kind, of in zip(kinds, counts, strict=True)])
 
 
 def _matches_table(report: OverlapReport) -> Blocks:
