@@ -120,7 +120,7 @@ def test_nothing_is_released_on_dev_rows(project: Project) -> None:
     result = project.run("suites", "--model", "mine", "--split", "dev")
     assert result.ret == 1
     result.stdout.fnmatch_lines(
-        ["*of fixtures/notifications/dev.jsonl;*", "*mine may NOT ship: dev*"]
+        ["*mine may NOT ship: dev*", "*of fixtures/notifications/dev.jsonl;*"]
     )
     (run,) = project.runs
     assert json.loads((run / "record.json").read_text())["data"]["split"] == "dev"
@@ -198,6 +198,35 @@ def test_a_bad_one_fails_with_exit_1_and_evidence(project: Project) -> None:
     asked = {gate["gate"]: gate["asks"] for gate in verdicts["gates"]}
     assert asked["priority_accuracy"] == "The release criterion: four of five priorities right."
     assert all(asked.values())
+
+
+def test_a_gate_that_fails_fits_on_a_screen(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    result = project.run("suites", "--model", "tfidf")
+    assert result.ret == 1
+    assert sum(-(-len(line) // 80) or 1 for line in result.outlines) <= 40
+    failed = [gate for gate in json.loads(newest(project, "tfidf"))["gates"] if failing(gate)]
+    assert len(failed) > 10
+    shown = result.stdout.str().partition("release gate")[2]
+    assert "FAILURES" not in result.stdout.str()
+    assert shown.count("priority_accuracy") <= 1
+    # Nothing is lost: with -v each of them is there, by the name of its value.
+    whole = project.run("suites", "--model", "tfidf", "-v").stdout.str()
+    for gate in failed:
+        label = (
+            f"{gate['gate']}[{gate['part'] or gate['slice']}]" if gate["slice"] else gate["gate"]
+        )
+        assert f" {label} " in whole.partition("release gate")[2]
+
+
+def failing(gate: dict) -> bool:
+    return gate["outcome"] == "fail"
+
+
+def newest(project: Project, system: str) -> str:
+    return sorted((project.root / "runs").glob(f"*-{system}/verdicts.json"))[-1].read_text()
 
 
 def test_one_value_outside_the_enum_is_enough(project: Project) -> None:

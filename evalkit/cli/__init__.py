@@ -51,11 +51,15 @@ def options(
     """What every command shares; the help text is the application's own."""
 
 
+_FORMER = {"to": "out", "show": "limit", "per-page": "limit"}
+"""What options were called before one word was chosen for each; they are still understood."""
+
 app = typer.Typer(
     help="A release gate for small fine-tuned language models that classify text. "
     "The gate itself is `pytest suites/ --model NAME`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"token_normalize_func": lambda name: _FORMER.get(name, name)},
 )
 for command in (
     init,

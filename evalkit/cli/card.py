@@ -28,7 +28,7 @@ def card(
     ] = None,
     runs: RUNS = Path("runs"),
     to: Annotated[
-        Path | None, typer.Option(help="Folder for README.md; the system's by default.")
+        Path | None, typer.Option("--out", help="Folder for README.md; the system's by default.")
     ] = None,
     license: Annotated[
         str | None, typer.Option(help="The adapter's, such as apache-2.0; kept in the card.")

@@ -60,7 +60,9 @@ def overlap(
     mapping: Mapping = "auto",
     on_bad_row: BadRows = "stop",
     threshold: Annotated[float, typer.Option(help="Least similarity of near duplicates.")] = 0.8,
-    show: Annotated[int, typer.Option(help="How many duplicates of each kind to show.")] = 2,
+    show: Annotated[
+        int, typer.Option("--limit", help="How many duplicates of each kind to show.")
+    ] = 2,
     as_json: AsJson = False,
 ) -> None:
     """Count rows that repeat each other: in one set, or in TEST and TRAIN.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def export(
     name: AnyName = None,
     to: Annotated[
-        Path | None, typer.Option(help="A new folder; exports/NAME or exports/NAME-TYPE.")
+        Path | None, typer.Option("--out", help="A new folder; exports/NAME or exports/NAME-TYPE.")
     ] = None,
     precision: Annotated[str, typer.Option(help="Of safetensors: bf16 or fp32.")] = "bf16",
     gguf: Annotated[

@@ -36,7 +36,7 @@ def report(
     lang: InLang = "en",
     to: Annotated[
         Path | None,
-        typer.Option(help="File for the report on one run, or for the comparison of several."),
+        typer.Option("--out", help="File for the report on one run, or the comparison of several."),
     ] = None,
     gates: Annotated[
         Path | None,
@@ -74,11 +74,11 @@ def _check_options(form: str, to: Path | None, named: Sequence[str]) -> None:
         raise UserError(f"--format is html or md, not '{form}'.")
     if to is not None and not named:
         raise UserError(
-            "--to names the file for the report on one run, or for the comparison of several. "
+            "--out names the file for the report on one run, or for the comparison of several. "
             "The index always lies in the folder of all runs."
         )
     if to is not None and to.is_dir():
-        raise UserError(f"--to {to} is a folder. Name a file in it.")
+        raise UserError(f"--out {to} is a folder. Name a file in it.")
 
 
 def _write(

@@ -74,7 +74,7 @@ def compare(
     first: Run,
     second: Run,
     runs: RUNS = Path("runs"),
-    show: Annotated[int, typer.Option(help="How many flipped rows to show each way.")] = 5,
+    show: Annotated[int, typer.Option("--limit", help="Flipped rows to show each way.")] = 5,
     gates: Annotated[Path, typer.Option(help="Release criteria.")] = Path("suites/gates.toml"),
     lang: InLang = "en",
     as_json: AsJson = False,
@@ -102,7 +102,7 @@ def parity(
     first: Run,
     second: Run,
     runs: RUNS = Path("runs"),
-    show: Annotated[int, typer.Option(min=0, help="How many differing rows to show.")] = 10,
+    show: Annotated[int, typer.Option("--limit", min=0, help="Differing rows to show.")] = 10,
     lang: InLang = "en",
     as_json: AsJson = False,
 ) -> None:

@@ -73,7 +73,7 @@ def errors(
     ] = None,
     right: Annotated[str | None, typer.Option(help="Only rows whose right value this is.")] = None,
     page: Annotated[int, typer.Option(min=1, help="Which page.")] = 1,
-    per_page: Annotated[int, typer.Option(min=1, help="Rows on a page.")] = 20,
+    per_page: Annotated[int, typer.Option("--limit", min=1, help="Rows on a page.")] = 20,
     data: Annotated[
         str | None,
         typer.Option(help="Training rows: shows those nearest to each error, with their labels."),

@@ -8,7 +8,6 @@ from evalkit.evaluation import Contest
 from evalkit.gates import Policy
 from evalkit.printable import printable
 from evalkit.records import Estimate
-from evalkit.run_record import Cost
 
 LEAST_SECONDS = 1e-6
 """What runs keep."""
@@ -102,22 +101,6 @@ def contest_line(contest: Contest) -> str:
     if contest.won or contest.lost:
         line += f"; {len(contest.won)} won, {len(contest.lost)} lost"
     return line
-
-
-def cost_line(cost: Cost) -> str:
-    """What the answers of a run cost, on one line."""
-    speed, median, slow = cost.rows_per_second, cost.seconds_per_row_p50, cost.seconds_per_row_p95
-    parts = [
-        f"{speed:,.1f} rows/s" if speed else "speed unknown",
-        f"{1000 * (median or 0):.0f} ms a row (p50)",
-        f"{1000 * (slow or 0):.0f} ms (p95)",
-        f"{cost.prompt_tokens or 0:,} prompt and {cost.generated_tokens or 0:,} generated tokens",
-        *(
-            f"{bytes_ / 1e9:.1f} GB of {where} memory"
-            for where, bytes_ in cost.peak_memory_bytes.items()
-        ),
-    ]
-    return ", ".join(parts)
 
 
 def bare(x: float, unit: str = "%") -> str:

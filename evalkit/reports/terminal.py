@@ -18,7 +18,7 @@ from evalkit.reports.mistakes import wrong_case
 from evalkit.reports.numbers import contest_line
 from evalkit.reports.render.terminal import line_of, to_terminal, to_text
 from evalkit.reports.sections.gates import contest_lines, criteria, criteria_table, explain
-from evalkit.reports.sections.run import SECTIONS, run_sections, section_title
+from evalkit.reports.sections.run import SECTIONS, facts, run_sections, section_title
 from evalkit.reports.sections.verdict import verdict_section
 from evalkit.reports.view import (
     Blocks,
@@ -52,7 +52,10 @@ def release_screen(run: JudgedRun, width: int, lang: Lang = "en") -> list[Render
     used = sum(-(-len(line) // width) or 1 for line in text.splitlines())
     every = len(criteria(release))
     most = max(_LINES - used, _FEWEST)
-    tail = phrase("screen.more", n=every - most) if every > most else phrase("screen.whole")
+    asked = {"rows": len(run.evaluation.rows), "source": run.evaluation.record.data.source}
+    tail = phrase("screen.whole", **asked)
+    if every > most:
+        tail = phrase("screen.more", n=every - most, **asked)
     blocks = [*criteria_table(release, most), Paragraph(tail)]
     return [*head, *to_terminal(blocks, lang, dense=True)]
 
@@ -62,7 +65,8 @@ def release_report(run: JudgedRun, lang: Lang = "en") -> list[RenderableType]:
     sections = run_sections(run)
     blocks = sections["conclusion"]
     if run.release is not None:
-        blocks = [*_verdict(run), *contest_lines(run, run.release), *_notes(run)]
+        contests = contest_lines(run, run.release)
+        blocks = [*_verdict(run), *contests, *_notes(run), *facts(run)]
     for name in (*_WHOLE, *SECTIONS.added):
         if name in sections:
             blocks += [Heading(2, section_title(name)), *sections[name]]
