@@ -38,7 +38,7 @@ def test_a_prompt_beyond_the_context_fails(
     rows = [{"id": str(n), "prompt": said, "output": ["payment"]} for n, said in enumerate(prompts)]
     (pytester.path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     result = pytester.runpytest_inprocess(
-        *("suites/", "--model", "tiny", "--data", "rows.jsonl", "-p", "no:cacheprovider"),
+        *("suites/", "--model", "tiny", "--data", "rows.jsonl", "-p", "no:cacheprovider", "-v"),
         *("--precision", "fp32", "--device", "cpu"),
     )
     result.stdout.fnmatch_lines([f" truncated_prompts*{shown}*"])

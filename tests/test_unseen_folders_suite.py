@@ -85,7 +85,7 @@ def run(pytester: pytest.Pytester, root: Path, how: str) -> pytest.RunResult:
     (root / "adapters" / "tiny" / "system.toml").write_text(SYSTEM)
     (root / "suites" / "conftest.py").write_text(f"{SCRIPTED}\n\nHOW = {how}\n")
     return pytester.runpytest_inprocess(
-        "suites/test_unseen_folders.py", "--model", "tiny", "-p", "no:cacheprovider"
+        "suites/test_unseen_folders.py", "--model", "tiny", "-p", "no:cacheprovider", "-v"
     )
 
 

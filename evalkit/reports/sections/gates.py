@@ -221,7 +221,7 @@ def gate_line(verdict: Verdict) -> Cell:
         count=phrase("gate.clean", n=count) if verdict.on_all_rows is not None else count,
         span=verdict_span(verdict),
         bound=bound(verdict),
-        outcome=badge(verdict),
+        outcome=Badge(verdict.outcome, crosses=False),  # `known` says that it crosses
     )
 
 

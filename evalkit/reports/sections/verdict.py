@@ -27,8 +27,8 @@ from evalkit.reports.view import (
 from evalkit.tasks import Field
 
 Fields = Mapping[str, Field]
-_NAMES = 4
-"""Gates that are named where not all need be."""
+_NAMES, _REASONS = 4, 3
+"""Gates that are named, and reasons that are given, where not all need be."""
 
 
 def verdict_section(release: Release, fields: Fields) -> Blocks:
@@ -85,12 +85,7 @@ def reasons_of(release: Release, fields: Fields) -> Iterator[Cell]:
     yield from _not_judged(release)
     failures = find_failures(release.verdicts)
     yield from (failure_sentence(found, fields) for found in failures if found.blocks)
-    if undecided := [v for v in release.of(Outcome.INCONCLUSIVE) if v.blocks]:
-        told = [
-            phrase("closing.gate_open", gate=_brief(v), why=Clause(v.note)) if v.note else _brief(v)
-            for v in undecided
-        ]
-        yield phrase("closing.open", n=len(undecided), gates=_shortened(told))
+    yield from _undecided([v for v in release.of(Outcome.INCONCLUSIVE) if v.blocks])
     if release.regressions:
         yield phrase(
             "closing.regressions",
@@ -188,6 +183,18 @@ def _not_judged(release: Release) -> Iterator[Cell]:
             yield phrase("closing.not_judged_as", names=told, why=Clause(why))
         else:
             yield phrase("closing.not_judged", names=told)
+
+
+def _undecided(verdicts: Sequence[Verdict]) -> Iterator[Cell]:
+    """What is inconclusive, with the reason where it is one for many."""
+    notes = dict.fromkeys(v.note for v in verdicts)
+    if len(notes) > _REASONS:
+        yield phrase("closing.open", n=len(verdicts), gates=_shortened([*map(_brief, verdicts)]))
+        return
+    for note in notes:
+        found = [v for v in verdicts if v.note == note]
+        gates = _shortened([*map(_brief, found)])
+        yield phrase("closing.open_as", n=len(found), gates=gates, why=Clause(note))
 
 
 def _may_not_ship(release: Release) -> Cell:
