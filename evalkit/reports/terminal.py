@@ -35,7 +35,7 @@ from evalkit.reports.view import (
 from evalkit.tasks import Task
 
 WRONG_CASES = 5
-_LINES = 14
+_LINES = 13
 """Of the first screen, for reasons, notes and criteria; pytest's own lines take half of it."""
 _FEWEST = 3
 """Criteria that are shown however many reasons there are."""
