@@ -534,6 +534,7 @@ SAYS_NO_JSON = {
     "init": "it writes files, and says what to type next",
     "grammar": "what it prints is a grammar, or with --as json-schema JSON already",
     "schema": "what it prints is JSON already",
+    "serve": "it prints nothing but where it listens",
 }
 
 
