@@ -32,7 +32,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedModel
 
 from evalkit.data import load_dataset
 from evalkit.engines.chat import Chat, build_chat
@@ -43,27 +43,9 @@ from evalkit.evaluation import build_requests
 from evalkit.records import Request
 from evalkit.systems import System, load_system, missing_parts
 from hardware import matmul_rate
+from shapes import SHAPES, random_model
 
 SIDES = {"evalkit": "evalkit", "generate": "model.generate", "lm-eval": "lm-eval"}
-SHAPES: dict[str, dict[str, Any]] = {
-    "qwen3-0.6b": {
-        "hidden_size": 1024,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 8,
-        "head_dim": 128,
-    },
-    # To try the script out.
-    "tiny": {
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 16,
-    },
-}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Answers = list[tuple[str, float | None]]
 """Text and, where it is known, margin, in the order of the requests."""
@@ -91,15 +73,8 @@ def prepare(system: System, options: argparse.Namespace, folder: Path) -> None:
             model = attach_adapter(model, system.adapter_folder).merge_and_unload()  # type: ignore[operator]
     else:
         chat = build_chat(tokenizer)
-        torch.manual_seed(0)
         # Qwen's own vocabulary is larger than this tokenizer's, and its head costs as much.
-        config = Qwen3Config(
-            vocab_size=151_936 if options.shape == "qwen3-0.6b" else len(tokenizer),
-            tie_word_embeddings=True,
-            eos_token_id=chat.end_of_answer,
-            **SHAPES[options.shape],
-        )
-        model = Qwen3ForCausalLM(config)
+        model = random_model(options.shape, len(tokenizer), chat.end_of_answer)
         model.to(device)
         teach(model, chat, system, options)
     model.to(dtype).save_pretrained(folder)
@@ -285,6 +260,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
     parser.add_argument("--teaching-steps", type=int, default=300)
     parser.add_argument("--teaching-rate", type=float, default=2e-4)
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--weights", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -306,6 +282,7 @@ def main() -> None:
         f"{'of peak':>8} {'differ':>7}  margins"
     )
     ours: dict[str, Any] | None = None
+    figures: dict[str, Any] = {"matmul_rate": rate, "rows": options.limit}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         prepare(load_system(options.model), options, folder)
@@ -319,6 +296,10 @@ def main() -> None:
             found = json.loads((folder / f"{side}.json").read_text())
             ours = found if side == "evalkit" else ours
             show(line(SIDES[side], found, ours, rate))
+            figures[side] = {key: value for key, value in found.items() if key != "answers"}
+            figures[side]["differ"] = len(differing(ours, found)) if ours else None
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
 
 
 def line(name: str, found: dict[str, Any], ours: dict[str, Any] | None, rate: float) -> str:
@@ -331,12 +312,17 @@ def line(name: str, found: dict[str, Any], ours: dict[str, Any] | None, rate: fl
     text += f" {found['work'] / found['seconds'] / rate:8.0%}"
     if ours is None or found is ours:
         return text
-    margins = sorted(
+    margins = differing(ours, found)
+    return f"{text} {len(margins):7}  {' '.join(f'{margin:.3f}' for margin in margins)}"
+
+
+def differing(ours: dict[str, Any], found: dict[str, Any]) -> list[float]:
+    """How near to another each of our answers was that is not theirs."""
+    return sorted(
         our[1]
         for our, their in zip(ours["answers"], found["answers"], strict=True)
         if our[0].strip() != their[0].strip()
     )
-    return f"{text} {len(margins):7}  {' '.join(f'{margin:.3f}' for margin in margins)}"
 
 
 if __name__ == "__main__":

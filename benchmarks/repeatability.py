@@ -12,6 +12,7 @@ distance of a chosen token's logit from the next one's.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[8, 16, 32])
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
     system = load_system(options.model)
     dataset = load_dataset(str(options.data), system.task, limit=options.limit)
@@ -57,6 +59,7 @@ def main() -> None:
     show(f"{system.name}, {len(requests)} rows")
     show(f"{'':28} {'rows/s':>7} {'differ from one at a time':>26} {'from fp32':>10}  margins")
     in_fp32: Answers = {}
+    figures: dict[str, dict[str, float]] = {}
     for precision in options.precisions:
         alone: Answers = {}
         chunks = [requests[at : at + BATCH] for at in range(0, len(requests), BATCH)]
@@ -75,9 +78,12 @@ def main() -> None:
             flips = differing(alone, said)
             other = len(differing(in_fp32, said)) if in_fp32 else ""
             margins = " ".join(f"{alone[name].margin:.3f}" for name in flips)
+            figures[f"{precision}, {way}"] = {"rows_per_second": speed, "differ": len(flips)}
             show(f"{precision} {way:23} {speed:7.2f} {len(flips):26} {other:>10}  {margins}")
         closest = sorted(c.margin for c in alone.values() if c.margin is not None)[:5]
         show(f"{precision} least margins: {' '.join(f'{margin:.3f}' for margin in closest)}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
 
 
 def differing(one: Answers, other: Answers) -> list[str]:

@@ -32,8 +32,6 @@ from peft import LoraConfig, get_peft_model
 from rich.console import Console
 from transformers import (
     PreTrainedModel,
-    Qwen3Config,
-    Qwen3ForCausalLM,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -51,6 +49,7 @@ from evalkit.training.prefix_sharing import IGNORED, Row, SharedPrefixCollator
 from evalkit.training.recipe import SEVEN_LINEARS, LoraRecipe, Recipe
 from evalkit.training.trainer import train_adapter
 from hardware import matmul_rate
+from shapes import SHAPES, random_model
 
 SIDES = {
     "evalkit": "evalkit",
@@ -94,18 +93,7 @@ def load(options: argparse.Namespace) -> tuple[PreTrainedModel, list[Row], int]:
     dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
     if options.shape == "smollm2":
         return load_base(folder, device=device, dtype=dtype), rows, chat.end_of_answer
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=151_936,
-        hidden_size=1024,
-        intermediate_size=3072,
-        num_hidden_layers=28,
-        num_attention_heads=16,
-        num_key_value_heads=8,
-        head_dim=128,
-        tie_word_embeddings=True,
-    )
-    model: Any = Qwen3ForCausalLM(config)
+    model: Any = random_model(options.shape, len(chat.tokenizer), chat.end_of_answer)
     return model.to(device=device, dtype=dtype), rows, chat.end_of_answer
 
 
@@ -261,8 +249,9 @@ def main() -> None:
     parser.add_argument("--data", default="fixtures/notifications/test.jsonl")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
-    parser.add_argument("--shape", default="smollm2", choices=["smollm2", "qwen3-0.6b"])
+    parser.add_argument("--shape", default="smollm2", choices=["smollm2", *SHAPES])
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
     parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
@@ -280,11 +269,13 @@ def main() -> None:
     show(f"{'':34} {'rows/s':>8} {'ratio':>6} {'peak GB':>8} {'last loss':>10} {'of peak':>8}")
     work: float | None = None
     fastest: float | None = None
+    figures: dict[str, Any] = {"matmul_rate": rate, "rows": options.steps * BATCH}
     for side in options.sides:
         found = in_process(sys.argv[1:], side)
         if isinstance(found, str):
             show(f"{SIDES[side]:34} {found}")
             continue
+        figures[side] = found
         speed = options.steps * BATCH / found["seconds"]
         work, fastest = found.get("work", work), fastest or speed
         share = f"{work / found['seconds'] / rate:8.0%}" if work else ""
@@ -295,6 +286,8 @@ def main() -> None:
         )
         if side == "evalkit":
             show(f"{'':34} {PROTOCOL:,} rows would take {PROTOCOL / speed / 60:,.1f} minutes")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":
