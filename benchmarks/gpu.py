@@ -18,8 +18,8 @@ that was cut off goes on with the next part. `results/gpu.json` and `results/gpu
 | nf4 | losses of a 4-bit training here and on the CPU |
 | inference | rows per second against `model.generate` |
 | training | rows per second against a plain Trainer; time of 12,000 rows, three times |
-| adapter | a recipe of the shelf, trained |
-| gate | the whole gate on that adapter |
+| sweep | recipes of SmolLM2, chosen on dev rows; adapters in `results/sweep` |
+| gate | the whole gate on an adapter of the shelf |
 """
 
 from __future__ import annotations
@@ -95,13 +95,15 @@ PARTS = (
         "training.py --shape tiny --precision fp32 --steps 1 --sides evalkit",
     ),
     Part(
-        "adapter",
-        "-m evalkit train smollm2-3level-own --device cuda",
-        "-m evalkit train majority-3level --dry-run",
+        "sweep",
+        "-m evalkit sweep smollm2-3level-own --device cuda --out {out}/sweep "
+        "--set learning_rate=8e-4,1.2e-3 --set epochs=2",
+        "-m evalkit sweep majority-3level --data data/notifications/train.jsonl "
+        "--out {out}/sweep --set rows=400",
     ),
     Part(
         "gate",
-        "-m pytest suites/ --model smollm2-3level-own --device cuda --durations=15",
+        "-m pytest suites/ --model smollm2-3level --device cuda --durations=15",
         "-m pytest suites/test_accuracy.py --model majority-3level --limit 20",
         passes=(0, 1),
     ),
@@ -264,7 +266,7 @@ def run(parts: Sequence[Part], results: Path, device: str, *, tiny: bool) -> int
 
 def start(arguments: str, results: Path, device: str) -> dict[str, Any]:
     """Run one command in a process of its own; returns what it printed and measured."""
-    program, *rest = arguments.split()
+    program, *rest = arguments.format(out=results.absolute()).split()
     figures = (results / ".figures").absolute()
     figures.unlink(missing_ok=True)
     if program.endswith(".py"):

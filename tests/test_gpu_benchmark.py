@@ -59,16 +59,16 @@ def run(results: Path, *parts: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_part_that_has_a_result_is_not_run_again(tmp_path: Path) -> None:
-    for name in ("adapter", "gate"):
+    for name in ("sweep", "gate"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"kept": name}))
-    done = run(tmp_path, "adapter", "gate")
+    done = run(tmp_path, "sweep", "gate")
     assert done.returncode == 0, done.stderr
     assert "..." not in done.stdout
 
 
 @pytest.mark.weights
 def test_every_part_runs_on_a_processor(tmp_path: Path) -> None:
-    names = ["ids", "repeatability", "nf4", "inference", "training", "adapter", "gate"]
+    names = ["ids", "repeatability", "nf4", "inference", "training", "sweep", "gate"]
     done = run(tmp_path, *names)
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert done.returncode == 0, json.dumps(found, indent=1)

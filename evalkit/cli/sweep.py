@@ -88,9 +88,10 @@ def sweep(
         search(space, trials, seed, rate)
     tried = list(found.values())
     content = sweep_to_json(system.name, tried)
-    if any(trial.total is not None for trial in tried):
-        write_text(folder / "sweep.json", json.dumps(content, indent=2) + "\n")
-        plot_trials(tried, folder / "sweep.png")
+    if all(trial.total is None for trial in tried):
+        raise UserError("No trial came to an end; each says above what stopped it.")
+    write_text(folder / "sweep.json", json.dumps(content, indent=2) + "\n")
+    plot_trials(tried, folder / "sweep.png")
     if as_json:
         print_json(content)
         return
