@@ -138,3 +138,55 @@ def test_what_was_unpacked_runs_outside_the_checkout(wheel: Path, tmp_path: Path
     said = python("-c", TYPED)
     for line in ("tfidf-demo is in", "queue: ", "96 rows", '"title": "evalkit: gates.toml"'):
         assert line in said, said
+
+
+CHAIN = """
+import sys
+from pathlib import Path
+import pytest
+from evalkit.cli import main
+
+def evalkit(*words):
+    sys.argv = ["evalkit", *words]
+    try:
+        main()
+    except SystemExit as stop:
+        return stop.code
+
+codes = [evalkit("train", "tfidf-demo")]
+codes.append(int(pytest.main(["suites/", "--model", "tfidf-demo", "-q"])))
+codes.append(evalkit("predict", "tfidf-demo", "Where is my parcel?"))
+codes.append(evalkit("attest", "--new-key"))
+(run,) = Path("runs").glob("*-tfidf-demo")
+codes.append(evalkit("attest", str(run)))
+codes.append(evalkit("verify", "tfidf-demo", "--key", "evalkit.pub"))
+weights = Path("adapters/tfidf-demo/baseline.safetensors")
+content = bytearray(weights.read_bytes())
+content[-1] ^= 1
+weights.write_bytes(content)
+codes.append(evalkit("verify", "tfidf-demo", "--key", "evalkit.pub"))
+print(codes)
+"""
+
+
+def test_from_an_empty_folder_to_a_signed_verdict(wheel: Path, tmp_path: Path) -> None:
+    """And one bit of what was judged changed, it is no longer verified."""
+    pytest.importorskip("securesystemslib", reason="the extra attest is not installed")
+    env = {k: v for k, v in os.environ.items() if k != "EVALKIT_SHELF"} | {"PYTHONPATH": str(wheel)}
+
+    def python(folder: Path, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    python(tmp_path, "-m", "evalkit", "init", "demo")
+    said = python(tmp_path / "demo", "-c", CHAIN)
+    assert said.splitlines()[-1] == "[0, 0, 0, 0, 0, 0, 1]", said
+    assert "NOT verified: baseline.safetensors differs" in said

@@ -1,0 +1,53 @@
+"""`evalkit export --judge`: the gate on the very file, and what the export changed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from evalkit.cli import main
+from evalkit.weights.cache import hash_file
+from tiny_models import save_base
+
+pytest.importorskip("xllamacpp", reason="the extra gguf is not installed")
+SUITE = """
+def test_intents_accuracy(evaluation, gate):
+    gate("intents_accuracy", evaluation.accuracy("intents"))
+"""
+
+
+def test_the_exported_file_is_judged_and_held_against_its_adapter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    config = save_base(tmp_path / "base") / "config.json"
+    longer = {"max_position_embeddings": 1024}
+    config.write_text(json.dumps(json.loads(config.read_text()) | longer))
+    files = {
+        "adapters/tiny/system.toml": 'task = "intents"\nformat = "labels"\n'
+        'base = "../../base"\nadapter = false\n',
+        "suites/gates.toml": '[intents_accuracy]\nmin_value = 0.5\nmin_cases = 1\nwhy = "so"\n',
+        "suites/test_it.py": SUITE,
+        "rows.jsonl": json.dumps({"prompt": "pay", "output": ["payment"]}),
+        "pytest.ini": "[pytest]\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    arguments = ["export", "tiny", "--gguf", "F16", "--judge", "--data", "rows.jsonl"]
+    monkeypatch.setattr(sys, "argv", ["evalkit", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    out = capsys.readouterr().out
+    assert stop.value.code == 1, out
+    file = tmp_path / "exports" / "tiny-F16" / "tiny-F16.gguf"
+    assert "tiny-F16 may NOT ship" in out
+    assert hash_file(file) in out
+    assert "answers that differ" in out
+    (run,) = (tmp_path / "runs").glob("*-tiny-F16")
+    record = json.loads((run / "record.json").read_text())
+    assert record["trained_sha256"] == {file.name: hash_file(file)}
+    assert record["engine"]["engine"] == "llamacpp"
