@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -88,3 +90,41 @@ def test_a_gate_that_cannot_write_judges_nothing(runs: str, pytester: pytest.Pyt
 def test_a_byte_order_mark_in_toml(tmp_path: Path) -> None:
     (tmp_path / "system.toml").write_text(SYSTEM, encoding="utf-8-sig")
     assert load_system(tmp_path).config.engine == "keyword"
+
+
+@pytest.mark.parametrize(
+    ("environment", "encoding"),
+    [
+        ({"PYTHONIOENCODING": "cp1252"}, "cp1252"),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "ascii"),
+        ({"COLUMNS": "40"}, "utf-8"),
+        ({"ALL_PROXY": "socks5://127.0.0.1:9", "HTTPS_PROXY": "socks5://127.0.0.1:9"}, "utf-8"),
+    ],
+    ids=["cp1252", "ascii", "narrow", "socks"],
+)
+def test_a_gate_comes_to_its_verdict(
+    environment: dict[str, str], encoding: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "adapters" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "system.toml").write_text(SYSTEM)
+    (tmp_path / "rows.jsonl").write_text(
+        '{"id": "\\u98de", "prompt": "money back \\u2028 \\ud83c\\udf89", "output": ["payment"]}\n'
+    )
+    (tmp_path / "gates.toml").write_text(
+        '[one]\nmin_value = 0.5\nmin_cases = 1\nwhy = "飞 – ≥"\n', encoding="utf-8"
+    )
+    (tmp_path / "test_one.py").write_text(
+        "def test_one(evaluation, gate): gate('one', evaluation.accuracy('intents'))\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-m", "pytest", "--model", "mine", "--data", "rows.jsonl"],
+        cwd=tmp_path,
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=False,
+    )
+    text = (said.stdout + said.stderr).decode(encoding)  # and nothing that it has no bytes for
+    assert said.returncode in (0, 1), text
+    assert re.search(r"mine may\s+(NOT\s+)?ship", text), text
+    assert "Traceback" not in text
