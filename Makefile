@@ -31,10 +31,10 @@ judged: .venv/installed
 
 test: .venv/installed-dev
 	$(BIN)/evalkit fetch smollm2-3level
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/ -n auto $(TEST)
+	$(BIN)/pytest tests/ -n auto --dist worksteal $(TEST)
 
 search: .venv/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/formats tests/metrics tests/data tests/engines/test_chat.py -q \
+	$(BIN)/pytest tests/formats tests/metrics tests/data tests/engines/test_chat.py -q \
 	  -n auto --hypothesis-profile search
 
 check: .venv/installed-dev

@@ -7,9 +7,11 @@ dies with its process, so that what an unlocked name has left half-made is rubbi
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 _LONGEST_NAME = 120
 """Characters of a file's name that are kept in the name it is made under."""
 
+_LEFT = 3600
+"""Seconds after which a file that is still half-made is one that a killed process has left."""
+
 
 def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
     """Write a UTF-8 file, in the place of one that was there."""
@@ -32,8 +37,13 @@ def write_text(path: Path, text: str, *, errors: str = "strict") -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write a file to, which is moved to `path` unless the block raises."""
-    making = path.with_name(f".{path.name[:_LONGEST_NAME]}.{secrets.token_hex(4)}")
+    """A path to write a file to, which is moved to `path` unless the block raises.
+
+    What processes that were killed have left of theirs is removed first.
+    """
+    made_under = f".{path.name[:_LONGEST_NAME]}."
+    _sweep_files(path.parent, made_under)
+    making = path.with_name(made_under + secrets.token_hex(4))
     try:
         yield making
         making.replace(path)
@@ -108,6 +118,15 @@ def only_one(lock: Path, doing: str) -> Iterator[None]:
     finally:
         who.unlink(missing_ok=True)
         held.release()
+
+
+def _sweep_files(place: Path, made_under: str) -> None:
+    """Remove files that nobody has written to for so long that nobody will."""
+    left = re.compile(re.escape(made_under) + "[0-9a-f]{8}")
+    with suppress(OSError):
+        for entry in os.scandir(place):
+            if left.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > _LEFT:
+                Path(entry).unlink()
 
 
 def _sweep(place: Path) -> None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
 from hypothesis import settings
+
+# Read when torch is loaded. Threads that wait go to sleep: spinning, they take a core from the
+# other worker. One thread each: tiny matrices gain nothing from more.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The gates that tests judge are no part of the job's own summary and annotations.
 for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
     os.environ.pop(name, None)
 
 # No deadlines: how busy the machine is decides no outcome.
-settings.register_profile("same-examples", derandomize=True, database=None, deadline=None)
+settings.register_profile(
+    "same-examples", derandomize=True, database=None, deadline=None, max_examples=50
+)
 settings.register_profile("search", deadline=None, print_blob=True)
 
 
@@ -22,3 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     seed = config.getoption("--hypothesis-seed")
     settings.load_profile("same-examples" if seed is None else "search")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Leave what is loaded by now out of every later search for garbage: it is much, and stays."""
+    gc.collect()
+    gc.freeze()

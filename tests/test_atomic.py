@@ -50,6 +50,18 @@ def test_a_file_is_replaced_whole_or_stays(tmp_path: Path) -> None:
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a", "new")]
 
 
+def test_what_a_killed_process_left_of_a_file_is_swept_by_the_next(tmp_path: Path) -> None:
+    """Not what another is writing now, nor any other hidden file."""
+    left, written_now = tmp_path / ".a.0123abcd", tmp_path / ".a.0123abce"
+    others = [tmp_path / name for name in (".b.0123abcd", ".a.json", ".a.0123abcd.bak")]
+    for path in (left, written_now, *others):
+        path.write_text("half")
+    for path in (left, *others):
+        os.utime(path, (0, 0))
+    write_text(tmp_path / "a", "new")
+    assert set(tmp_path.iterdir()) == {tmp_path / "a", written_now, *others}
+
+
 def test_the_second_is_told_who_is_first(tmp_path: Path) -> None:
     lock = tmp_path / "there" / ".lock"
     first = holder(lock)

@@ -6,24 +6,29 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 
+# pytester unloads what a run imports: numpy cannot be loaded twice, and the rest takes seconds.
+import datasketch  # noqa: F401
 import pytest
+import scipy.stats  # noqa: F401
+import sklearn.linear_model  # noqa: F401
 
+from command_line import ROOT, Done, evalkit
 from evalkit import __version__
 from evalkit.printable import is_harmful
 
-ROOT = Path(__file__).parents[1]
 MAIN = "from evalkit.cli import main; main()"
 
 
-def evalkit(
-    *arguments: str, cwd: Path = ROOT, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def started(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, for what a process is and has."""
     return subprocess.run(
         # Completion goes by the name that the installed script is called by.
         [sys.executable, "-c", f"import sys; sys.argv[0] = 'evalkit'; {MAIN}", *arguments],
-        cwd=cwd,
+        cwd=ROOT,
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
@@ -54,7 +59,7 @@ def test_the_shelf_holds_every_system_of_the_design() -> None:
 
 
 def test_the_table_fits_80_columns_when_piped() -> None:
-    done = evalkit("systems")
+    done = started("systems")
     assert done.returncode == 0
     assert "smollm2-3level-base" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -63,14 +68,14 @@ def test_the_table_fits_80_columns_when_piped() -> None:
 
 def test_the_version_and_the_module_say_the_same() -> None:
     said = f"evalkit {__version__}\n"
-    assert evalkit("--version").stdout == said
+    assert started("--version").stdout == said
     module = [sys.executable, "-m", "evalkit", "--version"]
     assert subprocess.run(module, capture_output=True, text=True, check=True).stdout == said
 
 
 def test_a_shell_completes_commands_and_systems() -> None:
     def completed(typed: str) -> list[str]:
-        done = evalkit(_EVALKIT_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD="2")
+        done = started(_EVALKIT_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD="2")
         assert done.returncode == 0, done.stderr
         return done.stdout.split()
 
@@ -148,15 +153,19 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def gate(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    suites = str(ROOT / "suites")
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", suites, "-p", "no:cacheprovider", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+Gate = Callable[..., Done]
+
+
+@pytest.fixture
+def gate(pytester: pytest.Pytester) -> Gate:
+    def run(*arguments: str, cwd: Path) -> Done:
+        with chdir(cwd):
+            done = pytester.runpytest_inprocess(
+                str(ROOT / "suites"), "-p", "no:cacheprovider", *arguments
+            )
+        return Done(int(done.ret), done.stdout.str(), done.stderr.str())
+
+    return run
 
 
 @pytest.mark.parametrize("engine", ["tfidf", "majority"])
@@ -173,7 +182,7 @@ def test_a_baseline_is_trained_and_then_here(project: Path, engine: str) -> None
     assert shown() is True
 
 
-def test_an_untrained_or_broken_baseline_is_a_users_mistake(project: Path) -> None:
+def test_an_untrained_or_broken_baseline_is_a_users_mistake(project: Path, gate: Gate) -> None:
     asked = ("--model", "tfidf", "--data", "rows.jsonl")
     done = gate(*asked, cwd=project)
     assert done.returncode == 4
@@ -184,8 +193,8 @@ def test_an_untrained_or_broken_baseline_is_a_users_mistake(project: Path) -> No
     assert "cannot be read as a baseline" in " ".join((done.stdout + done.stderr).split())
 
 
-def test_a_baseline_from_the_shelf_is_judged(tmp_path: Path) -> None:
-    done = gate("--model", "tfidf-3level", "--runs", str(tmp_path), cwd=ROOT)
+def test_a_baseline_from_the_shelf_is_judged(tmp_path: Path, gate: Gate) -> None:
+    done = gate("--model", "tfidf-3level", "--limit", "40", "--runs", str(tmp_path), cwd=ROOT)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "tfidf-3level may NOT ship" in done.stdout
     (run,) = tmp_path.glob("*-tfidf-3level")
@@ -208,7 +217,7 @@ def test_names_reach_no_terminal_raw(name: str, tmp_path: Path) -> None:
 
 
 def test_output_in_another_encoding() -> None:
-    done = evalkit("systems", PYTHONIOENCODING="ascii")
+    done = started("systems", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert "keyword-intents" in done.stdout
     assert "----" in done.stdout

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from command_line import ROOT, evalkit
 from evalkit.data import Kind, load_dataset, load_fingerprints
 from evalkit.data.fingerprints import FILE
 from evalkit.tasks import load_task
 from evalkit.training.recipe import RowsRecipe
 from evalkit.training.rows import prepare_rows
 
-ROOT = Path(__file__).parents[1]
 BODIES = [
     "Your parcel from the garden centre will arrive on Friday between ten and noon",
     "Payment of $523.45 to the electricity company has been confirmed",
     "Standup moved to half past nine, same room as always",
     "Seven new photos were added to the album of last summer",
 ]
-
-
-def evalkit(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from evalkit.cli import main; main()", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def write_rows(path: Path, bodies: list[str], priority: int = 4) -> Path:

@@ -63,6 +63,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     ]
 
 
+def test_empty_input_exits_4_and_says_what_to_give(evalkit: Run) -> None:
+    code, out, err = evalkit("predict", "words", stdin=b"\n")
+    assert (code, out) == (4, "")
+    assert "Standard input holds no text. Give a text, --in FILE" in err
+
+
 def test_a_text_is_answered_for_people(evalkit: Run) -> None:
     code, out, _ = evalkit("predict", "words", TEXTS[0])
     assert (code, out) == (0, "intents: order_management, payment\n")

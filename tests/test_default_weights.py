@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -48,7 +45,7 @@ def test_the_engine_writes_what_generate_writes() -> None:
     system = load_system("smollm2-3level", SHELF)
     engine = build_engine(system, EngineOptions("cpu", "fp32", 4))
     assert isinstance(engine, TransformersEngine)
-    rows = load_dataset(str(DATA), system.task, limit=8).examples
+    rows = load_dataset(str(DATA), system.task, limit=3).examples
     requests = list(build_requests(system.task, system.format, rows))
     ours = dict(engine.complete(requests))
     assert engine.passes < 4 * len(requests), "most guesses are right"
@@ -59,7 +56,7 @@ def test_the_engine_writes_what_generate_writes() -> None:
             input_ids=torch.tensor([prompt]),
             attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
             do_sample=False,
-            max_new_tokens=40,
+            max_new_tokens=24,
             eos_token_id=sorted(engine.chat.stop_ids),
         )[0, len(prompt) :].tolist()
         stop = next(i for i, token in enumerate(out) if token in engine.chat.stop_ids)
@@ -67,8 +64,8 @@ def test_the_engine_writes_what_generate_writes() -> None:
 
 
 def test_a_run_on_real_weights_is_stored_with_all_that_identifies_it(tmp_path: Path) -> None:
-    done = run(gate(tmp_path, "--model", "smollm2-3level", "--limit", "6"))
-    # Six rows are too few for any gate, so it may not ship.
+    done = run(gate(tmp_path, "--model", "smollm2-3level", "--limit", "2"))
+    # Two rows are too few for any gate, so it may not ship.
     assert done.returncode == 1, done.stdout + done.stderr
     assert "smollm2-3level may NOT ship" in done.stdout
     (folder,) = tmp_path.glob("*-smollm2-3level")
@@ -82,39 +79,14 @@ def test_a_run_on_real_weights_is_stored_with_all_that_identifies_it(tmp_path: P
     assert all(row["margin"] >= 0 for row in rows)
     assert all(set(row["confidences"]) == {"folder", "priority"} for row in rows)
     assert record["engine"]["engine"] == "transformers"
-    assert record["data"]["rows"] == len(rows) == 6
+    assert record["data"]["rows"] == len(rows) == 2
     parts = {path.parent.name for path in folder.glob("asked/*/record.json")}
     assert parts > {"forgetting-base", "forgetting-texts", "unseen-one", "changed-typo"}
     assert str(ROOT) not in (folder / "record.json").read_text()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_killed_while_answering_the_next_run_goes_on(tmp_path: Path) -> None:
-    command = gate(
-        *(tmp_path, "--model", "smollm2-3level", "--limit", "24", "--batch-size", "2"),
-        suites="suites/test_outputs.py",
-    )
-    running = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        for _ in range(600):
-            lines = [p.read_text().count("\n") for p in tmp_path.glob(".answers/*.jsonl")]
-            if any(n > 2 for n in lines) or running.poll() is not None:
-                break
-            time.sleep(0.1)
-    finally:
-        os.kill(running.pid, signal.SIGKILL)
-        running.wait()
-    assert not list(tmp_path.glob("[!.]*"))
-    run(command)
-    (folder,) = tmp_path.glob("*-smollm2-3level")
-    assert json.loads((folder / "record.json").read_text())["reused_rows"] >= 2
-    assert len((folder / "predictions.jsonl").read_text().splitlines()) == 24
-
-
 def test_the_base_without_adapter_answers_too(tmp_path: Path) -> None:
-    arguments = ("--model", "smollm2-3level-base", "--limit", "4")
+    arguments = ("--model", "smollm2-3level-base", "--limit", "2")
     done = run(gate(tmp_path, *arguments, suites="suites/test_outputs.py"))
     assert done.returncode == 1
     assert "smollm2-3level-base: 0 of 2 gates passed" in done.stdout

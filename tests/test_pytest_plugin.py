@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from random import Random
 
@@ -17,9 +15,12 @@ import sklearn.feature_extraction.text
 import sklearn.linear_model
 import sklearn.preprocessing  # noqa: F401
 
+import command_line
 import evalkit.reports.terminal
 import evalkit.runs.runner
+from command_line import Done
 from evalkit.data import Fingerprints, load_dataset
+from evalkit.engines.pool import Engines
 from evalkit.reports.html.run_page import run_page
 from evalkit.reports.judged import read_judged
 from evalkit.tasks import load_task
@@ -55,8 +56,8 @@ def tfidf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "system.toml").write_text(BASELINE + '[recipe]\ndata = "train.jsonl"\n')
     data = folder.parent / "train.jsonl"
     write_rows(data, 48, seed=1)
-    command = [sys.executable, "-c", "from evalkit.cli import main; main()", "train"]
-    subprocess.run([*command, str(folder), "--data", str(data)], check=True, capture_output=True)
+    done = command_line.evalkit("train", folder, "--data", data)
+    assert done.returncode == 0, done.stderr
     return folder
 
 
@@ -176,6 +177,20 @@ def test_systems_of_one_task_are_compared_on_a_page(project: Project) -> None:
     result = project.run("suites", "--model", "mine", "--model", "other")
     assert "comparison: runs/comparison-mine-vs-other.html" in result.outlines
     assert (project.root / "runs" / "comparison-mine-vs-other.html").is_file()
+
+
+def test_a_base_that_the_last_system_changed_leaves_nothing_judged(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(engines: Engines) -> None:
+        raise RuntimeError("a system's turn changed w of the shared base")
+
+    monkeypatch.setattr(Engines, "close", changed)
+    project.write_system()
+    result = project.run("suites/test_outputs.py", "--model", "mine")
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    assert "broke down after the last answer; nothing was judged" in result.stderr.str()
+    assert not (project.runs[0] / "verdicts.json").exists()
 
 
 def test_a_bad_one_fails_with_exit_1_and_evidence(project: Project) -> None:
@@ -503,7 +518,10 @@ def test_a_run_that_is_not_there_exits_4(project: Project) -> None:
 def test_a_regression_does_not_ship_even_above_the_threshold(project: Project) -> None:
     run = judged_run(project)
     keep = ["baseline", "set", run.name, "--name", "last"]
-    assert evalkit(project, *keep).returncode == 0
+    assert "replaces" not in evalkit(project, *keep).stdout
+    again = evalkit(project, *keep)
+    assert again.returncode == 0
+    assert "It replaces the baseline that was there: a run of mine, 20" in again.stdout
     shutil.rmtree(project.root / "adapters" / "mine")
     project.write_system(wrong=24)  # 90%
     result = project.run("suites", "--model", "mine")
@@ -576,14 +594,8 @@ def test_a_baseline_of_other_rows_exits_4(project: Project) -> None:
     result.stderr.fnmatch_lines(["*different test sets*"])
 
 
-def evalkit(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from evalkit.cli import main; main()", *arguments],
-        cwd=project.root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def evalkit(project: Project, *arguments: str) -> Done:
+    return command_line.evalkit(*arguments, cwd=project.root)
 
 
 def test_the_command_line_judges_with_pytests_exit_codes(project: Project) -> None:
@@ -596,6 +608,7 @@ def test_the_command_line_judges_with_pytests_exit_codes(project: Project) -> No
     gates.write_text(text.replace("min_value = 0.80", "min_value = 0.95"))
     done = evalkit(project, "gate", run.name, "--gates", str(gates))
     assert done.returncode == 1
+    assert f"replaced: may ship, as {run.name} was judged before" in done.stdout
     assert "mine may NOT ship: misses priority 1 time in 12 (91.7%, needs >= 95%)." in done.stdout
     assert evalkit(project, "gate", "none").returncode == 4
 

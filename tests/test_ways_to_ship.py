@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from random import Random
 
@@ -21,6 +19,7 @@ import sklearn.feature_extraction.text
 import sklearn.linear_model
 import sklearn.preprocessing  # noqa: F401
 
+from command_line import evalkit
 from evalkit.data import Fingerprints, load_dataset
 from evalkit.tasks import load_task
 
@@ -357,6 +356,17 @@ def test_a_criterion_for_a_task_that_is_none_exits_4(project: Project) -> None:
     assert "[queue_recall]: there is no task of family 'ticket'. Did you mean" in project.out
 
 
+def test_a_misspelt_criterion_exits_4_before_anything_is_asked(project: Project) -> None:
+    project.gates.write_text(GATES.replace("[queue_recall]", "[queue_recal]"))
+    code, _ = project.gate()
+    assert code == 4
+    assert (
+        "test_tickets.py asks for [queue_recall], which is not there. Did you mean 'queue_recal'?"
+        in " ".join(project.out.split())
+    )
+    assert not (project.root / "runs").exists()
+
+
 def test_a_loss_against_the_baseline_is_no_win(project: Project) -> None:
     """The bound that `evalkit init` once wrote passed a significant loss of 16 points."""
     project.write_rows(telling(N, seed=5), right=110)  # 95.8% right, and the baseline all
@@ -386,9 +396,8 @@ def train_tfidf(project: Project) -> None:
     path = project.write("t.jsonl", "".join(json.dumps(row) + "\n" for row in telling(40, seed=6)))
     text = f'{SYSTEM}engine = "tfidf"\n[recipe]\ndata = "t.jsonl"\n'
     system = project.write("adapters/tfidf/system.toml", text)
-    command = [sys.executable, "-c", "from evalkit.cli import main; main()", "train"]
-    command += [str(system.parent), "--data", str(path)]
-    subprocess.run(command, cwd=project.root, check=True, capture_output=True)
+    done = evalkit("train", system.parent, "--data", path, cwd=project.root)
+    assert done.returncode == 0, done.stderr
 
 
 def lenient(project: Project) -> str:

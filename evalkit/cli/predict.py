@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from evalkit.classifier import Classification, Classifier
     from evalkit.tasks import Task
 
+_WAYS = "Give a text, --in FILE, or texts on standard input, one a line."
+
 Inputs = Annotated[
     list[str] | None,
     typer.Option("--input", metavar="NAME=TEXT", help="One of the task's inputs; repeat it."),
@@ -173,13 +175,15 @@ def _asked(
 
 def _lines_of_stdin() -> list[str]:
     if sys.stdin.isatty():
-        raise UserError("Give a text, --in FILE, or texts on standard input, one a line.")
+        raise UserError(_WAYS)
     try:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"standard input is not valid UTF-8 at byte {error.start + 1}.") from error
-    lines = [line.strip() for line in text.split("\n")]
-    return [line for line in lines if line]
+    lines = [line for raw in text.split("\n") if (line := raw.strip())]
+    if not lines:
+        raise UserError(f"Standard input holds no text. {_WAYS}")
+    return lines
 
 
 def _pairs(inputs: Sequence[str] | None) -> dict[str, str]:

@@ -144,7 +144,7 @@ def baseline_set(
 ) -> None:
     """Keep a run, so that `pytest suites/ --model NAME --against BASELINE` can find it."""
     from evalkit.errors import UserError
-    from evalkit.runs import BASELINES, copy_run, find_run, read_run
+    from evalkit.runs import BASELINES, copy_run, find_run, read_record, read_run
     from evalkit.systems import shown_path
 
     folder = find_run(run, runs)
@@ -154,11 +154,19 @@ def baseline_set(
     kept = runs / BASELINES / name
     if kept.absolute() == folder.absolute():
         raise UserError(f"{shown_path(folder)} is that baseline already.")
+    replaced = None
+    if kept.exists():
+        replaced = "what was no run"
+        with contextlib.suppress(UserError):
+            before = read_record(kept)
+            replaced = f"a run of {before.system}, {before.started}"
     copy_run(folder, kept)
     if as_json:
-        print_json({"name": name, "run": str(folder), "folder": str(kept)})
+        print_json({"name": name, "run": str(folder), "folder": str(kept), "replaced": replaced})
         return
     tell(f"{shown_path(folder)} is kept in {shown_path(kept)}: --against {name}")
+    if replaced:
+        tell(f"It replaces the baseline that was there: {replaced}.")
 
 
 @baseline.command("list")

@@ -59,7 +59,7 @@ class Engines:
             owner = None
         key = (folder.resolve(), device, dtype, quantization, owner)
         if self._base is None or key != self._key:
-            self.drop()
+            self.close()
             self._base = SharedBase(folder, device, dtype, quantization)
             self._key = key
         base = self._base
@@ -69,7 +69,7 @@ class Engines:
             check_spelling(system.name, chat, system.task, system.format)
         except BaseException:
             # Half of the adapter may be in it.
-            self.drop()
+            self._drop()
             raise
         return base.engine(
             adapter,
@@ -79,8 +79,19 @@ class Engines:
             thoughts=system.format.thoughts,
         )
 
-    def drop(self) -> None:
-        """Forget the base, so that its memory is free once no engine is held."""
+    def close(self) -> None:
+        """Look at the base after its last system's turn, and forget it.
+
+        Its memory is free once no engine is held.
+
+        Raises:
+            RuntimeError: it is not what was loaded any more.
+        """
+        if self._base is not None:
+            self._base.switch(None)
+            self._drop()
+
+    def _drop(self) -> None:
         self._base = None
         # Models and adapters refer to each other.
         gc.collect()

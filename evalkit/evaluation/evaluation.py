@@ -17,6 +17,7 @@ from evalkit.evaluation.cases import Case, case_of, on_offer
 from evalkit.evaluation.comparing import Contest, check_same_rows, compare_rows, flips, pair
 from evalkit.evaluation.metric import Metric
 from evalkit.evaluation.rows import EvaluatedRow, Rows, groups_of, problem_of, values_of
+from evalkit.evaluation.truncation import truncated
 from evalkit.formats import Format, get_format
 from evalkit.formats.base import canonical_labels, longest_labels
 from evalkit.metrics import Confusion, LabelScores, ReliabilityBin
@@ -27,8 +28,6 @@ from evalkit.tasks import FieldKind, Task
 if TYPE_CHECKING:
     import pandas as pd
 
-TELLING_LENGTHS = 4
-"""Texts of so many lengths do not have as many tokens by chance."""
 COVERAGES = (0.5, 0.8)
 """Shares of the rows on which accuracy is shown where a system says how sure it is."""
 
@@ -122,6 +121,11 @@ class Evaluation:
     def format(self) -> Format:
         """How answers were written."""
         return get_format(self.record.format or "", self.task, self.record.thoughts)
+
+    @cached_property
+    def truncated_rows(self) -> tuple[EvaluatedRow, ...]:
+        """The rows whose prompt the model could not see whole."""
+        return truncated(self.rows, served=self.record.engine.get("engine") == "endpoint")
 
     def where(
         self, choose: Callable[[EvaluatedRow], bool] | None = None, **labels: str | int
@@ -322,19 +326,9 @@ class Evaluation:
         """
         if not self.rows:
             raise InsufficientData("truncated prompts: there is no row to look at")
-        cut = tuple(row for row in self.rows if not row.completion.saw_whole_prompt)
+        cut = self.truncated_rows
         rate, n = len(cut) / len(self.rows), len(self.rows)
         return Measurement(Estimate(rate, n, rate, rate, "count", len(cut)), cut)
-
-    @property
-    def constant_prompt_tokens(self) -> int:
-        """The tokens of each prompt where they are all as many, however long the rows; or else 0.
-
-        Such prompts were cut: a server let the model see its context's length of each.
-        """
-        counts = {row.completion.prompt_tokens for row in self.rows}
-        lengths = {sum(map(len, row.example.inputs.values())) for row in self.rows}
-        return counts.pop() if len(counts) == 1 and len(lengths) >= TELLING_LENGTHS else 0
 
     def confusion(self, field: str) -> Confusion:
         """How often each value was read as each other, or as none, on clean rows."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from evalkit.errors import UserError
+from evalkit.validation import explain
 
 
 class ProbeKind(StrEnum):
@@ -105,9 +106,7 @@ def load_probes(path: Path) -> list[Probe]:
         try:
             probe = _ANY.validate_json(line)
         except ValidationError as error:
-            fault = error.errors()[0]
-            field = ".".join(str(part) for part in fault["loc"][1:]) or "the line"
-            raise UserError(f"{where}: {field}: {fault['msg']}") from error
+            raise UserError(f"{where}: {explain(error)}") from error
         if probe.id in probes:
             raise UserError(f"{where}: id '{probe.id}' stands twice. Give every probe its own.")
         probes[probe.id] = probe

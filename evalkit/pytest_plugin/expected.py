@@ -132,6 +132,11 @@ class Expected:
             found |= dict.fromkeys(names, why)
         return found
 
+    def asked(self, suite: Path) -> set[str]:
+        """The criteria that the tests of a file name in so many words."""
+        calls = [call for test in self._read(suite) for call in test.calls if call.is_gate]
+        return {name for call in calls for name in call.texts[:1]}
+
     @property
     def files(self) -> set[Path]:
         """The files of the tests that were added."""

@@ -356,6 +356,18 @@ class RunCache:
                     returncode=pytest.ExitCode.INTERNAL_ERROR,
                 )
 
+    def close(self) -> None:
+        """End the last system's turn; one that changed what others share leaves nothing judged."""
+        try:
+            if self._runner is not None:
+                self._runner.close()
+        except RuntimeError:
+            pytest.exit(
+                "evalkit broke down after the last answer; nothing was judged.\n"
+                f"{legible(traceback.format_exc())}",
+                returncode=pytest.ExitCode.INTERNAL_ERROR,
+            )
+
     def _make_runner(self) -> Runner:
         from evalkit.console import LegibleConsole
         from evalkit.engines.building import EngineOptions

@@ -16,6 +16,7 @@ from evalkit.errors import (
     EvidenceError,
     InsufficientData,
     UserError,
+    did_you_mean,
     fault_of_the_machine,
 )
 from evalkit.locale import say
@@ -179,8 +180,6 @@ class GateSession:
                 )
             self._check_parts()
             self.run_cache.load_rows(list(self.subjects.values()))
-            for suite in sorted(self.expected.files):
-                self.policies(suite)
             self._check_criteria()
             self._look_for_suites()
             # Faulty evidence is not judged.
@@ -195,6 +194,21 @@ class GateSession:
         return bool(self.run_cache.faults[subject.name])
 
     def _check_criteria(self) -> None:
+        """Read the criteria, and refuse what in them can only be a slip.
+
+        Raises:
+            UserError: a criterion is not valid, or its name is nearly what a suite asks for.
+        """
+        suites = sorted(self.expected.files)
+        asked = {suite: self.expected.asked(suite) for suite in suites}
+        everywhere = {name for names in asked.values() for name in names}
+        for suite, names in asked.items():
+            path, policies = self.policies(suite)
+            for name in sorted(names - policies.keys()):
+                if guess := did_you_mean(name, policies.keys() - everywhere):
+                    raise UserError(
+                        f"{path}: {suite.name} asks for [{name}], which is not there.{guess}"
+                    )
         tasks = [subject.task for subject in self.subjects.values()]
         for path, policies in self.criteria.items():
             for name, policy in policies.items():
@@ -419,7 +433,9 @@ class GateSession:
         from evalkit.runs import write_verdicts
         from evalkit.systems import shown_path
 
+        evidence.close()
         releases = list(self.releases())
+        replaced = []
         for release in releases:
             record_release(self.record_for_suite, release)
             if release.system in evidence.evaluations:
@@ -432,6 +448,10 @@ class GateSession:
                     [shown_path(path) for path in self.criteria],
                     next(iter(self._seals(release.system)), None),
                 )
+                if before := _verdict_before(folder):
+                    replaced.append(
+                        f"replaced: {before}, as {legible(folder.name)} was judged before"
+                    )
                 try:
                     write_verdicts(folder, content)
                 except OSError as error:
@@ -449,7 +469,7 @@ class GateSession:
                 pytest.ExitCode.NO_TESTS_COLLECTED,
             ):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        reports = list(self._write_reports(list(self.judged.values())))
+        reports = [*replaced, *self._write_reports(list(self.judged.values()))]
         result = yield
         terminal = self.config.pluginmanager.getplugin("terminalreporter")
         if terminal is not None:
@@ -544,3 +564,16 @@ class as_usage_errors:  # noqa: N801 (reads as a verb at its call)
         fault = str(error) if isinstance(error, UserError) else fault_of_the_machine(error)
         if fault:
             raise pytest.UsageError(legible(fault)) from error
+
+
+def _verdict_before(folder: Path) -> str:
+    """What is stored as the verdict on a run, in words; empty where it was never judged."""
+    from evalkit.runs import read_verdicts
+
+    try:
+        found = read_verdicts(folder)
+    except EvidenceError:
+        return "a verdict that does not hold for what is there"
+    if found is None:
+        return ""
+    return "may ship" if found["may_ship"] else "may NOT ship"

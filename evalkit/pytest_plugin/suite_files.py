@@ -27,6 +27,8 @@ class Call:
     texts: tuple[str, ...]
     slice: ast.expr | None
     """What it gives as `slice`."""
+    is_gate: bool = False
+    """Whether it is the fixture that is called, and the text the criterion's name."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ def _calls(node: ast.AST) -> Iterator[Call]:
             constants = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
             texts = tuple(value for value in constants if isinstance(value, str))
             of = next((k.value for k in call.keywords if k.arg == "slice"), None)
-            yield Call(texts, of)
+            is_gate = isinstance(call.func, ast.Name) and call.func.id == "gate"
+            yield Call(texts, of, is_gate)
 
 
 def _own_marks(body: list[ast.stmt]) -> Marks:

@@ -23,6 +23,7 @@ from evalkit.records import Example
 from evalkit.run_record import RunRecord
 from evalkit.runs.rows import ChangedRowError, RowReader, row_to_json, to_line
 from evalkit.tasks import Task
+from evalkit.validation import explain
 
 SCHEMA = 3
 RECORD, PREDICTIONS = "record.json", "predictions.jsonl"
@@ -282,9 +283,7 @@ def read_record(folder: Path) -> RunRecord:
     try:
         return RunRecord.model_validate(revived(record, record.get("sentences") or {}))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{folder / RECORD}: {where}: {first['msg']}. {_AGAIN}") from error
+        raise UserError(f"{folder / RECORD}: {explain(error, RunRecord)}. {_AGAIN}") from error
 
 
 def _read_lines(folder: Path, record: RunRecord) -> Iterator[dict[str, Any]]:

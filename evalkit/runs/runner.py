@@ -104,7 +104,8 @@ class Runner:
         self.options = options
         self._progress = progress or partial(_bar, console)
         self.fresh = fresh
-        self._build = build or Engines().build
+        self._engines = Engines()
+        self._build = build or self._engines.build
         self._models: dict[tuple[Any, ...], CachedModel] = {}
 
     def evaluate(self, system: System, dataset: Dataset) -> tuple[Evaluation, Path]:
@@ -179,6 +180,14 @@ class Runner:
         write_part(run, name, record, rows)
         model.close()
         return read_part(run, name)
+
+    def close(self) -> None:
+        """End the last system's turn.
+
+        Raises:
+            RuntimeError: it has changed the base that it shared with others.
+        """
+        self._engines.close()
 
     def _model(self, system: System, variant: Variant) -> CachedModel:
         options = replace(
@@ -338,10 +347,9 @@ def _reuse_notes(answered: Answered, asked: int) -> list[Note]:
 
 
 def _context_notes(evaluation: Evaluation) -> list[Note]:
-    cut = [row.completion for row in evaluation.rows if not row.completion.saw_whole_prompt]
+    cut = [row.completion for row in evaluation.truncated_rows]
     if not cut:
-        alike = evaluation.constant_prompt_tokens
-        return [say("note.equal_prompts", n=alike)] if alike else []
+        return []
     counts = {
         "n": len(cut),
         "all": len(evaluation.rows),

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from evalkit.errors import UserError
-from evalkit.toml_files import explain
+from evalkit.validation import explain
 
 SEVEN_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 Share = Annotated[float, Field(ge=0, lt=1)]

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from evalkit.errors import UserError, did_you_mean
 from evalkit.records import Example
+from evalkit.validation import explain
 
 TAG = "topic"
 """The tag of an example that names its topic."""
@@ -63,9 +64,7 @@ def read_topics(content: Mapping[str, Any], source: str) -> dict[str, Topic]:
     try:
         topics = _FILE.validate_python({name: _table(said) for name, said in content.items()})
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise UserError(f"{source}: {where}: {fault['msg']}") from error
+        raise UserError(f"{source}: {explain(error)}") from error
     _check_names(topics, source)
     return _both_ways(topics)
 

@@ -681,7 +681,7 @@ def test_a_server_that_is_not_there_at_the_start_is_the_users_to_mend():
         ('[endpoint]\nurl = "localhost:8080"\nmodel = "m"', "endpoint.url: is no address"),
         ('[endpoint]\nurl = "http://a:b@c/v1"\nmodel = "m"', "api_key_env"),
         ('[endpoint]\nurl = "http://c/v1/chat/completions"\nmodel = "m"', "up to /v1"),
-        ('[endpoint]\nurl = "http://c/v1"', "endpoint.model: Field required"),
+        ('[endpoint]\nurl = "http://c/v1"', "endpoint.model is missing"),
         ('[endpoint]\nurl = "http://c/v1"\nmodel = "m"\nretry = 3', "unknown key 'endpoint.retry'"),
         ('[endpoint]\nurl = "http://c"\nmodel = "m"\nconcurrency = 0', "endpoint.concurrency"),
         (

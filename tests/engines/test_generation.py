@@ -128,7 +128,7 @@ both_ways = pytest.mark.parametrize("packed", [True, False], ids=["packed", "pad
 
 
 @both_ways
-@pytest.mark.parametrize("batch_size", [1, 3, 16])
+@pytest.mark.parametrize("batch_size", [3, 16])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_same_ids_as_generate(shape: str, case: str, batch_size: int, packed: bool):
@@ -141,7 +141,7 @@ def test_same_ids_as_generate(shape: str, case: str, batch_size: int, packed: bo
 def test_what_is_fed_in_parts_says_the_same(shape: str, case: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(packing, "TOKENS_AT_ONCE", 20)
     monkeypatch.setattr(packing, "SCORES_AT_ONCE", 100)
-    assert continued(shape, CASES[case], 16) == generate(shape, CASES[case]).said
+    assert continued(shape, CASES[case], 16) == reference(shape, case).said
 
 
 @pytest.fixture

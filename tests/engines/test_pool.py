@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,6 @@ from evalkit.engines.loading import attach_adapter, load_base
 from evalkit.engines.pool import Engines, build_engine
 from evalkit.engines.transformers_engine import TransformersEngine
 from evalkit.errors import UserError
-from evalkit.formats.base import longest_labels
 from evalkit.records import Completion, Request
 from evalkit.systems import System, load_system
 from evalkit.training.saving import save_adapter
@@ -59,11 +59,11 @@ def system(
 
 
 def requests_of(asked: System) -> list[Request]:
-    longest = asked.format.render(asked.task, longest_labels(asked.task), {})
-    texts = ("Where is my parcel?", "Refund me!", "", "The build is red.", "No.", "Refund me now!")
+    """What a model of random numbers answers with as many tokens as it may: with few of them."""
+    texts = ("Where is my parcel?", "Refund me!", "", "No.")
     inputs = [{"prompt": text} for text in texts]
     return [
-        Request(f"r{row}", asked.format.prompt(asked.task, given), given, longest)
+        Request(f"r{row}", asked.format.prompt(asked.task, given), given, "none")
         for row, given in enumerate(inputs)
     ]
 
@@ -104,7 +104,7 @@ def test_engines_may_take_turns_batch_by_batch(base: Path, tmp_path: Path):
     engines = Engines()
     running = [engines.build(one, options).complete(requests_of(one)) for one in systems]
     found: list[dict[str, tuple[int, ...]]] = [{}, {}]
-    for _ in range(6):
+    for _ in range(4):
         for number, answering in enumerate(running):
             name, said = next(answering)
             found[number][name] = ids_of(said)
@@ -199,6 +199,18 @@ def test_an_adapter_that_does_not_fit_spoils_no_other(base: Path, tmp_path: Path
     with pytest.raises(UserError, match="does not fit its base"):
         engines.build(bad, FP32)
     assert answers(engines.build(good, FP32), good) == said
+
+
+def test_the_last_turn_too_leaves_the_base_as_it_was(base: Path, tmp_path: Path):
+    engines = Engines()
+    engines.close()
+    engine = engines.build(system(tmp_path / "a", base, 1, LINEARS, "none"), FP32)
+    assert isinstance(engine, TransformersEngine)
+    embedding: Any = engine.model.get_input_embeddings()
+    with torch.no_grad():
+        embedding.weight[0, 0] += 1
+    with pytest.raises(RuntimeError, match=r"turn changed model\.embed_tokens\.weight"):
+        engines.close()
 
 
 def test_the_option_decides_the_decoding(base: Path, tmp_path: Path):

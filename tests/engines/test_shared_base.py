@@ -157,29 +157,44 @@ def built(engines: Engines, system: System, precision: Any = "fp32") -> Transfor
     return engine
 
 
+Neighbours = dict[str, tuple[System, torch.Tensor]]
+
+
+@pytest.fixture(scope="module")
+def neighbours(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Neighbours:
+    """A plain adapter and the base without any, with what each says when it is alone."""
+    folder = tmp_path_factory.mktemp("neighbours")
+    adapter(folder / "plain", lora(), base, seed=2)
+    (folder / "bare").mkdir()
+    (folder / "bare" / "system.toml").write_text(f'{TASK}base = "{base}"\nadapter = false\n')
+    systems = [load_system(folder / name) for name in ("plain", "bare")]
+    return {one.name: (one, logits(built(Engines(), one))) for one in systems}
+
+
+def test_the_base_alone_is_as_transformers_loads_it(neighbours: Neighbours, base: Path):
+    with torch.no_grad():
+        loaded = AutoModelForCausalLM.from_pretrained(base)(PROMPT).logits
+    assert torch.equal(neighbours["bare"][1], loaded)
+
+
 @pytest.mark.parametrize("kind", [*ON_THE_BASE, *APART])
-def test_a_neighbour_changes_nothing(kind: str, base: Path, tmp_path: Path):
+def test_a_neighbour_changes_nothing(kind: str, base: Path, tmp_path: Path, neighbours: Neighbours):
     config, change = {**ON_THE_BASE, **APART}[kind]
     left_with = adapter(tmp_path / "odd", config, base)
     change(tmp_path / "odd")
-    adapter(tmp_path / "plain", lora(), base, seed=2)
-    (tmp_path / "bare").mkdir()
-    (tmp_path / "bare" / "system.toml").write_text(f'{TASK}base = "{base}"\nadapter = false\n')
-    odd, plain, bare = (load_system(tmp_path / name) for name in ("odd", "plain", "bare"))
-    alone = [logits(built(Engines(), one)) for one in (odd, plain, bare)]
+    odd = load_system(tmp_path / "odd")
+    alone = {"odd": (odd, logits(built(Engines(), odd))), **neighbours}
     if change is nothing:
-        torch.testing.assert_close(alone[0], left_with, rtol=1e-4, atol=1e-4)
-    with torch.no_grad():
-        loaded = AutoModelForCausalLM.from_pretrained(base)(PROMPT).logits
-    assert torch.equal(alone[2], loaded)
-    assert not torch.allclose(alone[0], loaded, atol=0.1), "the adapter has an effect"
+        torch.testing.assert_close(alone["odd"][1], left_with, rtol=1e-4, atol=1e-4)
+    loaded = alone["bare"][1]
+    assert not torch.allclose(alone["odd"][1], loaded, atol=0.1), "the adapter has an effect"
 
-    for order in ((odd, plain, bare), (bare, plain, odd)):
+    for order in (alone, [*alone][::-1]):
         engines = Engines()
-        made = {one.name: built(engines, one) for one in order}
+        made = {name: built(engines, alone[name][0]) for name in order}
         for _ in range(2):
-            for one, expected in zip((odd, plain, bare), alone, strict=True):
-                assert torch.equal(logits(made[one.name]), expected), one.name
+            for name, (_, expected) in alone.items():
+                assert torch.equal(logits(made[name]), expected), name
     with made["odd"].without_adapter(), torch.inference_mode():
         causal = made["odd"].causal
         hidden = causal.trunk(input_ids=PROMPT, use_cache=False).last_hidden_state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -143,29 +142,6 @@ def test_prompts_that_were_not_seen_whole_are_counted() -> None:
         replace(ROWS, rows=()).truncated_prompts()
 
 
-@pytest.mark.parametrize(
-    ("tokens", "words", "cut"),
-    [
-        ((256,) * 6, range(6), 256),
-        ((256,) * 6, (3,) * 6, 0),
-        ((256,) * 5 + (255,), range(6), 0),
-        ((0,) * 6, range(6), 0),
-    ],
-)
-def test_as_many_tokens_whatever_the_text_are_prompts_that_were_cut(
-    tokens: Sequence[int], words: Sequence[int], cut: int
-) -> None:
-    rows = [
-        replace(
-            row,
-            example=replace(row.example, inputs={"body": "word " * words[n]}),
-            completion=replace(row.completion, prompt_tokens=tokens[n]),
-        )
-        for n, row in enumerate(ROWS.rows)
-    ]
-    assert replace(ROWS, rows=tuple(rows)).constant_prompt_tokens == cut
-
-
 def sure(confidence: float | None, text: str) -> Completion:
     given = {} if confidence is None else {"folder": confidence}
     return Completion(text, FinishReason.STOP, confidences=given)
@@ -191,3 +167,35 @@ def test_answers_that_name_no_value_count_in_calibration_and_coverage() -> None:
     assert (point.successes, point.n) == (0, 3)
     with pytest.raises(InsufficientData):
         _ = rows.calibration_error("priority").estimate
+
+
+@pytest.mark.parametrize(
+    ("engine", "counts", "cut"),
+    [
+        # Longer than the bound, all have as many tokens.
+        ("endpoint", [64, 64, 64, 64, 64, 40, 30], 5),
+        ("endpoint", [64] * 7, 7),
+        # What differs was not cut; nor what an engine here counted, nor what nobody did.
+        ("endpoint", [64, 64, 64, 64, 63, 40, 30], 0),
+        ("endpoint", [64, 64, 64, 64, 64, 65, 30], 0),
+        ("transformers", [64] * 7, 0),
+        ("endpoint", [0] * 7, 0),
+    ],
+)
+def test_prompts_that_a_server_cuts_alike_are_counted(
+    engine: str, counts: list[int], cut: int
+) -> None:
+    texts = ["word " * (50 - i) for i in range(7)]
+    examples = [Example(str(i), {"prompt": t}, {"intents": ("none",)}) for i, t in enumerate(texts)]
+    said = {str(i): replace(written("none"), prompt_tokens=n) for i, n in enumerate(counts)}
+    record = RunRecord(engine={"engine": engine})
+    found = evaluate("s", INTENTS, LABELS, examples, said, record=record).truncated_prompts()
+    assert (found.estimate.successes, found.estimate.n) == (cut, 7)
+
+
+def test_short_inputs_of_one_length_are_not_taken_for_cut() -> None:
+    examples = [Example(str(i), {"prompt": "yes no"}, {"intents": ("none",)}) for i in range(9)]
+    said = {str(i): replace(written("none"), prompt_tokens=64) for i in range(9)}
+    record = RunRecord(engine={"engine": "endpoint"})
+    found = evaluate("s", INTENTS, LABELS, examples, said, record=record).truncated_prompts()
+    assert found.estimate.successes == 0

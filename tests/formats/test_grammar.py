@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import jsonschema
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from command_line import evalkit
 from evalkit.errors import UserError
 from evalkit.formats import FORMATS, get_format
 from evalkit.formats.base import canonical_labels
@@ -219,13 +218,6 @@ def test_what_is_not_json_has_no_schema(name: str):
 
 
 # The command
-
-
-def evalkit(*arguments: str) -> subprocess.CompletedProcess[str]:
-    script = "from evalkit.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
-    )
 
 
 def test_the_command_prints_either():

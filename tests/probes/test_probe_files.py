@@ -95,9 +95,12 @@ FACT = {"id": "a", "kind": "fact", "prompt": "?", "accepted": ["x"]}
     [
         ([FACT, FACT], "probes.jsonl:2: id 'a' stands twice"),
         ([{**FACT, "kind": "song"}], "probes.jsonl:1: .*song"),
-        ([{**FACT, "accepted": []}], "probes.jsonl:1: accepted: "),
-        ([{**FACT, "answer": 1}], "probes.jsonl:1: answer: "),
-        ([{"id": "a", "kind": "arithmetic", "prompt": "?"}], "probes.jsonl:1: number: "),
+        ([{**FACT, "accepted": []}], "probes.jsonl:1: fact.accepted: "),
+        ([{**FACT, "answer": 1}], "probes.jsonl:1: unknown key 'fact.answer'"),
+        (
+            [{"id": "a", "kind": "arithmetic", "prompt": "?"}],
+            "probes.jsonl:1: arithmetic.number is missing",
+        ),
         ([3], "probes.jsonl:1: "),
     ],
 )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from command_line import Done, evalkit
 from evalkit.errors import UserError
 from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.formats import get_format
@@ -172,15 +171,8 @@ def test_as_data():
 def test_the_command(tmp_path: Path):
     folders = [write_run(found, tmp_path / "runs") for found in (FULL, SERVED)]
 
-    def parity(*arguments: str) -> subprocess.CompletedProcess[str]:
-        script = "from evalkit.cli import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", script, "parity", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def parity(*arguments: str) -> Done:
+        return evalkit("parity", *arguments, cwd=tmp_path)
 
     done = parity(*map(str, folders))
     assert done.returncode == 0, done.stderr

@@ -46,7 +46,7 @@ def test_topics_are_read_and_nearness_holds_both_ways(tmp_path: Path):
     [
         ("A = ", "is not valid TOML"),
         ("A = 3", "A: "),
-        ('[A]\nnames = ["B"]', "A.description: "),
+        ('[A]\nnames = ["B"]', "A.description is missing"),
         ('A = ""', "A.description: "),
         ('[A]\ndescription = "x"\nnames = ["b"]\n[B]\ndescription = "y"', "'B' stands for A and B"),
         ('[Aa]\ndescription = "x"\nnear = ["Ba"]', "Aa.near: there is no topic 'Ba'"),

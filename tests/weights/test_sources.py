@@ -388,14 +388,15 @@ def test_offline_settings_of_the_hub_are_honoured(tmp_path: Path) -> None:
 
 
 @pytest.mark.weights
-def test_smollm2_from_the_package_index(progress: Recorder) -> None:
+def test_smollm2_from_the_package_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `evalkit fetch` has left; it has to have been run."""
     import torch
     from safetensors import safe_open
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    source = parse_source(SMOLLM2, Path())
-    folder = source.fetch(progress)
-    assert source.locate() == folder
+    monkeypatch.undo()
+    folder = parse_source(SMOLLM2, Path()).locate()
+    assert folder is not None
     assert json.loads((folder / "config.json").read_text())["tie_word_embeddings"] is True
     with safe_open(folder / "model.safetensors", framework="pt") as file:
         assert "lm_head.weight" not in file.keys()  # noqa: SIM118 (not a mapping)
@@ -411,5 +412,5 @@ def test_smollm2_from_the_package_index(progress: Recorder) -> None:
     assert model.dtype == torch.bfloat16
     assert model.lm_head.weight is model.model.embed_tokens.weight
     prompt = tokenizer("The capital of France is", return_tensors="pt")
-    answer = model.generate(**prompt, max_new_tokens=8, do_sample=False)
+    answer = model.float().generate(**prompt, max_new_tokens=8, do_sample=False)
     assert "Paris" in tokenizer.decode(answer[0])
