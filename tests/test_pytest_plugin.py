@@ -585,6 +585,19 @@ def test_a_relative_bound_is_held_against_the_run_that_is_named(project: Project
     result.stdout.fnmatch_lines(["*name the run that it is compared with: --against RUN*"])
 
 
+def test_that_nothing_is_worse_is_said(project: Project) -> None:
+    run = judged_run(project)
+    result = project.run("suites/test_outputs.py", "--model", "mine", "--against", run.name)
+    result.stdout.fnmatch_lines(["*none of 2 gates is significantly worse than mine*"])
+
+
+def test_a_path_that_is_not_there_is_pytests_to_name(project: Project) -> None:
+    project.write_system()
+    result = project.run("suits", "--model", "mine")
+    assert result.ret == 4
+    assert result.stderr.str().strip() == "ERROR: file or directory not found: suits"
+
+
 def test_a_baseline_of_other_rows_exits_4(project: Project) -> None:
     run = judged_run(project)
     assert evalkit(project, "baseline", "set", str(run)).returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -167,6 +168,8 @@ class GateSession:
             self.subjects.clear()
         if self.config.option.collectonly or (not wanted and not self.subjects):
             return
+        if isinstance(sys.exception(), pytest.UsageError):
+            return  # pytest has found no such file, and is about to say so
         with as_usage_errors():
             if NO_MODEL in wanted:
                 raise UserError(

@@ -24,6 +24,7 @@ from evalkit.reports.view import (
     Blocks,
     Clause,
     Column,
+    Data,
     Heading,
     Paragraph,
     badge,
@@ -83,7 +84,12 @@ def _notes(run: JudgedRun) -> Blocks:
     assert run.release is not None
     caveats = () if run.release.may_ship else run.release.caveats
     notes = (*run.evaluation.record.all_notes, *caveats)
-    return [Paragraph(phrase("screen.note", note=Clause(note))) for note in notes]
+    told = [phrase("screen.note", note=Clause(note)) for note in notes]
+    compared = [v.regression for v in run.release.verdicts if v.regression is not None]
+    if compared and not run.release.regressions:
+        baseline = Data(compared[0].second, 100)
+        told.append(phrase("screen.none_worse", n=len(compared), baseline=baseline))
+    return [Paragraph(one) for one in told]
 
 
 def refused(release: Release, lang: Lang = "en") -> list[RenderableType]:
