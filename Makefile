@@ -55,7 +55,6 @@ docs: .venv/installed-docs
 .venv/installed-dev: .venv/installed
 	$(PIP) -e '.[dev]'
 	$(PIP) --no-deps xgrammar apache-tvm-ffi  # without Triton, which its grammars do not need
-	-$(PIP) xllamacpp  # has no wheel for some machines
 	$(PIP) --no-deps --target .venv/neighbours $(NEIGHBOURS)
 	touch $@
 
