@@ -1,8 +1,8 @@
-"""Has the adapter cost the model what it could do before? Holds for every kind of task.
+"""What could the base model do that the adapter cannot? For every kind of task.
 
-The probes of `fixtures/forgetting` are put to the model with and without its adapter, as plain
-turns of a chat. What counts is the difference, so a weak base is not blamed on the adapter.
-docs/forgetting.md tells how answers are checked.
+The probes of `fixtures/forgetting` are asked with and without the adapter, as plain chat turns.
+What counts is the difference, so that the adapter is not blamed for a weak base.
+docs/forgetting.md describes the checks.
 """
 
 import pytest
@@ -63,18 +63,18 @@ def test_general_abilities_are_kept(checked, gate, request):
 
 @pytest.mark.parametrize("kind", [kind.value for kind in ProbeKind])
 def test_no_ability_is_lost(checked, gate, request, kind):
-    """No kind of probe is given up for the sake of the others."""
+    """No kind of probe is sacrificed for the others."""
     of_kind = [answered for answered in checked if answered.probe.kind == kind]
     request.node.add_report_section("call", "probes", describe_probes(of_kind))
     gate("forgetting_by_kind", probes_lost(of_kind, "forgetting_by_kind"), slice=kind)
 
 
 def test_general_prompts_are_not_classified(tuned, evaluation, gate):
-    """A general question is not answered as if it were an input of the task."""
+    """A general question is not answered with a classification."""
     texts = [answer.text for answer in tuned.values()]
     gate("classified_general_prompts", classified_rate(texts, evaluation))
 
 
 def test_the_base_is_not_far(divergences, texts, gate):
-    """On general text the adapter leaves the next-token distribution about as it was."""
+    """On general text the adapter hardly changes the next-token distribution."""
     gate("divergence_from_base", mean_divergence(divergences("forgetting-texts", texts)))

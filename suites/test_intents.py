@@ -1,4 +1,4 @@
-"""May a classifier of shop requests ship? The criteria stand in gates.toml."""
+"""May a classifier of shop requests ship? The criteria are in gates.toml."""
 
 import pytest
 
@@ -6,17 +6,17 @@ pytestmark = pytest.mark.task("intents")
 
 
 def test_exact_match(evaluation, gate):
-    """The right intents, all of them and no other."""
+    """Exactly the right intents."""
     gate("intents_exact_match", evaluation.accuracy("intents"))
 
 
 def test_partial_match(evaluation, gate):
-    """At least one right intent: the request reaches somebody who can help."""
+    """At least one right intent: the request reaches someone who can help."""
     gate("intents_partial_match", evaluation.partial_match("intents"))
 
 
 def test_overlap_with_the_right_intents(evaluation, gate):
-    """What partial match forgives, wrong intents beside a right one, costs here."""
+    """Wrong intents beside a right one, which partial match ignores, cost here."""
     gate("intents_jaccard", evaluation.jaccard("intents"))
 
 
@@ -28,11 +28,11 @@ def test_several_intents_at_once(evaluation, gate):
 
 @pytest.mark.each_value("intents")
 def test_every_intent_is_found(evaluation, gate, value):
-    """No intent is given up for the sake of the others."""
+    """No intent is sacrificed for the others."""
     gate("intent_recall", evaluation.recall("intents", value), slice=value)
 
 
 @pytest.mark.needs("free_decoding")
 def test_each_intent_is_named_once(evaluation, gate):
-    """A list of the names and nothing else: no name twice, `none` beside nothing."""
+    """A list of names and nothing else: no name twice, and `none` only alone."""
     gate("intents_format_violations", evaluation.format_violation_rate())

@@ -1,4 +1,4 @@
-"""Did every prompt arrive whole? Holds for every kind of task."""
+"""Did every prompt fit into the context? For every kind of task."""
 
 import pytest
 
@@ -6,5 +6,5 @@ pytestmark = pytest.mark.needs("language_model")
 
 
 def test_prompts_arrive_whole(evaluation, gate):
-    """No prompt is longer than the context that the model was made for."""
+    """No prompt is longer than the model's context."""
     gate("truncated_prompts", evaluation.truncated_prompts())

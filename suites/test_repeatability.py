@@ -1,7 +1,7 @@
-"""Is the same row answered the same, whatever it is computed beside?
+"""Does a row get the same answer, whatever shares its batch? For every kind of task.
 
-Holds for every kind of task. Batches lay the same sums out differently, and rounding may then
-decide between two tokens that are all but equally likely: a near-tie.
+Batching changes the order of floating-point sums, and rounding may then decide between two tokens
+that are almost equally likely: a near-tie.
 """
 
 from dataclasses import replace
@@ -17,17 +17,17 @@ BATCH = 16
 
 
 def one_by_one(ask, rows):
-    """No row beside another."""
+    """Each row on its own."""
     return [ask("again-one-by-one", rows, batch_size=1, apart=True)]
 
 
 def reversed_order(ask, rows):
-    """Other rows beside each row."""
+    """Different neighbours for each row."""
     return [ask("again-reversed", rows[::-1], batch_size=7, apart=True)]
 
 
 def padded(ask, rows):
-    """In every batch, a row several times as long as the others, to which they are padded."""
+    """Every batch is padded to a row four times as long as the longest."""
     longest = max(rows, key=lambda row: sum(map(len, row.inputs.values())))
     inputs = {name: " ".join([text] * 4) for name, text in longest.inputs.items()}
     long = replace(longest, id="long", inputs=inputs)
@@ -40,7 +40,7 @@ def padded(ask, rows):
 
 
 def on_the_processor(ask, rows):
-    """Not on the device that the session runs on."""
+    """On the CPU, where the session runs on another device."""
     return [ask("again-on-cpu", rows, device="cpu", apart=True)]
 
 
@@ -54,7 +54,7 @@ WAYS = {
 
 @pytest.fixture(params=WAYS)
 def way(request):
-    """In what other way the rows are asked."""
+    """How the rows are asked again."""
     return request.param
 
 
@@ -62,15 +62,15 @@ def way(request):
 def again(evaluation, ask, way):
     """The system's answers when asked again."""
     if way == "device" and evaluation.record.engine.get("device", "cpu") == "cpu":
-        raise DoesNotApply("there is no other device here than the processor, on which it ran")
+        raise DoesNotApply("the run was on the CPU, and there is no other device")
     return WAYS[way](ask, [row.example for row in evaluation.rows])
 
 
 def test_next_to_no_answer_differs(evaluation, again, gate, way):
-    """A row's answer does not depend on its neighbours."""
+    """A row's answer does not depend on its batch."""
     gate("answer_instability", answer_instability(evaluation, *again), slice=way)
 
 
 def test_what_differs_was_a_near_tie(evaluation, again, gate, way):
-    """And where it does, it could have gone either way."""
+    """And where it does, the two answers were a near-tie."""
     gate("clear_differences", clear_difference_rate(evaluation, *again), slice=way)

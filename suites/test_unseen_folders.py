@@ -1,6 +1,6 @@
-"""Folders that no system was trained on: are descriptions read, or only known names found?
+"""Does the model read folder descriptions, or only recognise the names it was trained on?
 
-The cases stand in fixtures/unseen_folders. The system under test answers them beside its run.
+The cases are in fixtures/unseen_folders; the answers to them are parts of the system's run.
 """
 
 import tomllib
@@ -23,7 +23,7 @@ FILES = {"test": ("spaces.toml", "cases.jsonl"), "dev": ("dev_spaces.toml", "dev
 SPACES = ("one", "two")
 """Label spaces of five folders each, in the order in which they are described."""
 SEED = "seed-"
-"""How the ids of the cases begin whose apps and titles are those of seed 004."""
+"""Prefix of the ids of the cases that reuse the apps and titles of seed 004."""
 FRESH = {
     "test": {"Work": "Office", "Personal": "People", "Promotions": "Offers", "Alerts": "Notices"},
     "dev": {
@@ -38,9 +38,9 @@ CUSTOM = {
     "test": ("Health", "Travel", "Education", "Games", "News"),
     "dev": ("Pets", "Vehicles", "Music", "Photos", "Volunteering"),
 }
-"""Folders that a user might add to the trained ones, whose descriptions cover none of these."""
+"""Folders that a user might add; no trained folder's description covers them."""
 RENAMED_ROWS = 200
-"""How many of the ordinary test rows are asked again under new names."""
+"""How many of the test rows are asked again with renamed folders."""
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def cases(pytestconfig):
     """Where the cases are."""
     folder = pytestconfig.rootpath / "fixtures" / "unseen_folders"
     if not folder.is_dir():
-        raise InsufficientData(f"there are no cases: {folder} is not there")
+        raise InsufficientData(f"there are no cases: {folder} does not exist")
     return folder
 
 
@@ -80,19 +80,19 @@ def unseen(system_under_test, cases, spaces, ask, split):
 
 @pytest.mark.parametrize("space", SPACES)
 def test_unseen_folders(unseen, gate, space):
-    """Five new folders with a line of description each; seed 004's question, on 110 cases."""
+    """Five new folders with one line of description each: seed 004's question, on 110 cases."""
     gate("unseen_folder_accuracy", unseen[space].accuracy("folder"), slice=space)
 
 
 @pytest.mark.needs("free_decoding")
 def test_answers_name_an_offered_folder(evaluation, unseen, gate):
-    """No trained name comes back where it is not offered, in the seed's 15 cases neither."""
+    """No trained name is given where it is not offered, seed 004's 15 cases included."""
     asked = evaluation.pooled(*unseen.values())
     gate("out_of_enum_rate", asked.out_of_enum_rate(), slice="unseen folders")
 
 
 def test_old_folders_under_new_names(evaluation, system_under_test, ask, gate, split):
-    """Same rows, same descriptions, other names: what accuracy the names alone were worth."""
+    """Same rows, same descriptions, other names: how much accuracy came from the names alone?"""
     task = renamed(system_under_test.task, "folder", FRESH[split])
     examples = [row.example for row in evaluation.clean_rows[:RENAMED_ROWS]]
     again = ask("renamed-folders", relabelled(examples, "folder", FRESH[split]), task=task)
@@ -100,10 +100,10 @@ def test_old_folders_under_new_names(evaluation, system_under_test, ask, gate, s
 
 
 def test_new_folder_beside_trained_ones(unseen, spaces, system_under_test, ask, gate, split):
-    """One new folder among the four: do the trained names pull its notifications away?
+    """One new folder beside the four: do the trained names attract its notifications?
 
-    The same cases are asked with fresh names for the four; what is lost when the trained names
-    come back is the name bias.
+    The same cases are asked with the four renamed; what accuracy drops by under the trained names
+    is the name bias.
     """
     task = system_under_test.task
     trained = {str(value.value): value.description for value in task.fields["folder"].values}

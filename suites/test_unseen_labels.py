@@ -1,6 +1,6 @@
-"""Are descriptions read, or only names known by heart? Holds for every kind of task.
+"""Does the model read descriptions, or has it memorised names? For every kind of task.
 
-Every value gets a new name that says nothing, and keeps its description.
+Every value gets a new, meaningless name and keeps its description.
 """
 
 import pytest
@@ -30,13 +30,13 @@ ROWS = 150
 
 @pytest.mark.each_field
 def test_values_under_new_names(evaluation, ask, gate, field, split):
-    """What the names alone were worth."""
+    """How much accuracy came from the names alone."""
     spec = evaluation.task.fields[field]
     named = [value for value in spec.labels if value not in spec.exclusive]
     if spec.kind == "ordinal":
-        raise DoesNotApply("the values of a scale are its numbers")
+        raise DoesNotApply("the values of an ordinal field are its numbers")
     if len(named) > len(NAMES[split]):
-        raise DoesNotApply(f"there are no new names for {len(named)} values")
+        raise DoesNotApply(f"there are too few new names for {len(named)} values")
     names = dict(zip(named, NAMES[split], strict=False))
     rows = [row.example for row in evaluation.clean_rows[:ROWS]]
     task = renamed(evaluation.task, field, names)

@@ -74,7 +74,7 @@ def test_a_baseline_is_shaken_and_attacked(project: Project) -> None:
     result, gates = project.run("robustness", "keywords")
     # App names do not apply to this task, and no keyword is read from the prompt's list.
     assert result.parseoutcomes()["skipped"] == 2
-    result.stdout.fnmatch_lines(["*no row can be changed in this way: app-name*"])
+    result.stdout.fnmatch_lines(["*this edit changes no row: app-name*"])
     assert gates["flip_rate[case]"]["outcome"] == "pass"
     assert gates["flip_rate[emoji]"]["estimate"]["n"] == 100
     # Keywords are not found in full-width letters, and any keyword in a text is believed.
@@ -108,7 +108,7 @@ def test_a_language_model_is_asked_again(project: Project) -> None:
             assert estimate["successes"] == 0
             # In a padded batch the long row has one of the eight places.
             assert estimate["n"] == (7 if way == "padded" else 8)
-    result.stdout.fnmatch_lines(["*there is no other device here*"])
+    result.stdout.fnmatch_lines(["*there is no other device*"])
 
 
 def test_a_baseline_is_not_asked_again(project: Project) -> None:
