@@ -3,7 +3,7 @@
 This module imports nothing of evalkit's own. The vocabulary is explained in
 `docs/architecture.md`; the way through the house is
 
-    Example -> Prompt -> Completion -> Reading -> Evaluation -> Estimate -> Verdict
+    Example -> Prompt -> Completion -> ParsedAnswer -> Evaluation -> Estimate -> Verdict
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParsedAnswer:
     """Both readings of one completion.
 
     Where the strict reading is a `Prediction`, the lenient one is the same `Prediction`.

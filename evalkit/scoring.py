@@ -17,9 +17,9 @@ from evalkit.records import (
     Label,
     Missing,
     OutOfEnum,
+    ParsedAnswer,
     ParseFailure,
     Prediction,
-    Reading,
 )
 from evalkit.run_record import Contamination, DataRecord, RunRecord
 from evalkit.runs import find_run
@@ -114,7 +114,7 @@ def _evaluate_function(function: Classify, task: Task, dataset: Dataset) -> Eval
         read = _read(task, said)
         text = "" if said is None else json.dumps(said, ensure_ascii=False, default=str)
         written = Completion(text, FinishReason.STOP)
-        rows.append(EvaluatedRow(example, written, Reading(read, read), None, group))
+        rows.append(EvaluatedRow(example, written, ParsedAnswer(read, read), None, group))
     record = RunRecord(
         system=name,
         rows=len(rows),

@@ -410,7 +410,7 @@ def _group(row: EvaluatedRow, number: int) -> int:
 
 
 def _columns_of(row: EvaluatedRow, task: Task) -> dict[str, Any]:
-    read = row.reading.lenient
+    read = row.parsed.lenient
     return {
         "id": row.example.id,
         **{f"inputs.{name}": text for name, text in row.example.inputs.items()},

@@ -262,7 +262,7 @@ def format_violation_rate() -> Metric:
     return _fault(
         "format_violation_rate",
         "format violations",
-        lambda row: isinstance(row.reading.strict, ParseFailure),
+        lambda row: isinstance(row.parsed.strict, ParseFailure),
     )
 
 

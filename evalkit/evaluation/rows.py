@@ -14,9 +14,9 @@ from evalkit.records import (
     Label,
     Missing,
     OutOfEnum,
+    ParsedAnswer,
     ParseFailure,
     Prediction,
-    Reading,
 )
 from evalkit.tasks import Field
 
@@ -27,7 +27,7 @@ class EvaluatedRow:
 
     example: Example
     completion: Completion
-    reading: Reading
+    parsed: ParsedAnswer
     seen: Match | None = None
     """The training row that this one repeats, as far as the system's fingerprints tell."""
     group: int | None = None
@@ -36,11 +36,11 @@ class EvaluatedRow:
     @property
     def is_unreadable(self) -> bool:
         """Whether the answer could not be parsed."""
-        return isinstance(self.reading.lenient, ParseFailure)
+        return isinstance(self.parsed.lenient, ParseFailure)
 
     def said(self, field: str) -> Said:
         """What the answer gives a field, read leniently; None where it could not be parsed."""
-        lenient = self.reading.lenient
+        lenient = self.parsed.lenient
         return None if isinstance(lenient, ParseFailure) else lenient.fields[field]
 
     def label(self, field: str) -> Label:

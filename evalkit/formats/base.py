@@ -8,7 +8,7 @@ from itertools import chain, combinations, product
 from typing import ClassVar
 
 from evalkit.errors import UserError
-from evalkit.records import Function, Label, Prompt, Reading, Span
+from evalkit.records import Function, Label, ParsedAnswer, Prompt, Span
 from evalkit.tasks import Task
 from evalkit.thoughts import ALL, Thoughts
 
@@ -35,7 +35,7 @@ class Format(ABC):
         """Write the canonical answer: one text for one label (and input, where it is copied)."""
 
     @abstractmethod
-    def parse(self, task: Task, text: str) -> Reading:
+    def parse(self, task: Task, text: str) -> ParsedAnswer:
         """Read any text, strictly and leniently. Never raises."""
 
     def grammar(self, task: Task) -> dict[str, str]:

@@ -12,7 +12,7 @@ from evalkit.formats.base import Format, build_prompt
 from evalkit.formats.grammar import Rules, choice_of, literal, sets_of, text_without
 from evalkit.formats.reading import ReadError, first_answer, read_both
 from evalkit.formats.values import check_keys, check_listable, check_written, read_fields
-from evalkit.records import FailureReason, Function, Label, Prediction, Prompt, Reading
+from evalkit.records import FailureReason, Function, Label, ParsedAnswer, Prediction, Prompt
 from evalkit.tasks import FieldKind, Task
 from evalkit.thoughts import Thoughts
 
@@ -90,7 +90,7 @@ class Call(Format):
             arguments[name] = ", ".join(label) if isinstance(label, tuple) else str(label)
         return _write(task, arguments)
 
-    def parse(self, task: Task, text: str) -> Reading:
+    def parse(self, task: Task, text: str) -> ParsedAnswer:
         """Strictly, the text is what `render` writes; leniently, the first call counts."""
         lenient = partial(_read_leniently, task, self.thoughts)
         return read_both(text, partial(_read_strictly, task), lenient, self.thoughts)

@@ -20,7 +20,7 @@ from evalkit.formats.values import (
     read_fields,
     shown,
 )
-from evalkit.records import FailureReason, Label, Prediction, Prompt, Reading
+from evalkit.records import FailureReason, Label, ParsedAnswer, Prediction, Prompt
 from evalkit.tasks import Field, FieldKind, Task
 from evalkit.thoughts import Thoughts
 
@@ -68,7 +68,7 @@ class JsonObject(Format):
         """Write the object on one line, fields in the task's order."""
         return json.dumps({name: labels[name] for name in task.fields}, ensure_ascii=False)
 
-    def parse(self, task: Task, text: str) -> Reading:
+    def parse(self, task: Task, text: str) -> ParsedAnswer:
         """Strictly, the text is one object; leniently, the first with one of the fields counts."""
         lenient = partial(_read_leniently, task, self.thoughts)
         return read_both(text, partial(_read_strictly, task), lenient, self.thoughts)

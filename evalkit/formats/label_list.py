@@ -12,7 +12,7 @@ from evalkit.formats.base import Format, build_prompt
 from evalkit.formats.grammar import Rules, sets_of
 from evalkit.formats.reading import ReadError, read_both
 from evalkit.formats.values import SEPARATORS, check_listable, check_written, read_value
-from evalkit.records import FailureReason, Label, Prediction, Prompt, Reading
+from evalkit.records import FailureReason, Label, ParsedAnswer, Prediction, Prompt
 from evalkit.tasks import Field, FieldKind, Task
 from evalkit.thoughts import Thoughts
 
@@ -58,7 +58,7 @@ class LabelList(Format):
         assert isinstance(label, tuple)
         return ", ".join(label)
 
-    def parse(self, task: Task, text: str) -> Reading:
+    def parse(self, task: Task, text: str) -> ParsedAnswer:
         """Strictly, the text is one list; leniently, the first line of known names counts."""
         lenient = partial(_read_leniently, task, self.thoughts)
         return read_both(text, partial(_read_strictly, task), lenient, self.thoughts)

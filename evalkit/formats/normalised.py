@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from evalkit.formats.base import Format
-from evalkit.records import Label, Prompt, Reading
+from evalkit.records import Label, ParsedAnswer, Prompt
 from evalkit.tasks import Task
 
 Normalisation = Literal["none", "nfkc"]
@@ -36,7 +36,7 @@ class NfkcInputs(Format):
         """Write the canonical answer; what it copies of an input is normalised."""
         return self.inner.render(task, labels, _nfkc(inputs))
 
-    def parse(self, task: Task, text: str) -> Reading:
+    def parse(self, task: Task, text: str) -> ParsedAnswer:
         """As the other format does."""
         return self.inner.parse(task, text)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from evalkit.records import FailureReason, ParseFailure, Prediction, Reading
+from evalkit.records import FailureReason, ParsedAnswer, ParseFailure, Prediction
 from evalkit.thoughts import Thoughts
 
 LONGEST_SHOWN = 200
@@ -45,7 +45,7 @@ def read_both(
     strict: Callable[[str], Prediction],
     lenient: Callable[[str], Prediction],
     thoughts: Thoughts,
-) -> Reading:
+) -> ParsedAnswer:
     """Read a text with two readers, each of which returns an answer or raises `ReadError`.
 
     The strict reading goes first and, if it succeeds, is the lenient one too: an answer may
@@ -53,13 +53,13 @@ def read_both(
     """
     if not text.strip():
         empty = ParseFailure(FailureReason.EMPTY)
-        return Reading(empty, empty)
+        return ParsedAnswer(empty, empty)
     try:
         exact = strict(text)
     except ReadError as error:
         refused = ParseFailure(error.reason, clip(error.seen))
     else:
-        return Reading(exact, exact)
+        return ParsedAnswer(exact, exact)
     found = _lenient(text, lenient, thoughts)
     if refused.reason in (FailureReason.EXTRA_TEXT, FailureReason.NO_ANSWER):
         # The text is not an answer from its first character to its last. If there is one
@@ -68,7 +68,7 @@ def read_both(
             refused = found
         else:
             refused = ParseFailure(FailureReason.EXTRA_TEXT, clip(text))
-    return Reading(refused, found)
+    return ParsedAnswer(refused, found)
 
 
 def _lenient(

@@ -17,9 +17,9 @@ from evalkit.records import (
     Label,
     Missing,
     OutOfEnum,
+    ParsedAnswer,
     ParseFailure,
     Prediction,
-    Reading,
 )
 from evalkit.tasks import Task
 
@@ -38,8 +38,8 @@ def row_to_json(row: EvaluatedRow) -> dict[str, Any]:
         "inputs": dict(row.example.inputs),
         "labels": dict(row.example.labels),
         **completion_to_json(row.completion),
-        "strict": _reading_to_json(row.reading.strict),
-        "lenient": _reading_to_json(row.reading.lenient),
+        "strict": _reading_to_json(row.parsed.strict),
+        "lenient": _reading_to_json(row.parsed.lenient),
         "seen": asdict(row.seen) if row.seen else None,
         "group": row.group,
     }
@@ -53,7 +53,7 @@ class RowReader:
         self.task = task
         self.format = fmt
         self.known = known or {}
-        self._readings: dict[str, Reading] = {}
+        self._readings: dict[str, ParsedAnswer] = {}
 
     def row(self, content: Mapping[str, Any]) -> EvaluatedRow:
         """The row of one line, its text parsed anew.
@@ -75,7 +75,7 @@ class RowReader:
             content["group"],
         )
 
-    def _reading(self, content: Mapping[str, Any]) -> Reading:
+    def _reading(self, content: Mapping[str, Any]) -> ParsedAnswer:
         text = content["text"]
         reading = self._readings.get(text)
         if reading is None:

@@ -108,7 +108,7 @@ def hostile(runs: Path, name: str, right: int) -> JudgedRun:
         text = row.completion.text if at < 15 else HOSTILE
         completion = Completion(text, FinishReason.STOP, confidences={"priority": 0.25})
         rows.append(
-            replace(row, example=example, completion=completion, reading=fmt.parse(TASK, text))
+            replace(row, example=example, completion=completion, parsed=fmt.parse(TASK, text))
         )
     record = plain.record.having(system=name)
     return read_judged(

@@ -157,14 +157,14 @@ def _outcomes(row: EvaluatedRow) -> list[str]:
         UNREADABLE: row.is_unreadable,
         OUT_OF_ENUM: any(isinstance(found, OutOfEnum) for found in said),
         MISSING: any(isinstance(found, Missing) for found in said),
-        ILL_FORMED: isinstance(row.reading.strict, ParseFailure),
+        ILL_FORMED: isinstance(row.parsed.strict, ParseFailure),
         CUT_OFF: row.completion.finish_reason is FinishReason.LENGTH,
     }
     return [name for name, holds in there.items() if holds]
 
 
 def _fault(row: EvaluatedRow) -> str | None:
-    strict = row.reading.strict
+    strict = row.parsed.strict
     if not isinstance(strict, ParseFailure):
         return None
     reason = strict.reason.value.replace("_", " ")
