@@ -123,7 +123,7 @@ def vars_of(estimate: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("folder", sorted(p.parent for p in RECORDED.rglob("record.json")))
 def test_a_recorded_record_reads_and_writes_every_key(folder: Path) -> None:
     then = json.loads((folder / "record.json").read_text())
-    assert json.loads(json.dumps(read_record(folder).to_json())) == then
+    same(json.loads(json.dumps(read_record(folder).to_json())), then)
 
 
 def test_a_recorded_part_outside_of_the_task_opens() -> None:
