@@ -42,14 +42,16 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         added = self.added  # refuses another package's claim to one of our names
-        found = self.own[name] if name in self.own else added[name]
-        if isinstance(found, str):
-            found = EntryPoint(name, found, self.group)
-        if not isinstance(found, EntryPoint):
-            return found
-        if found not in self._loaded:
-            self._loaded[found] = self._load(found)
-        return self._loaded[found]
+        if name in self.own:
+            own = self.own[name]
+            if not isinstance(own, str):
+                return own
+            point = EntryPoint(name, own, self.group)
+        else:
+            point = added[name]
+        if point not in self._loaded:
+            self._loaded[point] = self._load(point)
+        return self._loaded[point]
 
     def __iter__(self) -> Iterator[str]:
         yield from self.own

@@ -220,4 +220,4 @@ def test_output_in_another_encoding() -> None:
     done = started("systems", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert "keyword-intents" in done.stdout
-    assert "----" in done.stdout
+    assert done.stdout.isascii()

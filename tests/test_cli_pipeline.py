@@ -198,7 +198,7 @@ def test_stats_fit_80_columns_and_show_no_markup(evalkit: Run, intents: Path) ->
     assert max(map(len, done.stdout.splitlines())) <= 80
     rows = [line.split() for line in done.stdout.splitlines()]
     assert ["payment", "4", "33.3%"] in rows
-    assert ["exact", "1", "1", "0"] in rows
+    assert ["exact", "1", "2", "1", "0"] in rows
     found = json.loads(evalkit("stats", intents.name, "--json").stdout)
     assert found["labels"]["intents"]["none"] == 2
     assert found["duplicates"]["exact"] == {"groups": 1, "repeats": 1, "labels_differ": 0}

@@ -78,8 +78,8 @@ def test_what_was_tried_is_not_tried_again_unless_something_changed(tried: list[
     first = sweep("--set", "c=1,2")
     assert sweep("--set", "c=1,2,3")["trials"][1:] == first["trials"]
     assert tried == ["c=1", "c=2", "c=3"]
-    sweep("--set", "c=7")
-    sweep("--set", "c=7")
+    sweep("--set", "c=7", code=4)
+    sweep("--set", "c=7", code=4)
     assert tried[3:] == ["c=7", "c=7"], "what broke off is tried again"
     Path("adapters/mine/rows.jsonl").write_text("{}\n{}\n", encoding="utf-8")
     sweep("--set", "c=1")
@@ -117,4 +117,4 @@ def test_verdicts_on_test_rows_are_no_score(
         return 1
 
     monkeypatch.setattr(Commands, "judge", judge)
-    assert sweep("--set", "c=1")["best"] is None
+    assert "No trial came to an end" in str(sweep("--set", "c=1", code=4))

@@ -13,7 +13,7 @@ CPUINFO = (
 
 def test_what_decides_how_sums_are_rounded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: CPUINFO)
-    monkeypatch.setattr(environment, "_cores", lambda: 2)
+    monkeypatch.setattr(environment, "usable_cores", lambda: 2)
     for name in environment._ROUNDING_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -200,7 +200,7 @@ def test_a_bad_one_fails_with_exit_1_and_evidence(project: Project) -> None:
     result.stdout.fnmatch_lines(
         [
             "priority_accuracy  75.0%  (180/240, 95% 69.2-80.1)  needs >= 80%  FAIL",
-            "  asks: The release criterion: four of five priorities right",
+            "  asks: *",
             "*why this bound: *",
             "*weakest: * 75.0% (60/80); most often * read as * (20)",
             "*5 of 60 rows counted against it:",
@@ -579,7 +579,7 @@ def test_a_relative_bound_is_held_against_the_run_that_is_named(project: Project
     asked = ("suites/test_kept.py", "--model", "mine")
     result = project.run(*asked, "--against", "last")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*kept*-10.0*> -20.0 (-20%)*PASS*"])
+    result.stdout.fnmatch_lines(["kept  PASS  *-10.0*> -20.0 (-20%)"])
     result = project.run(*asked)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*name the run that it is compared with: --against RUN*"])
@@ -739,7 +739,6 @@ def test_a_bad_row_stops_with_file_line_and_fix(project: Project) -> None:
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "*1 of 240 rows left out as bad*",
             "*may NOT ship: partial: 1 of 240 rows could not be read and were skipped. Mend *",
         ]
     )
@@ -877,7 +876,7 @@ def test_escape_sequences_in_data_and_answers_do_not_reach_the_terminal(project:
         path.read_text().replace(word(project, 5), "\\u001b]0;owned\\u0007 \\u202e\\u001b[2J")
     )
     project.write_system(r5='{"folder": "\\u001b[31mSpam", "priority": 1}')
-    result = project.run("suites", "--model", "mine", "--color=no")
+    result = project.run("suites", "--model", "mine", "--color=no", "-v")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*\\x1b*"])
     assert not set(result.stdout.str()) & {"\x1b", "\x07", "\u202e"}
@@ -933,8 +932,8 @@ def test_the_record_names_what_decides_the_answers(project: Project) -> None:
 
 def test_the_usual_numbers_are_stored_beside_the_verdicts(project: Project) -> None:
     project.write_system(wrong=24)
-    result = project.run("suites", "--model", "mine")
-    result.stdout.fnmatch_lines(["answers: all fields right 90.0% *", "priority: accuracy 90.0% *"])
+    result = project.run("suites", "--model", "mine", "-v")
+    result.stdout.fnmatch_lines([" all fields right * 90.0% *", " priority accuracy * 90.0% *"])
     measured = project.verdicts()["measured"]
     assert measured["all fields right"]["successes"] == 216
     assert measured["format violations"]["value"] == 0

@@ -51,7 +51,7 @@ def test_a_system_adds_marks_of_its_own(tmp_path: Path):
         assert isinstance(said, Prediction)
         assert said.fields["folder"] == folder
     assert added.format.thoughts == Thoughts((("<plan>", "</plan>"),))
-    assert added.with_task(added.task).format == added.format
+    assert added.with_task(added.task).format.thoughts == added.format.thoughts
     said = added.format.parse(added.task, f"<think>{WRONG}</think>").lenient
     assert isinstance(said, ParseFailure)
 

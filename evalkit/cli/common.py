@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -56,7 +57,8 @@ def console(stream: object) -> Console:
 
 def tell(text: str, *, err: bool = False) -> None:
     """Print a line or several, to standard error on demand."""
-    typer.echo(legible(text), err=err)
+    # Not by click, which writes UTF-8 where a stream is said to be ASCII.
+    (sys.stderr if err else sys.stdout).write(legible(text) + "\n")
 
 
 class PytestCode(int):

@@ -87,7 +87,7 @@ def overlap(
         return
     out = console(sys.stdout)
     shown = overlap_report(report, show)
-    typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
+    sys.stdout.write(to_text(shown, out.width, colour=out.is_terminal))
 
 
 @data.command()

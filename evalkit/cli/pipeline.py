@@ -105,7 +105,7 @@ class Job:
             return
         out = console(sys.stdout)
         shown = to_terminal(sheet.blocks)
-        typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
+        sys.stdout.write(to_text(shown, out.width, colour=out.is_terminal))
         if self.dry_run:
             tell("Dry run: nothing was written.")
         elif files:

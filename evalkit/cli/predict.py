@@ -109,7 +109,7 @@ def prompt(
         return
     from evalkit.printable import printable
 
-    typer.echo("\n".join(printable(line, len(line)) for line in shown.text.split("\n")))
+    sys.stdout.write("".join(f"{printable(line, len(line))}\n" for line in shown.text.split("\n")))
     if not shown.token_ids:
         typer.echo(
             "\nThe server lays these messages out, and knows their tokens."

@@ -95,7 +95,7 @@ def compare(
         return
     out = console(sys.stdout)
     shown = to_terminal(comparison_blocks(found, show, brief=True), lang)
-    typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
+    sys.stdout.write(to_text(shown, out.width, colour=out.is_terminal))
 
 
 def parity(
@@ -132,7 +132,7 @@ def show_parity(folders: Sequence[Path], show: int, lang: Lang, stream: TextIO) 
         for evaluation, folder in zip((found.first, found.other), folders, strict=True)
     ]
     shown = to_terminal(parity_blocks(found, names, show), lang)
-    typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False, file=stream)
+    stream.write(to_text(shown, out.width, colour=out.is_terminal))
 
 
 @baseline.command("set")

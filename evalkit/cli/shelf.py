@@ -50,7 +50,7 @@ def systems(
     heads = ["system", "task", "format", Column("base", is_text=True, drop=1), "weights", "adapter"]
     out = console(sys.stdout)
     shown = to_terminal(table(heads, rows, len(heads)))
-    typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
+    sys.stdout.write(to_text(shown, out.width, colour=out.is_terminal))
     for system in found:
         if not isinstance(system, BrokenSystem):
             for note in adapter_notes(system):

@@ -225,4 +225,4 @@ def _print(shown: Sequence[RenderableType]) -> None:
     from evalkit.reports.render.terminal import to_text
 
     out = console(sys.stdout)
-    typer.echo(to_text(shown, out.width, colour=out.is_terminal), nl=False)
+    sys.stdout.write(to_text(shown, out.width, colour=out.is_terminal))

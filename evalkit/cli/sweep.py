@@ -97,7 +97,7 @@ def sweep(
         return
     shown = console(sys.stdout)
     blocks = sweep_blocks(tried, shown_path(system.folder / "system.toml"))
-    typer.echo(to_text(to_terminal(blocks), shown.width, colour=shown.is_terminal), nl=False)
+    sys.stdout.write(to_text(to_terminal(blocks), shown.width, colour=shown.is_terminal))
 
 
 class Commands:

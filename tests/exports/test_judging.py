@@ -30,7 +30,7 @@ def test_the_exported_file_is_judged_and_held_against_its_adapter(
         "adapters/tiny/system.toml": 'task = "intents"\nformat = "labels"\n'
         'base = "../../base"\nadapter = false\n',
         "suites/gates.toml": '[intents_accuracy]\nmin_value = 0.5\nmin_cases = 1\nwhy = "so"\n',
-        "suites/test_it.py": SUITE,
+        "suites/test_exported_file.py": SUITE,
         "rows.jsonl": json.dumps({"prompt": "pay", "output": ["payment"]}),
         "pytest.ini": "[pytest]\n",
     }

@@ -98,7 +98,14 @@ def evaluation(
         if i == 14:
             answer = json.dumps({"folder": text, "priority": 2})
         sure = {"folder": 0.5 + i / 100, "priority": 0.9 - i / 100}
-        completions[key] = Completion(answer, FinishReason.STOP, (1, 2), 7, 0.25, sure)
+        completions[key] = Completion(
+            answer,
+            FinishReason.STOP,
+            (1, 2),
+            prompt_tokens=7,
+            seconds=0.25,
+            confidences=sure,
+        )
     record = {
         "base": f"pypi:{text}" if trained else "pypi:base",
         "weights_sha256": "aa11" * 16,
