@@ -211,7 +211,7 @@ def test_a_bad_one_fails_with_exit_1_and_evidence(project: Project) -> None:
     verdicts = project.verdicts()
     assert verdicts["may_ship"] is False
     asked = {gate["gate"]: gate["asks"] for gate in verdicts["gates"]}
-    assert asked["priority_accuracy"] == "The release criterion: four of five priorities right."
+    assert asked["priority_accuracy"] == "The release criterion: four in five priorities right."
     assert all(asked.values())
 
 
