@@ -9,6 +9,7 @@ import sys
 import tarfile
 import zipfile
 from email.parser import Parser
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -111,20 +112,23 @@ def test_the_metadata_names_distribution_commands_and_plugin(wheel: Path) -> Non
     assert "evalkit = evalkit.pytest_plugin" in entries
 
 
-def test_what_was_unpacked_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
+def run_outside(wheel: Path, folder: Path, *arguments: str) -> str:
+    """Run Python in a folder, with what was unpacked in the place of the checkout."""
     env = {k: v for k, v in os.environ.items() if k != "EVALKIT_SHELF"} | {"PYTHONPATH": str(wheel)}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
-    def python(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=tmp_path,
-            env=env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+
+def test_what_was_unpacked_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    python = partial(run_outside, wheel, tmp_path)
 
     assert Path(python("-c", "import evalkit; print(evalkit.__file__)").strip()).is_relative_to(
         wheel
@@ -172,19 +176,7 @@ print(codes)
 def test_from_an_empty_folder_to_a_signed_verdict(wheel: Path, tmp_path: Path) -> None:
     """And one bit of what was judged changed, it is no longer verified."""
     pytest.importorskip("securesystemslib", reason="the extra attest is not installed")
-    env = {k: v for k, v in os.environ.items() if k != "EVALKIT_SHELF"} | {"PYTHONPATH": str(wheel)}
-
-    def python(folder: Path, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=folder,
-            env=env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    python = partial(run_outside, wheel)
 
     python(tmp_path, "-m", "evalkit", "init", "demo")
     said = python(tmp_path / "demo", "-c", CHAIN)

@@ -53,7 +53,7 @@ from evalkit.training.topics import read_topics
 ROOT = Path(__file__).parents[1]
 SKELETON = ROOT / "evalkit" / "skeleton"
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.zh.md", *sorted(DOCS.glob("*.md"))]
 LINKED = [
     *PAGES,
     *(p for f in ("adapters", "data", "data/*", "fixtures/*") for p in ROOT.glob(f"{f}/README.md")),

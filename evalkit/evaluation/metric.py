@@ -52,11 +52,6 @@ class Metric:
         """Equal for metrics that measure the same."""
         return self.key, self.field, self.value
 
-    @property
-    def is_share(self) -> bool:
-        """Whether the number is a count of rows by a count of rows."""
-        return self.hit is not None
-
 
 MakeMetric = Callable[..., Metric]
 """Takes a task and what is asked of it: a field, a value."""
