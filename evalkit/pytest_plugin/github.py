@@ -14,6 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from evalkit.gates import Outcome
+from evalkit.printable import printable
+from evalkit.reports.render.markdown import to_markdown
+from evalkit.reports.render.terminal import line_of, to_terminal, to_text
+from evalkit.reports.sections.gates import explain
+from evalkit.reports.sections.run import SECTIONS, run_sections, section_title
+from evalkit.reports.sections.verdict import closing, verdict_section
+from evalkit.reports.view import Heading
+
 if TYPE_CHECKING:
     from evalkit.gates import Release, Verdict
     from evalkit.pytest_plugin.session import GateSession
@@ -79,11 +88,6 @@ class GitHubOutputs:
 
 def annotation_lines(release: Release, fields: Mapping[str, Field]) -> list[str]:
     """Commands: an error for the verdict and each failed gate, a warning for each open one."""
-    from evalkit.gates import Outcome
-    from evalkit.printable import printable
-    from evalkit.reports.render.terminal import line_of
-    from evalkit.reports.sections.verdict import closing
-
     if release.may_ship:
         return []
     failed, undecided = release.of(Outcome.FAIL), release.of(Outcome.INCONCLUSIVE)
@@ -110,9 +114,6 @@ def command(kind: str, title: str, message: str) -> str:
 
 
 def _in_words(verdict: Verdict) -> str:
-    from evalkit.printable import printable
-    from evalkit.reports.render.terminal import to_terminal, to_text
-    from evalkit.reports.sections.gates import explain
 
     text = to_text(to_terminal(explain(verdict)), 1000, colour=False)
     return "\n".join(printable(line, 500) for line in text.splitlines())
@@ -125,11 +126,6 @@ def summary(release: Release, run: JudgedRun | None) -> str:
         release: what the gates came to.
         run: what they judged; None where the evidence was refused.
     """
-    from evalkit.reports.render.markdown import to_markdown
-    from evalkit.reports.sections.run import SECTIONS, run_sections, section_title
-    from evalkit.reports.sections.verdict import verdict_section
-    from evalkit.reports.view import Heading
-
     title = f"{release.system}: {release.verdict.partition(':')[0]}"
     blocks: Blocks = [Heading(1, title)]
     if run is None:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from evalkit.printable import printable
+from evalkit.reports.history import gate_facts
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,8 +21,6 @@ if TYPE_CHECKING:
 
 def record_gate(item: pytest.Item, verdict: Verdict) -> None:
     """Add what a gate said to its test case."""
-    from evalkit.reports.history import gate_facts
-
     for name, fact in gate_facts(verdict).items():
         item.user_properties.append(_property(f"{verdict.label}.{name}", fact))
 
@@ -39,6 +40,4 @@ def record_release(record: Callable[[str, object], None] | None, release: Releas
 
 def _property(name: str, value: Any) -> tuple[str, str]:
     """Text that XML can hold: pytest escapes what it cannot in values, but not in names."""
-    from evalkit.printable import printable
-
     return printable(name, 1000), printable(str(value), 1000)

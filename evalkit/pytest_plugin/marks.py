@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from evalkit.errors import UserError, did_you_mean
+from evalkit.systems import System, find_shelf, list_systems
+from evalkit.tasks import load_task, task_names
 
 if TYPE_CHECKING:
     from evalkit.tasks import Task
@@ -38,8 +40,6 @@ def check_family(family: str, where: str, tasks: Iterable[Task], root: Path) -> 
 
 
 def _families(root: Path) -> set[str]:
-    from evalkit.systems import System, find_shelf, list_systems
-    from evalkit.tasks import load_task, task_names
 
     built_in = {load_task(name).family for name in task_names()}
     rows = {path.parent.name for path in root.glob("fixtures/*/test.jsonl")}

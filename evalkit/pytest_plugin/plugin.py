@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalkit.errors import UserError
+from evalkit.gates import find_policy, judge
 from evalkit.printable import legible, write_what_fits
 from evalkit.pytest_plugin.github import GitHubOutputs
 from evalkit.pytest_plugin.junit import record_gate
@@ -25,7 +26,9 @@ from evalkit.pytest_plugin.session import (
     SubjectName,
     as_usage_errors,
 )
+from evalkit.pytest_plugin.tracking import Tracking
 from evalkit.pytest_plugin.written_order import WrittenOrder
+from evalkit.runs.runner import Variant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,8 +120,6 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--device is {', '.join(DEVICES[:-1])} or mps, not '{device}'.")
     with as_usage_errors():
         if config.getoption("track"):
-            from evalkit.pytest_plugin.tracking import Tracking
-
             config.pluginmanager.register(Tracking(session), "evalkit-tracking")
         session.find_subjects()
 
@@ -183,7 +184,6 @@ def ask(
         device: Device | None = None,
         apart: bool = False,
     ) -> Evaluation:
-        from evalkit.runs.runner import Variant
 
         variant = Variant(task, adapter, batch_size, device, name if apart else "")
         return evidence.ask(system_under_test, name, examples, variant)
@@ -204,7 +204,6 @@ def answers(
     def asked(
         name: str, requests: Sequence[Request], *, adapter: bool = True
     ) -> dict[str, Completion]:
-        from evalkit.runs.runner import Variant
 
         return evidence.answers(system_under_test, name, requests, Variant(adapter=adapter))
 
@@ -251,8 +250,6 @@ def gate(
         slice: str | int | None = None,
     ) -> None:
         from dataclasses import replace
-
-        from evalkit.gates import find_policy, judge
 
         path, policies = session.policies(request.path)
         try:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, TextIO
 
 import pytest
 
+from evalkit.errors import EvidenceError, UserError
 from evalkit.printable import printable
+from evalkit.runs import ASKED, RECORD, read_record, run_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,9 +120,6 @@ def live_line(config: pytest.Config) -> LiveLine:
 
 def rows_asked(runs: Path, system: str) -> dict[str, int]:
     """How many rows the last whole run of a system was asked, by part."""
-    from evalkit.errors import EvidenceError, UserError
-    from evalkit.runs import ASKED, RECORD, read_record, run_folders
-
     for folder in reversed(run_folders(runs)):
         try:
             if (folder / ASKED).is_dir() and read_record(folder).system == system:

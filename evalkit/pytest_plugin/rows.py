@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
+from evalkit.data import BadRow, Dataset, load_dataset
 from evalkit.errors import UserError
+from evalkit.gates import BAD_ROWS, judge
 from evalkit.locale import say
+from evalkit.records import Estimate
+from evalkit.systems import shown_path
 
 if TYPE_CHECKING:
-    from evalkit.data import Dataset
     from evalkit.evaluation import Evaluation
     from evalkit.gates import Policy, Verdict
     from evalkit.tasks import Task
@@ -27,9 +30,6 @@ def load_rows(config: pytest.Config, task: Task) -> Dataset:
     Raises:
         UserError: there are none, or they cannot be read.
     """
-    from evalkit.data import load_dataset
-    from evalkit.systems import shown_path
-
     source, split = config.getoption("data"), config.getoption("split")
     if source is None:
         path = config.rootpath / "fixtures" / task.family / f"{split}.jsonl"
@@ -52,8 +52,6 @@ def load_rows(config: pytest.Config, task: Task) -> Dataset:
 
 def fault_of_rows(config: pytest.Config, evaluation: Evaluation) -> str | None:
     """What is wrong where a stored run is not one of the rows that are there now."""
-    from evalkit.data import load_dataset
-
     data = evaluation.record.data
     source = config.getoption("data") or data.source
     if source == data.source and not Path(source).is_file():
@@ -95,9 +93,6 @@ class RowsLeftOut:
 
     def judge(self, policies: Mapping[str, Policy], family: str) -> Verdict | None:
         """Hold the share of unreadable rows against its criterion, where there is one."""
-        from evalkit.gates import BAD_ROWS, judge
-        from evalkit.records import Estimate
-
         policy = policies.get(BAD_ROWS)
         if policy is None or policy.task not in (None, family) or not self.answered:
             return None
@@ -127,8 +122,6 @@ class RowsLeftOut:
 
 def same_rows(evaluation: Evaluation) -> Dataset:
     """The data set that a system was evaluated on, for another to be."""
-    from evalkit.data import BadRow, Dataset
-
     data = evaluation.record.data
     return Dataset(
         data.source,

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from evalkit.console import LegibleConsole
+from evalkit.data.loading import hash_examples
+from evalkit.engines.building import EngineOptions
 from evalkit.errors import (
     DoesNotApply,
     EvidenceError,
@@ -20,19 +23,33 @@ from evalkit.errors import (
     UserError,
     fault_of_the_machine,
 )
+from evalkit.evaluation import Measurement, check_same_rows, compare
+from evalkit.gates import Policy
 from evalkit.locale import say
 from evalkit.printable import legible
 from evalkit.pytest_plugin.progress import live_line, rows_asked
 from evalkit.pytest_plugin.rows import fault_of_rows, load_rows, same_rows
+from evalkit.runs import (
+    ASKED,
+    find_run,
+    read_for_judging,
+    read_part,
+    read_run,
+    read_subject,
+    read_verdicts,
+)
+from evalkit.runs.rows import completion_from_json
+from evalkit.runs.runner import Runner, hash_requests, hash_texts
+from evalkit.systems import find_baseline, missing_parts
 
 if TYPE_CHECKING:
     from evalkit.data import Dataset
     from evalkit.data.dev_changes import Split
-    from evalkit.evaluation import Contest, Evaluation, Measurement
+    from evalkit.evaluation import Contest, Evaluation
     from evalkit.records import Completion, Estimate, Example, Request
     from evalkit.run_record import RunRecord
     from evalkit.runs import Part
-    from evalkit.runs.runner import Runner, Variant
+    from evalkit.runs.runner import Variant
     from evalkit.systems import System
     from evalkit.tasks import Task
 
@@ -93,8 +110,6 @@ class RunCache:
             named: a run's folder, or its name under `--runs`.
             taken: names of other subjects.
         """
-        from evalkit.runs import find_run, read_for_judging, read_subject
-
         folder = find_run(named, self.runs_folder)
         system, task, abilities = read_subject(folder)
         name = folder.absolute().name if system in taken else system
@@ -133,8 +148,6 @@ class RunCache:
         named = self.config.getoption("against")
         if named is None:
             return
-        from evalkit.evaluation import check_same_rows
-        from evalkit.runs import find_run, read_for_judging
 
         self._baseline_run = find_run(named, self.runs_folder)
         baseline = read_for_judging(self._baseline_run)
@@ -165,8 +178,6 @@ class RunCache:
 
     def evaluate_tfidf(self, subject: SystemUnderTest, evaluation: Evaluation) -> Evaluation:
         """Let the TF-IDF baseline of a system's task answer the same rows, once."""
-        from evalkit.systems import find_baseline, missing_parts
-
         system = find_baseline(subject.task, beside=subject.system)
         if system is None:
             raise InsufficientData(
@@ -194,9 +205,6 @@ class RunCache:
         variant: Variant,
     ) -> Evaluation:
         """Let a system answer other rows as a part of its run, once. See the fixture `ask`."""
-        from evalkit.data.loading import hash_examples
-        from evalkit.runs import ASKED, read_run
-
         examples = examples[: self.config.getoption("limit")]
         asked = variant.task or subject.task
         evaluated = self._part(
@@ -217,10 +225,6 @@ class RunCache:
         self, subject: SystemUnderTest, name: str, requests: Sequence[Request], variant: Variant
     ) -> dict[str, Completion]:
         """Let a system answer requests that belong to no task. See the fixture `answers`."""
-        from evalkit.runs import read_part
-        from evalkit.runs.rows import completion_from_json
-        from evalkit.runs.runner import hash_requests
-
         requests = requests[: self.config.getoption("limit")]
         record, rows = self._part(
             subject,
@@ -237,9 +241,6 @@ class RunCache:
         self, subject: SystemUnderTest, name: str, texts: Mapping[str, str]
     ) -> list[dict[str, Any]]:
         """Measure how far an adapter moved its base. See the fixture `divergences`."""
-        from evalkit.runs import read_part
-        from evalkit.runs.runner import hash_texts
-
         texts = dict(list(texts.items())[: self.config.getoption("limit")])
         record, rows = self._part(
             subject,
@@ -254,9 +255,6 @@ class RunCache:
 
     def against_baseline(self, measured: Measurement | Estimate | Contest) -> Contest | None:
         """The same number against the run that `--against` names, where it can be compared."""
-        from evalkit.evaluation import Measurement, compare
-        from evalkit.runs import ASKED, read_run
-
         if self._baseline is None or not isinstance(measured, Measurement):
             return None
         if measured.metric is None or measured.evaluation is None:
@@ -278,9 +276,6 @@ class RunCache:
 
         None where no verdict says; empty where no baseline was named.
         """
-        from evalkit.gates import Policy
-        from evalkit.runs import read_verdicts
-
         if self._baseline_run is None:
             return {}
         try:
@@ -322,7 +317,6 @@ class RunCache:
 
     @staticmethod
     def _has_part(run: Path, name: str) -> bool:
-        from evalkit.runs import ASKED
 
         return (run / ASKED / name).is_dir()
 
@@ -369,9 +363,6 @@ class RunCache:
             )
 
     def _make_runner(self) -> Runner:
-        from evalkit.console import LegibleConsole
-        from evalkit.engines.building import EngineOptions
-        from evalkit.runs.runner import Runner
 
         console = LegibleConsole(stderr=True)
         option = self.config.getoption

@@ -20,18 +20,34 @@ from evalkit.errors import (
     did_you_mean,
     fault_of_the_machine,
 )
+from evalkit.gates import conclude, load_policies, lowered_tiers, policies_sha256
+from evalkit.gates.sealing import sealed_before
 from evalkit.locale import say
-from evalkit.printable import legible
+from evalkit.printable import legible, printable
 from evalkit.pytest_plugin.expected import Expected, params
 from evalkit.pytest_plugin.junit import record_release
 from evalkit.pytest_plugin.marks import check_family, check_marks, families_of, place
 from evalkit.pytest_plugin.rows import RowsLeftOut
 from evalkit.pytest_plugin.run_cache import RunCache, SystemUnderTest
 from evalkit.pytest_plugin.suite_files import find_suites
+from evalkit.reports.judged import JudgedRun
+from evalkit.reports.render.terminal import to_text
+from evalkit.reports.terminal import (
+    WRONG_CASES,
+    evidence,
+    refused,
+    release_report,
+    release_screen,
+    side_by_side,
+    surest,
+)
+from evalkit.reports.verdicts import release_from_json, verdicts_to_json
+from evalkit.reports.writing import write_comparison, write_index, write_run_page
+from evalkit.runs import read_verdicts, write_verdicts
+from evalkit.systems import load_system, missing_parts, shown_path
 
 if TYPE_CHECKING:
     from evalkit.gates import Policy, Release, Verdict
-    from evalkit.reports.judged import JudgedRun
     from evalkit.tasks import Field
 
 
@@ -87,8 +103,6 @@ class GateSession:
                 "Suites judge one evaluation in one process. Run them without pytest-xdist's -n."
             )
         for model in models:
-            from evalkit.systems import load_system
-
             self._add(self.run_cache.subject(load_system(model)), f"--model {model}")
         for run in runs:
             self._add(self.run_cache.stored(run, list(self.subjects)), f"--run {run}")
@@ -98,7 +112,6 @@ class GateSession:
         spread = self.config.getoption("numprocesses", None) or hasattr(self.config, "workerinput")
         if self.subjects or self.why_none_assumed or spread:
             return
-        from evalkit.systems import load_system
 
         try:
             self._add(self.run_cache.subject(load_system()), "the project's only system")
@@ -232,7 +245,6 @@ class GateSession:
         }
 
     def _check_parts(self) -> None:
-        from evalkit.systems import missing_parts
 
         complaints = []
         for name, subject in self.subjects.items():
@@ -245,8 +257,6 @@ class GateSession:
 
     def policies(self, suite: Path) -> tuple[Path, dict[str, Policy]]:
         """The gates.toml that belongs to a suite, and what it says."""
-        from evalkit.gates import load_policies
-
         named = self.config.getoption("gates")
         if named:
             path = Path(named)
@@ -274,8 +284,6 @@ class GateSession:
 
     def evidence(self, subject: SystemUnderTest, verdict: Verdict) -> str:
         """Why a gate did not pass, with rows that stand under no other failure."""
-        from evalkit.reports.terminal import WRONG_CASES, evidence, surest
-
         text = evidence(verdict, subject.task, self._told)
         self._told |= {row.example.id for row in surest(verdict, self._told)[:WRONG_CASES]}
         return text
@@ -345,7 +353,6 @@ class GateSession:
             # Otherwise it never came to answer.
 
     def _release(self, name: str, subject: SystemUnderTest) -> Release:
-        from evalkit.gates import conclude
 
         spoilt = self._is_spoilt(name)
         policies = {} if spoilt else self.all_policies
@@ -399,7 +406,6 @@ class GateSession:
         evaluation = self.run_cache.evaluations.get(name)
         if evaluation is None:
             return {}
-        from evalkit.gates.sealing import sealed_before
 
         found = [sealed_before(path, evaluation.record) for path in self.criteria]
         told = sorted((when or "", note) for when, note in found if note is not None)
@@ -411,8 +417,6 @@ class GateSession:
 
     def _lowered(self) -> list[str]:
         """Which criteria block less than they did for the run that `--against` names."""
-        from evalkit.gates import lowered_tiers
-
         named, before = self.config.getoption("against"), self.run_cache.baseline_tiers()
         if before is None:
             return [say("note.tiers_unknown", baseline=named)]
@@ -430,11 +434,6 @@ class GateSession:
         evidence = self.run_cache
         if not evidence.evaluations and not any(evidence.faults.values()):
             return (yield)
-        from evalkit.gates import policies_sha256
-        from evalkit.reports.judged import JudgedRun
-        from evalkit.reports.verdicts import release_from_json, verdicts_to_json
-        from evalkit.runs import write_verdicts
-        from evalkit.systems import shown_path
 
         evidence.close()
         releases = list(self.releases())
@@ -482,10 +481,6 @@ class GateSession:
 
     def _write_reports(self, judged: list[JudgedRun]) -> Iterator[str]:
         """A page for each run, one that compares them, and the index; what is where, in lines."""
-        from evalkit.printable import printable
-        from evalkit.reports.writing import write_comparison, write_index, write_run_page
-        from evalkit.systems import shown_path
-
         runs = self.run_cache.runs_folder
         pages = [("report", partial(write_run_page, run)) for run in judged]
         if len(judged) > 1:
@@ -522,14 +517,6 @@ class GateSession:
 
     def _show(self, terminal: pytest.TerminalReporter, releases: list[Release]) -> None:
         """May each system ship, and why not; every gate with -v."""
-        from evalkit.reports.render.terminal import to_text
-        from evalkit.reports.terminal import (
-            refused,
-            release_report,
-            release_screen,
-            side_by_side,
-        )
-
         terminal.section("release gate")
         width, colour = terminal._tw.fullwidth, terminal.hasmarkup
         for release in releases:
@@ -571,8 +558,6 @@ class as_usage_errors:  # noqa: N801 (reads as a verb at its call)
 
 def _verdict_before(folder: Path) -> str:
     """What is stored as the verdict on a run, in words; empty where it was never judged."""
-    from evalkit.runs import read_verdicts
-
     try:
         found = read_verdicts(folder)
     except EvidenceError:

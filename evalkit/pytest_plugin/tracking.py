@@ -13,6 +13,8 @@ import pytest
 from evalkit.data.quoting import shown_error
 from evalkit.printable import printable
 from evalkit.pytest_plugin.session import GateSession
+from evalkit.reports.mlflow_run import check_client, describe_run, log_run
+from evalkit.runs import read_record, read_verdicts
 
 _PASSWORD = re.compile(r"//[^/\s@]*@")
 """Who asks, in an address."""
@@ -27,8 +29,6 @@ class Tracking:
         Raises:
             UserError: the client is not installed.
         """
-        from evalkit.reports.mlflow_run import check_client
-
         check_client()
         self.session = session
         self.lines: list[tuple[str, bool]] = []
@@ -61,8 +61,6 @@ class Tracking:
 
 
 def _log(folder: Path) -> str:
-    from evalkit.reports.mlflow_run import describe_run, log_run
-    from evalkit.runs import read_record, read_verdicts
 
     tracked = describe_run(folder, read_record(folder), read_verdicts(folder) or {})
     # One line is ours; what the connection's library has to say besides is not for this place.
