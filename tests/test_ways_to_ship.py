@@ -441,3 +441,38 @@ def test_what_a_suite_withdraws_is_said(project: Project) -> None:
     code, said = project.gate("-v")
     assert (code, said) == (0, "mine may ship: all 3 gates passed.")
     assert "Does not apply, as we ship no parcels: queue_recall[Delivery]" in project.out
+
+
+SKIP_ALL = """
+import pytest
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.skip("later"))
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-v",)])
+def test_a_run_in_which_every_test_is_skipped_does_not_ship(
+    project: Project, options: tuple[str, ...]
+) -> None:
+    project.write("conftest.py", SKIP_ALL)
+    code, said = project.gate(*options)
+    assert code == 1
+    assert "may NOT ship" in said
+    assert "no test asked it anything" in project.out.lower()
+
+
+def test_a_mistake_leaves_the_verdict_of_before(project: Project) -> None:
+    project.gate()
+    (run,) = (project.root / "runs").glob("2*")
+    before = (run / "verdicts.json").read_bytes()
+    project.gates.write_text(GATES.replace("[queue_recall]", "[queue_recal]"))
+    result = project.pytester.runpytest_inprocess(
+        "suites", "--run", run.name, "-p", "no:cacheprovider"
+    )
+    assert result.ret == 4
+    said = result.stdout.str() + result.stderr.str()
+    assert "Did you mean 'queue_recal'?" in said
+    assert "replaced" not in said
+    assert (run / "verdicts.json").read_bytes() == before

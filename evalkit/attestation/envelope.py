@@ -55,7 +55,7 @@ def sign(statement: Mapping[str, Any], private: Path) -> str:
     from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
     try:
-        signer = CryptoSigner(load_pem_private_key(_read(private), None))
+        signer = CryptoSigner(load_pem_private_key(_read(private, _MAKE), None))
     except (ValueError, TypeError) as error:
         raise UserError(
             f"{private} holds no private key that can be used ({error}). "
@@ -81,7 +81,7 @@ def verified(envelope: Path, public: Path) -> dict[str, Any]:
     from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
 
     try:
-        key = SSlibKey.from_crypto(load_pem_public_key(_read(public)))
+        key = SSlibKey.from_crypto(load_pem_public_key(_read(public, _MAKE)))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UserError(f"{public} holds no public key ({error}).") from error
     try:
@@ -97,9 +97,14 @@ def verified(envelope: Path, public: Path) -> dict[str, Any]:
     return statement
 
 
-def _read(path: Path) -> bytes:
+_MAKE = " `evalkit attest --new-key` makes a pair: evalkit.key and evalkit.pub."
+
+
+def _read(path: Path, otherwise: str = "") -> bytes:
     try:
         return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"There is no {path}.{otherwise}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
 

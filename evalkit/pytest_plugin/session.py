@@ -76,6 +76,7 @@ class GateSession:
         self.subjects: dict[str, SystemUnderTest] = {}
         self.verdicts: dict[str, dict[str, list[Verdict]]] = {}
         self.broken: dict[str, list[str]] = {}
+        self._reported: set[str] = set()
         self.expected = Expected()
         self._uncollected: dict[str, dict[str, str]] = {}
         self.criteria: dict[Path, dict[str, Policy]] = {}
@@ -327,6 +328,8 @@ class GateSession:
         report = yield
         name = subject_of(item)
         self.expected.report(name or "", report)
+        if name in self.subjects:
+            self._reported.add(name)
         if report.failed and name:
             said = self.verdicts.get(name, {}).get(item.nodeid, [])
             if any(v.blocks for v in said):
@@ -432,10 +435,13 @@ class GateSession:
         A whole run that may not ship never exits with 0.
         """
         evidence = self.run_cache
+        self._fault_the_unasked(session)
         if not evidence.evaluations and not any(evidence.faults.values()):
             return (yield)
 
         evidence.close()
+        if session.exitstatus == pytest.ExitCode.USAGE_ERROR:
+            return (yield)  # nothing was judged, and what was judged before stays
         releases = list(self.releases())
         replaced = []
         for release in releases:
@@ -478,6 +484,14 @@ class GateSession:
             self._show(terminal, releases)
             terminal.write("".join(f"{line}\n" for line in reports))
         return result
+
+    def _fault_the_unasked(self, session: pytest.Session) -> None:
+        """A system that a whole run asked nothing, as every test was skipped, has not passed."""
+        if self.is_partial or session.exitstatus != pytest.ExitCode.OK or not self.all_policies:
+            return
+        for name in sorted(self._reported - self.run_cache.evaluations.keys()):
+            if not self.run_cache.faults[name]:
+                self.run_cache.faults[name].append("no test asked it anything")
 
     def _write_reports(self, judged: list[JudgedRun]) -> Iterator[str]:
         """A page for each run, one that compares them, and the index; what is where, in lines."""
