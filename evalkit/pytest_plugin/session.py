@@ -491,7 +491,7 @@ class GateSession:
             return
         for name in sorted(self._reported - self.run_cache.evaluations.keys()):
             if not self.run_cache.faults[name]:
-                self.run_cache.faults[name].append("no test asked it anything")
+                self.run_cache.faults[name].append("No test asked it anything")
 
     def _write_reports(self, judged: list[JudgedRun]) -> Iterator[str]:
         """A page for each run, one that compares them, and the index; what is where, in lines."""
@@ -499,7 +499,8 @@ class GateSession:
         pages = [("report", partial(write_run_page, run)) for run in judged]
         if len(judged) > 1:
             pages.append(("comparison", partial(write_comparison, judged, runs)))
-        pages.append(("all runs", partial(write_index, runs)))
+        if runs.is_dir():
+            pages.append(("all runs", partial(write_index, runs)))
         for what, write in pages:
             try:
                 yield f"{what}: {shown_path(write())}"
