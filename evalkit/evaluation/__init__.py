@@ -1,7 +1,7 @@
 """A system's answers on a dataset, what can be asked of them, and of two systems' at once."""
 
 from evalkit.evaluation.cases import Case
-from evalkit.evaluation.comparing import Contest, check_same_rows, pair
+from evalkit.evaluation.comparing import PairedComparison, check_same_rows, pair
 from evalkit.evaluation.evaluation import (
     Evaluation,
     Measurement,
@@ -14,11 +14,11 @@ from evalkit.evaluation.rows import EvaluatedRow, describe_said
 
 __all__ = [
     "Case",
-    "Contest",
     "EvaluatedRow",
     "Evaluation",
     "Measurement",
     "Metric",
+    "PairedComparison",
     "build_requests",
     "check_same_rows",
     "compare",

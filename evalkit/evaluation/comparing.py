@@ -17,7 +17,7 @@ SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class PairedComparison:
     """One metric of two systems, on the rows that are clean for both."""
 
     metric: Metric

@@ -14,7 +14,13 @@ from evalkit.data import Match
 from evalkit.errors import InsufficientData
 from evalkit.evaluation import metric as ask
 from evalkit.evaluation.cases import Case, case_of, on_offer
-from evalkit.evaluation.comparing import Contest, check_same_rows, compare_rows, flips, pair
+from evalkit.evaluation.comparing import (
+    PairedComparison,
+    check_same_rows,
+    compare_rows,
+    flips,
+    pair,
+)
 from evalkit.evaluation.metric import Metric
 from evalkit.evaluation.rows import EvaluatedRow, Rows, groups_of, problem_of, values_of
 from evalkit.evaluation.truncation import truncated
@@ -49,7 +55,7 @@ class Measurement:
     cases: tuple[Case, ...] = ()
     """Rows counted against it that are none of the run's own."""
 
-    def against(self, other: Measurement) -> Contest:
+    def against(self, other: Measurement) -> PairedComparison:
         """Hold this number against another system's, by a paired test on the same rows.
 
         Rows that either system was trained on are left out of both.
@@ -425,7 +431,7 @@ def _columns_of(row: EvaluatedRow, task: Task) -> dict[str, Any]:
     }
 
 
-def compare(first: Evaluation, second: Evaluation, metric: Metric) -> Contest:
+def compare(first: Evaluation, second: Evaluation, metric: Metric) -> PairedComparison:
     """Hold a metric of two systems against each other on the rows that are clean for both.
 
     Raises:
@@ -435,7 +441,7 @@ def compare(first: Evaluation, second: Evaluation, metric: Metric) -> Contest:
     check_same_rows(first.examples, second.examples, (f"'{first.system}'", f"'{second.system}'"))
     ours, theirs = pair(_asked_of(first, metric), _asked_of(second, metric))
     lost, won = flips(metric, ours, theirs)
-    return Contest(
+    return PairedComparison(
         metric, first.system, second.system, compare_rows(metric, ours, theirs), lost, won
     )
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from evalkit import metrics
 from evalkit.evaluation import metric as ask
 from evalkit.evaluation.cases import Case, case_of
-from evalkit.evaluation.comparing import Contest
+from evalkit.evaluation.comparing import PairedComparison
 from evalkit.evaluation.evaluation import Evaluation, Measurement
 from evalkit.evaluation.rows import EvaluatedRow, describe_said
 from evalkit.locale import Note, in_a_row, say
@@ -134,7 +134,7 @@ def near_tie(evaluation: Evaluation) -> float:
     return NEAR_TIE.get(evaluation.record.engine.get("dtype", ""), 0.0)
 
 
-def accuracy_change(original: Evaluation, *again: Evaluation, field: str) -> Contest:
+def accuracy_change(original: Evaluation, *again: Evaluation, field: str) -> PairedComparison:
     """Accuracy on the rows asked again against that on the same rows as they stand, paired.
 
     Raises:
@@ -150,7 +150,7 @@ def accuracy_change(original: Evaluation, *again: Evaluation, field: str) -> Con
         asked=metric.name,
     )
     outcomes = list(zip(asked, hits, strict=True))
-    return Contest(
+    return PairedComparison(
         metric,
         say("asked.changed"),
         say("asked.unchanged"),

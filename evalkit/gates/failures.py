@@ -24,7 +24,7 @@ class Failure:
     def headline(self) -> Verdict:
         """The verdict that says it best: of the most rows, where a whole failed, not of a part."""
         wholes = [
-            v for v in self.failed if v.metric and v.metric.key == "accuracy" and not v.contest
+            v for v in self.failed if v.metric and v.metric.key == "accuracy" and not v.paired
         ]
         return max(wholes, key=lambda v: v.estimate.n, default=self.failed[0])
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from evalkit import metrics
 from evalkit.errors import UserError
-from evalkit.evaluation import Case, Contest, EvaluatedRow, Measurement, Metric
+from evalkit.evaluation import Case, EvaluatedRow, Measurement, Metric, PairedComparison
 from evalkit.evaluation.cases import surest
 from evalkit.gates.policy import Policy, claims_better, find_policy, load_policies
 from evalkit.locale import Note, say
@@ -68,9 +68,9 @@ class Verdict:
     settled_by: int | None = None
     """Cases in all that would take the interval off the threshold, four times in five, if the
     truth is the value measured."""
-    contest: Contest | None = None
+    paired: PairedComparison | None = None
     """The comparison judged."""
-    regression: Contest | None = None
+    regression: PairedComparison | None = None
     """The same number against the baseline run, where one was named."""
     part: str = ""
     """What people call the slice, where it is a value of a field."""
@@ -122,7 +122,7 @@ class Verdict:
 
 def gate(
     name: str,
-    measured: Measurement | Estimate | Contest,
+    measured: Measurement | Estimate | PairedComparison,
     gates: str | Path = "suites/gates.toml",
     *,
     slice: str | int = "",
@@ -148,11 +148,11 @@ def gate(
 def judge(
     gate: str,
     policy: Policy,
-    measured: Measurement | Estimate | Contest,
+    measured: Measurement | Estimate | PairedComparison,
     *,
     slice_name: str = "",
     mode: GateMode = "point",
-    regression: Contest | None = None,
+    regression: PairedComparison | None = None,
 ) -> Verdict:
     """Hold a measurement against its criterion.
 
@@ -176,7 +176,7 @@ def judge(
     compares = policy.compares
     if compares and isinstance(measured, Measurement) and regression is not None:
         measured = regression
-    if compares is not isinstance(measured, Contest):
+    if compares is not isinstance(measured, PairedComparison):
         wanted = (
             "min_value or max_value, or name the run that it is compared with: --against RUN"
             if compares
@@ -187,8 +187,8 @@ def judge(
             f"and the suite holds a {'single number' if compares else 'comparison'} against it. "
             f"Give it {wanted}."
         )
-    if isinstance(measured, Contest):
-        return _judge_contest(gate, policy, measured, slice_name)
+    if isinstance(measured, PairedComparison):
+        return _judge_paired(gate, policy, measured, slice_name)
     measurement = measured if isinstance(measured, Measurement) else Measurement(measured)
     estimate = measurement.estimate
     metric = measurement.metric
@@ -237,20 +237,20 @@ def name_part(slice_name: str, metric: Metric | None, fields: Mapping[str, Field
     return "" if shown == slice_name else shown
 
 
-def _judge_contest(gate: str, policy: Policy, contest: Contest, slice_name: str) -> Verdict:
-    found = contest.comparison
+def _judge_paired(gate: str, policy: Policy, paired: PairedComparison, slice_name: str) -> Verdict:
+    found = paired.comparison
     policy = policy.against(found.second.value)
     low, high = found.low, found.high
-    if contest.metric.lower_is_better:
+    if paired.metric.lower_is_better:
         low, high = -high, -low
     clusters = found.first.clusters
-    advantage = Estimate(contest.advantage, found.n, low, high, found.method, clusters=clusters)
+    advantage = Estimate(paired.advantage, found.n, low, high, found.method, clusters=clusters)
     if policy.threshold == 0:
         shown = found.p_value < ALPHA
     else:
         shown = policy.holds(low) == policy.holds(high)
-    lost = found.p_value < ALPHA and contest.advantage < 0
-    holds = policy.holds(contest.advantage) and not (claims_better(gate) and lost)
+    lost = found.p_value < ALPHA and paired.advantage < 0
+    holds = policy.holds(paired.advantage) and not (claims_better(gate) and lost)
     outcome = Outcome.PASS if holds else Outcome.FAIL
     reason = None
     if advantage.independent < policy.min_cases:
@@ -263,11 +263,11 @@ def _judge_contest(gate: str, policy: Policy, contest: Contest, slice_name: str)
         Outcome.INCONCLUSIVE if reason else outcome,
         policy,
         advantage,
-        contest.metric,
+        paired.metric,
         reason=reason,
-        wrong=contest.lost,
-        contest=contest,
-        cases=surest(contest.cases),
+        wrong=paired.lost,
+        paired=paired,
+        cases=surest(paired.cases),
     )
 
 

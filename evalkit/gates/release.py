@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evalkit import metrics
-from evalkit.evaluation import Contest
+from evalkit.evaluation import PairedComparison
 from evalkit.gates.judging import ALPHA, Outcome, Verdict
 from evalkit.gates.policy import TIERS, Policy
 from evalkit.locale import say
@@ -21,7 +21,7 @@ class Regression:
 
     label: str
     """The gate's name with its slice."""
-    contest: Contest
+    paired: PairedComparison
     p_value: float
     """After Holm's correction over all gates of the system."""
 
@@ -175,11 +175,11 @@ def find_regressions(verdicts: Sequence[Verdict]) -> list[Regression]:
     tested = [
         (v.label, v.regression) for v in verdicts if v.regression is not None and v.policy.blocks
     ]
-    adjusted = metrics.holm([contest.comparison.p_value for _, contest in tested])
+    adjusted = metrics.holm([paired.comparison.p_value for _, paired in tested])
     return [
-        Regression(label, contest, p)
-        for (label, contest), p in zip(tested, adjusted, strict=True)
-        if p < ALPHA and contest.advantage < 0
+        Regression(label, paired, p)
+        for (label, paired), p in zip(tested, adjusted, strict=True)
+        if p < ALPHA and paired.advantage < 0
     ]
 
 

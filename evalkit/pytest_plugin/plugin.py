@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from evalkit.data.dev_changes import Split
     from evalkit.engines.loading import Device
-    from evalkit.evaluation import Contest, Evaluation, Measurement
+    from evalkit.evaluation import Evaluation, Measurement, PairedComparison
     from evalkit.records import Completion, Estimate, Example, Request
     from evalkit.tasks import Task
 
@@ -245,7 +245,7 @@ def gate(
 
     def hold(
         name: str,
-        measured: Measurement | Estimate | Contest,
+        measured: Measurement | Estimate | PairedComparison,
         *,
         slice: str | int | None = None,
     ) -> None:

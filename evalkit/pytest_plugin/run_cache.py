@@ -45,7 +45,7 @@ from evalkit.systems import find_baseline, missing_parts
 if TYPE_CHECKING:
     from evalkit.data import Dataset
     from evalkit.data.dev_changes import Split
-    from evalkit.evaluation import Contest, Evaluation
+    from evalkit.evaluation import Evaluation, PairedComparison
     from evalkit.records import Completion, Estimate, Example, Request
     from evalkit.run_record import RunRecord
     from evalkit.runs import Part
@@ -253,7 +253,9 @@ class RunCache:
             raise EvidenceError(say("fault.stale_texts", name=name))
         return rows
 
-    def against_baseline(self, measured: Measurement | Estimate | Contest) -> Contest | None:
+    def against_baseline(
+        self, measured: Measurement | Estimate | PairedComparison
+    ) -> PairedComparison | None:
         """The same number against the run that `--against` names, where it can be compared."""
         if self._baseline is None or not isinstance(measured, Measurement):
             return None

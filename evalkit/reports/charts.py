@@ -70,7 +70,7 @@ def interval_bar(verdict: Verdict, scale: tuple[float, float], label: str) -> Ma
         scale: what the ends of the drawing stand for, as `scale_of` gives it.
         label: the same in words.
     """
-    (start, end), unit, signed = scale, verdict.unit, verdict.contest is not None
+    (start, end), unit, signed = scale, verdict.unit, verdict.paired is not None
     estimate = verdict.estimate
 
     def at(x: float) -> float:
@@ -107,7 +107,7 @@ def scale_of(verdicts: Sequence[Verdict]) -> tuple[float, float]:
     ]
     reaches = any(v.policy.min_value is not None and v.unit == "%" for v in verdicts)
     end = max(1.0 if reaches else 0.0, round_above(max(abs(x) for x in shown)))
-    below = min(shown) < 0 or any(verdict.contest is not None for verdict in verdicts)
+    below = min(shown) < 0 or any(verdict.paired is not None for verdict in verdicts)
     return (-end if below else 0.0), end
 
 

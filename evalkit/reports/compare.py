@@ -13,14 +13,21 @@ from string import ascii_uppercase
 from typing import Any
 
 from evalkit.errors import InsufficientData, UserError
-from evalkit.evaluation import Contest, EvaluatedRow, Evaluation, check_same_rows, compare, pair
+from evalkit.evaluation import (
+    EvaluatedRow,
+    Evaluation,
+    PairedComparison,
+    check_same_rows,
+    compare,
+    pair,
+)
 from evalkit.evaluation.rows import groups_of
 from evalkit.gates import Verdict
 from evalkit.gates.policy import BOUNDS
 from evalkit.metrics import holm, share
 from evalkit.records import Estimate
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.verdicts import contest_to_json
+from evalkit.reports.verdicts import paired_to_json
 from evalkit.run_record import RunRecord
 from evalkit.tasks import Task
 
@@ -44,23 +51,23 @@ class Pairing:
         return list(zip(*pair(self.first.rows, self.other.rows), strict=True))
 
     @cached_property
-    def headline(self) -> list[Contest]:
+    def headline(self) -> list[PairedComparison]:
         """Being right, in all fields and in each, by paired tests.
 
         Raises:
             UserError: the two are not of the same test set.
         """
-        return _contests(self.first, self.other, self.first.headline_metrics())
+        return _compared(self.first, self.other, self.first.headline_metrics())
 
     @cached_property
-    def usual(self) -> list[Contest]:
+    def usual(self) -> list[PairedComparison]:
         """Every usual number of both."""
-        return _contests(self.first, self.other, self.first.usual_metrics())
+        return _compared(self.first, self.other, self.first.usual_metrics())
 
     @cached_property
-    def slices(self) -> list[Contest]:
+    def slices(self) -> list[PairedComparison]:
         """The recall of every value."""
-        return _contests(self.first, self.other, self.first.slice_metrics())
+        return _compared(self.first, self.other, self.first.slice_metrics())
 
     @property
     def clean(self) -> int:
@@ -196,10 +203,10 @@ class RunComparison:
         return [(other, Pairing(first.run.evaluation, other.run.evaluation)) for other in others]
 
     @cached_property
-    def headline(self) -> list[tuple[Side, Contest, float]]:
+    def headline(self) -> list[tuple[Side, PairedComparison, float]]:
         """Being right, against each of the others, with p after Holm's correction over all."""
-        found = [(side, contest) for side, pairing in self.pairings for contest in pairing.headline]
-        adjusted = holm([contest.comparison.p_value for _, contest in found])
+        found = [(side, paired) for side, pairing in self.pairings for paired in pairing.headline]
+        adjusted = holm([paired.comparison.p_value for _, paired in found])
         return [(side, c, p) for (side, c), p in zip(found, adjusted, strict=True)]
 
     @cached_property
@@ -218,12 +225,12 @@ class RunComparison:
         won: dict[tuple[str, str], list[str]] = {}
         lost: dict[tuple[str, str], list[str]] = {}
         for side, pairing in self.pairings:
-            for contest in pairing.headline:
-                if contest.metric.field is None:
+            for paired in pairing.headline:
+                if paired.metric.field is None:
                     continue
-                for to, rows in ((won, contest.won), (lost, contest.lost)):
+                for to, rows in ((won, paired.won), (lost, paired.lost)):
                     for row in rows:
-                        key = (row.example.id, contest.metric.field)
+                        key = (row.example.id, paired.metric.field)
                         to.setdefault(key, []).append(side.letter)
         every = [{row.example.id: row for row in s.run.evaluation.rows} for s in self.sides]
         return [
@@ -323,7 +330,7 @@ def comparison_to_json(found: Pairing) -> dict[str, Any]:
     return {
         "systems": [evaluation.system for evaluation in both],
         "rows": len(found.first.rows),
-        "metrics": [contest_to_json(contest) for contest in (*found.usual, *found.slices)],
+        "metrics": [paired_to_json(paired) for paired in (*found.usual, *found.slices)],
         "differences": found.differences,
         "cost": [evaluation.record.cost.to_json() for evaluation in both],
     }
@@ -337,7 +344,7 @@ def parity_to_json(found: Pairing) -> dict[str, Any]:
         "rows": len(found.pairs),
         "unanswered": found.unanswered,
         "changed": {name: asdict(estimate) for name, estimate in found.changed.items()},
-        "accuracy": [contest_to_json(contest) for contest in found.headline],
+        "accuracy": [paired_to_json(paired) for paired in found.headline],
         "prompt": {
             "same_sha256": found.same_prompt,
             "rows_with_known_length": known,
@@ -356,7 +363,9 @@ def parity_to_json(found: Pairing) -> dict[str, Any]:
     }
 
 
-def _contests(first: Evaluation, second: Evaluation, metrics: Sequence[Any]) -> list[Contest]:
+def _compared(
+    first: Evaluation, second: Evaluation, metrics: Sequence[Any]
+) -> list[PairedComparison]:
     found = []
     for metric in metrics:
         with contextlib.suppress(InsufficientData):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from evalkit.evaluation import Contest
+from evalkit.evaluation import PairedComparison
 from evalkit.gates import Policy
 from evalkit.printable import printable
 from evalkit.records import Estimate
@@ -87,19 +87,19 @@ def value_interval(verdict: Judged) -> str:
     return interval(estimate, unit)
 
 
-def contest_line(contest: Contest) -> str:
+def paired_line(paired: PairedComparison) -> str:
     """A comparison on one line: both numbers, the difference, the test."""
-    found, unit = contest.comparison, contest.metric.unit
+    found, unit = paired.comparison, paired.metric.unit
     one, other = (number(e.value, unit) for e in (found.first, found.second))
     low, high = points(found.low, unit), points(found.high, unit)
     line = (
-        f"{printable(contest.metric.name)}: {printable(contest.first)} {one}, "
-        f"{printable(contest.second)} {other}, "
+        f"{printable(paired.metric.name)}: {printable(paired.first)} {one}, "
+        f"{printable(paired.second)} {other}, "
         f"{points(found.difference, unit)} (95% {low} to {high}), "
         f"{tested(found.method, found.p_value)}, {found.n} rows"
     )
-    if contest.won or contest.lost:
-        line += f"; {len(contest.won)} won, {len(contest.lost)} lost"
+    if paired.won or paired.lost:
+        line += f"; {len(paired.won)} won, {len(paired.lost)} lost"
     return line
 
 

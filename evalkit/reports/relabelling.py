@@ -53,7 +53,7 @@ def _gates(judged: JudgedRun, after: Evaluation) -> Iterator[tuple[Verdict, Verd
     known = {m.identity: m for m in (*after.usual_metrics(), *after.slice_metrics())}
     for verdict in judged.release.verdicts if judged.release else ():
         metric = known.get(verdict.metric.identity) if verdict.metric else None
-        if metric is None or verdict.contest is not None:
+        if metric is None or verdict.paired is not None:
             continue
         if judged.evaluation.measure(metric).estimate != verdict.estimate:
             continue  # of other rows than the run's own

@@ -15,9 +15,9 @@ from evalkit.printable import printable
 from evalkit.reports.compare import Pairing
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.mistakes import wrong_case
-from evalkit.reports.numbers import contest_line
+from evalkit.reports.numbers import paired_line
 from evalkit.reports.render.terminal import line_of, to_terminal, to_text
-from evalkit.reports.sections.gates import contest_lines, criteria, criteria_table, explain
+from evalkit.reports.sections.gates import criteria, criteria_table, explain, paired_lines
 from evalkit.reports.sections.run import SECTIONS, facts, run_sections, section_title
 from evalkit.reports.sections.verdict import verdict_section
 from evalkit.reports.view import (
@@ -66,8 +66,8 @@ def release_report(run: JudgedRun, lang: Lang = "en") -> list[RenderableType]:
     sections = run_sections(run)
     blocks = sections["conclusion"]
     if run.release is not None:
-        contests = contest_lines(run, run.release)
-        blocks = [*_verdict(run), *contests, *_notes(run), *facts(run)]
+        comparisons = paired_lines(run, run.release)
+        blocks = [*_verdict(run), *comparisons, *_notes(run), *facts(run)]
     for name in (*_WHOLE, *SECTIONS.added):
         if name in sections:
             blocks += [Heading(2, section_title(name)), *sections[name]]
@@ -149,9 +149,9 @@ def side_by_side(
     first, *others = evaluations
     for other in others:
         try:
-            contests = Pairing(first, other).headline
+            comparisons = Pairing(first, other).headline
         except UserError as error:
             shown.append(Text(f"no paired test: {printable(str(error), 300)}"))
             continue
-        shown += [Text(contest_line(contest)) for contest in contests]
+        shown += [Text(paired_line(paired)) for paired in comparisons]
     return shown

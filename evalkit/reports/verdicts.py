@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from evalkit.errors import EvidenceError
-from evalkit.evaluation import Case, Contest, EvaluatedRow, Evaluation, Metric
+from evalkit.evaluation import Case, EvaluatedRow, Evaluation, Metric, PairedComparison
 from evalkit.gates import Outcome, Policy, Reason, Regression, Release, Verdict, name_part
 from evalkit.locale import say
 from evalkit.records import Comparison, Estimate
@@ -51,7 +51,7 @@ def verdicts_to_json(
         "names": dict(release.names),
         "did_not_block": {v.label: v.policy.tier for v in release.not_blocking},
         "regressions": [
-            {"gate": r.label, "p_value_holm": r.p_value, "baseline": contest_to_json(r.contest)}
+            {"gate": r.label, "p_value_holm": r.p_value, "baseline": paired_to_json(r.paired)}
             for r in release.regressions
         ],
         "measured": {
@@ -85,8 +85,8 @@ def verdicts_to_json(
                 "reason": verdict.reason,
                 "detects": verdict.detects,
                 "settled_by": verdict.settled_by,
-                "against": contest_to_json(verdict.contest),
-                "baseline": contest_to_json(verdict.regression),
+                "against": paired_to_json(verdict.paired),
+                "baseline": paired_to_json(verdict.regression),
                 "policy": verdict.policy.model_dump(mode="json"),
                 "note": verdict.note,
                 "weakest": verdict.weakest,
@@ -99,19 +99,19 @@ def verdicts_to_json(
     }
 
 
-def contest_to_json(contest: Contest | None) -> dict[str, Any] | None:
+def paired_to_json(paired: PairedComparison | None) -> dict[str, Any] | None:
     """A comparison as data; rows by their ids."""
-    if contest is None:
+    if paired is None:
         return None
     return {
-        "metric": contest.metric.name,
-        "measures": _metric_to_json(contest.metric),
-        "unit": contest.metric.unit,
-        "lower_is_better": contest.metric.lower_is_better,
-        "systems": [contest.first, contest.second],
-        **asdict(contest.comparison),
-        "won": [row.example.id for row in contest.won],
-        "lost": [row.example.id for row in contest.lost],
+        "metric": paired.metric.name,
+        "measures": _metric_to_json(paired.metric),
+        "unit": paired.metric.unit,
+        "lower_is_better": paired.metric.lower_is_better,
+        "systems": [paired.first, paired.second],
+        **asdict(paired.comparison),
+        "won": [row.example.id for row in paired.won],
+        "lost": [row.example.id for row in paired.lost],
     }
 
 
@@ -148,7 +148,7 @@ def release_from_json(content: Mapping[str, Any], evaluation: Evaluation) -> Rel
         content["partial"],
         tuple(content["faults"]),
         tuple(
-            Regression(r["gate"], _contest(r["baseline"], rows), r["p_value_holm"])
+            Regression(r["gate"], _paired(r["baseline"], rows), r["p_value_holm"])
             for r in content["regressions"]
         ),
         content["does_not_apply"],
@@ -162,10 +162,10 @@ def release_from_json(content: Mapping[str, Any], evaluation: Evaluation) -> Rel
 def _verdict(gate: Mapping[str, Any], rows: Mapping[str, EvaluatedRow], task: Task) -> Verdict:
     wrong = [] if gate["of_other_rows"] else gate["counted_against"]
     policy = Policy.model_validate(gate["policy"])
-    contest = _contest(gate["against"], rows) if gate["against"] else None
+    paired = _paired(gate["against"], rows) if gate["against"] else None
     outcome = Outcome(gate["outcome"])
     reason, crosses = _why_open(gate, outcome, policy)
-    metric = contest.metric if contest else _metric(gate)
+    metric = paired.metric if paired else _metric(gate)
     part = gate.get("part") or name_part(gate["slice"], metric, task.fields)
     return Verdict(
         gate["gate"],
@@ -181,8 +181,8 @@ def _verdict(gate: Mapping[str, Any], rows: Mapping[str, EvaluatedRow], task: Ta
         Estimate(**gate["on_all_rows"]) if gate["on_all_rows"] else None,
         gate["detects"],
         gate["settled_by"],
-        contest,
-        _contest(gate["baseline"], rows) if gate["baseline"] else None,
+        paired,
+        _paired(gate["baseline"], rows) if gate["baseline"] else None,
         part,
         gate.get("asks", ""),
         tuple(Case(**case) for case in gate.get("cases", ())),
@@ -226,7 +226,7 @@ def _metric(gate: Mapping[str, Any]) -> Metric | None:
     )
 
 
-def _contest(found: Mapping[str, Any], rows: Mapping[str, EvaluatedRow]) -> Contest:
+def _paired(found: Mapping[str, Any], rows: Mapping[str, EvaluatedRow]) -> PairedComparison:
     names = {"name": found["metric"], "key": found["metric"]} | (found.get("measures") or {})
     metric = _metric({"metric": {**found, **names}})
     assert metric is not None
@@ -236,4 +236,4 @@ def _contest(found: Mapping[str, Any], rows: Mapping[str, EvaluatedRow]) -> Cont
     )
     lost, won = (tuple(rows[id] for id in found[which] if id in rows) for which in ("lost", "won"))
     one, other = found["systems"]
-    return Contest(metric, one, other, comparison, lost, won)
+    return PairedComparison(metric, one, other, comparison, lost, won)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from evalkit.evaluation import Contest, Metric
+from evalkit.evaluation import Metric, PairedComparison
 from evalkit.gates import ALPHA, Outcome, Policy, Verdict
 from evalkit.metrics import ReliabilityBin
 from evalkit.records import Estimate
@@ -338,37 +338,37 @@ def span_of(estimate: Estimate, unit: str = "%") -> Cell:
     return Span(estimate.low, estimate.high, unit, value=estimate.value)
 
 
-def difference_of(contest: Contest) -> Figure:
+def difference_of(paired: PairedComparison) -> Figure:
     """First less second."""
-    return Figure(contest.comparison.difference, contest.metric.unit, is_difference=True)
+    return Figure(paired.comparison.difference, paired.metric.unit, is_difference=True)
 
 
-def difference_in_words(contest: Contest) -> Cell:
+def difference_in_words(paired: PairedComparison) -> Cell:
     """The same within a sentence: with its unit."""
-    shown = difference_of(contest)
+    shown = difference_of(paired)
     return phrase("form.points", value=shown) if shown.unit == "%" else shown
 
 
-def contest_span(contest: Contest, scale: float = 0.0) -> Span:
+def paired_span(paired: PairedComparison, scale: float = 0.0) -> Span:
     """The interval of a comparison's difference, with a scale to draw it on."""
-    found, unit = contest.comparison, contest.metric.unit
+    found, unit = paired.comparison, paired.metric.unit
     return Span(found.low, found.high, unit, True, found.difference, scale)
 
 
-def is_shown(contest: Contest) -> bool:
+def is_shown(paired: PairedComparison) -> bool:
     """Whether the test shows a difference, taken alone."""
-    return contest.comparison.p_value < ALPHA
+    return paired.comparison.p_value < ALPHA
 
 
 def verdict_value(verdict: Verdict) -> Figure:
     """What a gate judged: a number, or the advantage over another system."""
-    return Figure(verdict.estimate.value, verdict.unit, verdict.contest is not None)
+    return Figure(verdict.estimate.value, verdict.unit, verdict.paired is not None)
 
 
 def verdict_span(verdict: Verdict) -> Cell:
     """The interval of what a gate judged."""
     estimate = verdict.estimate
-    if verdict.contest is not None:
+    if verdict.paired is not None:
         return Span(estimate.low, estimate.high, verdict.unit, is_difference=True)
     return span_of(estimate, verdict.unit)
 

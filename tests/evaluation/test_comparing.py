@@ -40,13 +40,13 @@ RIGHT: list[int | None] = [i % 3 + 1 for i in range(60)]
 def test_rows_are_paired_and_flips_named() -> None:
     ours = system("a", [None, *RIGHT[1:]])
     theirs = system("b", [*RIGHT[:50], *[None] * 10])
-    contest = ours.accuracy("priority").against(theirs.accuracy("priority"))
-    found = contest.comparison
+    paired = ours.accuracy("priority").against(theirs.accuracy("priority"))
+    found = paired.comparison
     assert found.method.startswith("McNemar")
     assert (found.only_first, found.only_second, found.n) == (10, 1, 60)
-    assert contest.advantage == found.difference == pytest.approx(9 / 60)
-    assert [row.example.id for row in contest.lost] == ["0"]
-    assert len(contest.won) == 10
+    assert paired.advantage == found.difference == pytest.approx(9 / 60)
+    assert [row.example.id for row in paired.lost] == ["0"]
+    assert len(paired.won) == 10
     back = theirs.accuracy("priority").against(ours.accuracy("priority"))
     assert back.comparison.difference == -found.difference
     assert back.comparison.p_value == pytest.approx(found.p_value)
@@ -54,10 +54,10 @@ def test_rows_are_paired_and_flips_named() -> None:
 
 def test_a_higher_fault_rate_is_a_disadvantage() -> None:
     ours, theirs = system("a", [None] * 9 + RIGHT[9:]), system("b", RIGHT)
-    contest = compare(ours, theirs, parse_failure_rate())
-    assert contest.comparison.difference == pytest.approx(0.15)
-    assert contest.advantage == pytest.approx(-0.15)
-    assert len(contest.lost) == 9
+    paired = compare(ours, theirs, parse_failure_rate())
+    assert paired.comparison.difference == pytest.approx(0.15)
+    assert paired.advantage == pytest.approx(-0.15)
+    assert len(paired.lost) == 9
 
 
 def test_slices_and_composites() -> None:

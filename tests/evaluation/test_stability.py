@@ -129,12 +129,12 @@ def test_label_sets_are_the_same_in_any_order():
 
 def test_the_change_in_accuracy_is_paired():
     after = said({"a": "Work 3", "b": "Work 2", "c": "Alerts 1", "d": "Work 3", "e": "Work 3"})
-    contest = accuracy_change(BEFORE, after, field="priority")
-    assert contest.comparison.first.successes == 1
-    assert contest.comparison.second.successes == 2
-    assert contest.advantage == pytest.approx(-0.2)
-    assert [row.example.id for row in contest.lost] == ["a", "e"]
-    assert [row.example.id for row in contest.won] == ["b"]
+    paired = accuracy_change(BEFORE, after, field="priority")
+    assert paired.comparison.first.successes == 1
+    assert paired.comparison.second.successes == 2
+    assert paired.advantage == pytest.approx(-0.2)
+    assert [row.example.id for row in paired.lost] == ["a", "e"]
+    assert [row.example.id for row in paired.won] == ["b"]
     assert accuracy_change(BEFORE, after, after, field="folder").comparison.n == 10
 
 

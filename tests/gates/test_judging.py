@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.errors import InsufficientData, UserError
-from evalkit.evaluation import Contest, Measurement, Metric
+from evalkit.evaluation import Measurement, Metric, PairedComparison
 from evalkit.evaluation.metric import accuracy, parse_failure_rate
 from evalkit.gates import (
     Outcome,
@@ -66,16 +66,16 @@ def test_verdicts(
     assert ("crosses" in verdict.note) is crosses
 
 
-def contest(ours: list[bool], theirs: list[bool], metric: Metric | None = None) -> Contest:
+def paired(ours: list[bool], theirs: list[bool], metric: Metric | None = None) -> PairedComparison:
     found = compare_hits(ours, theirs)
-    return Contest(metric or parse_failure_rate(), "a", "b", found)
+    return PairedComparison(metric or parse_failure_rate(), "a", "b", found)
 
 
-def accuracy_contest(won: int, lost: int, n: int) -> Contest:
+def paired_accuracy(won: int, lost: int, n: int) -> PairedComparison:
     """Rows that the first alone gets right, that the second alone does, and all."""
     ours = [True] * won + [False] * lost + [True] * (n - won - lost)
     theirs = [False] * won + [True] * lost + [True] * (n - won - lost)
-    return contest(ours, theirs, accuracy(load_task("notifications-3level"), "priority"))
+    return paired(ours, theirs, accuracy(load_task("notifications-3level"), "priority"))
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ def accuracy_contest(won: int, lost: int, n: int) -> Contest:
 )
 def test_being_better_has_to_be_shown(won: int, lost: int, n: int, outcome: Outcome) -> None:
     for mode in ("point", "strict"):
-        assert judge("g", BETTER, accuracy_contest(won, lost, n), mode=mode).outcome is outcome
+        assert judge("g", BETTER, paired_accuracy(won, lost, n), mode=mode).outcome is outcome
 
 
 def test_a_lower_rate_is_an_advantage() -> None:
-    fewer = contest([False] * 100, [True] * 30 + [False] * 70)
+    fewer = paired([False] * 100, [True] * 30 + [False] * 70)
     verdict = judge("g", BETTER, fewer)
     assert verdict.outcome is Outcome.PASS
     assert verdict.estimate.value == pytest.approx(0.3)
@@ -105,16 +105,16 @@ def test_a_lower_rate_is_an_advantage() -> None:
 
 def test_not_much_worse_can_be_asked_for() -> None:
     policy = Policy(min_difference=-0.05, min_cases=50, why="x")
-    assert judge("g", policy, accuracy_contest(4, 5, 1000)).outcome is Outcome.PASS
-    assert judge("g", policy, accuracy_contest(40, 80, 1000)).outcome is Outcome.INCONCLUSIVE
-    assert judge("g", policy, accuracy_contest(0, 100, 1000)).outcome is Outcome.FAIL
+    assert judge("g", policy, paired_accuracy(4, 5, 1000)).outcome is Outcome.PASS
+    assert judge("g", policy, paired_accuracy(40, 80, 1000)).outcome is Outcome.INCONCLUSIVE
+    assert judge("g", policy, paired_accuracy(0, 100, 1000)).outcome is Outcome.FAIL
 
 
 def test_a_criterion_and_its_number_have_to_be_of_one_kind() -> None:
     with pytest.raises(UserError, match=r"single number against it. Give it min_value"):
         judge("g", BETTER, proportion(9, 10))
     with pytest.raises(UserError, match=r"comparison against it. Give it min_difference"):
-        judge("g", AT_LEAST_80, accuracy_contest(1, 1, 100))
+        judge("g", AT_LEAST_80, paired_accuracy(1, 1, 100))
 
 
 def test_a_percentage_is_no_share() -> None:
@@ -139,19 +139,21 @@ def test_near_duplicates_are_one_case_of_a_comparison() -> None:
     groups = [i // 2 for i in range(98)] + list(range(49, 51))
     found = compare_hits([True] * 100, [False] * 100, groups=groups)
     policy = Policy(min_difference=0.0, min_cases=51, why="x")
-    contested = Contest(accuracy(load_task("notifications-3level"), "priority"), "a", "b", found)
-    assert judge("g", policy, contested).outcome is Outcome.PASS
+    paired = PairedComparison(
+        accuracy(load_task("notifications-3level"), "priority"), "a", "b", found
+    )
+    assert judge("g", policy, paired).outcome is Outcome.PASS
     more = Policy(min_difference=0.0, min_cases=52, why="x")
-    assert judge("g", more, contested).outcome is Outcome.INCONCLUSIVE
+    assert judge("g", more, paired).outcome is Outcome.INCONCLUSIVE
 
 
 def test_what_is_called_better_never_passes_a_loss() -> None:
     lenient = Policy(min_difference=-0.25, min_cases=50, why="x")
-    loss = accuracy_contest(10, 42, 200)  # -16 points, p < 0.001
+    loss = paired_accuracy(10, 42, 200)  # -16 points, p < 0.001
     assert judge("beats_tfidf", lenient, loss).outcome is Outcome.FAIL
     assert judge("not_far_below_tfidf", lenient, loss).outcome is Outcome.PASS
     # What chance could have brought about is no loss that was shown.
-    assert judge("beats_tfidf", lenient, accuracy_contest(10, 12, 200)).outcome is Outcome.PASS
+    assert judge("beats_tfidf", lenient, paired_accuracy(10, 12, 200)).outcome is Outcome.PASS
 
 
 TENTH = Policy(min_relative_difference=-0.10, min_cases=50, why="x")
@@ -164,56 +166,58 @@ def hits_of(right: int, n: int) -> list[bool]:
     return [i < right for i in range(n)]
 
 
-def contest_of(ours: int, theirs: int, n: int, *, lower: bool = False) -> Contest:
+def paired_of(ours: int, theirs: int, n: int, *, lower: bool = False) -> PairedComparison:
     """Two systems that are right (or at fault) on the first so many rows."""
     metric = parse_failure_rate() if lower else accuracy(TASK, "priority")
-    return Contest(metric, "new", "old", compare_hits(hits_of(ours, n), hits_of(theirs, n)))
+    return PairedComparison(
+        metric, "new", "old", compare_hits(hits_of(ours, n), hits_of(theirs, n))
+    )
 
 
 @pytest.mark.parametrize(
-    ("policy", "contest", "bound", "outcome"),
+    ("policy", "paired", "bound", "outcome"),
     [
         # A tenth of 80% is 8 points: 2 points less are shown to be within it, 9 are not.
-        (TENTH, contest_of(780, 800, 1000), -0.08, Outcome.PASS),
-        (TENTH, contest_of(710, 800, 1000), -0.08, Outcome.FAIL),
-        (TENTH, contest_of(78, 80, 100), -0.08, Outcome.PASS),
-        (TENTH, contest_of(73, 80, 100), -0.08, Outcome.INCONCLUSIVE),
+        (TENTH, paired_of(780, 800, 1000), -0.08, Outcome.PASS),
+        (TENTH, paired_of(710, 800, 1000), -0.08, Outcome.FAIL),
+        (TENTH, paired_of(78, 80, 100), -0.08, Outcome.PASS),
+        (TENTH, paired_of(73, 80, 100), -0.08, Outcome.INCONCLUSIVE),
         # The same 2 points are a fifth of 10%.
-        (TENTH, contest_of(80, 100, 1000), -0.01, Outcome.FAIL),
+        (TENTH, paired_of(80, 100, 1000), -0.01, Outcome.FAIL),
         # Of a rate of faults a tenth more may come.
-        (TENTH, contest_of(420, 400, 1000, lower=True), -0.04, Outcome.PASS),
-        (TENTH, contest_of(450, 400, 1000, lower=True), -0.04, Outcome.FAIL),
+        (TENTH, paired_of(420, 400, 1000, lower=True), -0.04, Outcome.PASS),
+        (TENTH, paired_of(450, 400, 1000, lower=True), -0.04, Outcome.FAIL),
         # From 50% on it is 2 points, below a tenth.
-        (GUARDED, contest_of(475, 500, 1000), -0.02, Outcome.FAIL),
-        (GUARDED, contest_of(470, 490, 1000), -0.049, Outcome.PASS),
+        (GUARDED, paired_of(475, 500, 1000), -0.02, Outcome.FAIL),
+        (GUARDED, paired_of(470, 490, 1000), -0.049, Outcome.PASS),
     ],
 )
 def test_a_relative_bound_is_a_share_of_the_others_value(
-    policy: Policy, contest: Contest, bound: float, outcome: Outcome
+    policy: Policy, paired: PairedComparison, bound: float, outcome: Outcome
 ) -> None:
-    verdict = judge("kept", policy, contest)
+    verdict = judge("kept", policy, paired)
     assert verdict.policy.threshold == pytest.approx(bound)
     assert verdict.outcome is outcome
 
 
 def test_a_relative_bound_is_shown_with_what_it_comes_to() -> None:
     shown = [
-        needed(judge("kept", p, contest_of(4, 500, 1000)).policy) for p in (TENTH, GUARDED, BETTER)
+        needed(judge("kept", p, paired_of(4, 500, 1000)).policy) for p in (TENTH, GUARDED, BETTER)
     ]
     assert shown == ["> -5.0 (-10%)", "> -2.0", "> 0"]
     # Verdicts are read back.
-    judged = judge("kept", TENTH, contest_of(4, 500, 1000)).policy
+    judged = judge("kept", TENTH, paired_of(4, 500, 1000)).policy
     assert Policy.model_validate(judged.model_dump(mode="json")) == judged
 
 
 def test_no_share_of_nothing_is_a_bound() -> None:
     with pytest.raises(InsufficientData, match="relative bound says nothing"):
-        judge("kept", TENTH, contest_of(0, 0, 100, lower=True))
+        judge("kept", TENTH, paired_of(0, 0, 100, lower=True))
 
 
 def test_a_single_number_is_compared_with_the_run_that_is_named() -> None:
     number = Measurement(proportion(78, 100))
-    verdict = judge("kept", TENTH, number, regression=contest_of(78, 80, 100))
+    verdict = judge("kept", TENTH, number, regression=paired_of(78, 80, 100))
     assert verdict.outcome is Outcome.PASS
     assert verdict.estimate.value == pytest.approx(-0.02)
     with pytest.raises(UserError, match=r"name the run .* --against RUN"):
@@ -254,7 +258,7 @@ def test_an_undecided_verdict_says_how_many_cases_would_settle_it() -> None:
 
 
 def regressed(won: int, lost: int, name: str = "g") -> Verdict:
-    against = accuracy_contest(won, lost, 500)
+    against = paired_accuracy(won, lost, 500)
     return judge(name, AT_LEAST_80, proportion(490, 500), regression=against)
 
 

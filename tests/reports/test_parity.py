@@ -165,7 +165,7 @@ def test_as_data():
         "margins": [5.0, 0.5],
         "right": [True, False],
     }
-    assert {contest["metric"] for contest in found["accuracy"]} >= {"folder accuracy"}
+    assert {paired["metric"] for paired in found["accuracy"]} >= {"folder accuracy"}
 
 
 def test_the_command(tmp_path: Path):

@@ -522,7 +522,7 @@ def test_a_gate_leads_to_the_rows_counted_against_it(show: Show, tmp_path: Path)
             follow(page, "**#gate=*")
             assert cells(page, 1) == [row.example.id for row in surest(verdict)], verdict.label
             page.evaluate("scrollTo(0, 0)")
-    won = run.release.verdicts[-1].contest
+    won = run.release.verdicts[-1].paired
     assert won is not None
     page.get_by_role("link", name=f"{len(won.won)} won against other").click()
     follow(page, "**#flip=*")

@@ -199,9 +199,9 @@ def _bound(verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.outcome.value,
         **{name: bound for name in bounds if (bound := getattr(policy, name)) is not None},
     }
-    if verdict.contest is not None:
-        found["against"] = printable(verdict.contest.second)
-        found["p_value"] = verdict.contest.comparison.p_value
+    if verdict.paired is not None:
+        found["against"] = printable(verdict.paired.second)
+        found["p_value"] = verdict.paired.comparison.p_value
     return found
 
 

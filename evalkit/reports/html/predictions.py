@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from evalkit.data import Kind
-from evalkit.evaluation import Contest, EvaluatedRow, describe_said
+from evalkit.evaluation import EvaluatedRow, PairedComparison, describe_said
 from evalkit.records import FinishReason, Missing, OutOfEnum, ParseFailure
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.sections.slices import CLEAN
@@ -71,17 +71,17 @@ def flips(run: JudgedRun) -> dict[str, Sequence[EvaluatedRow]]:
     """Rows that this run alone gets right, or another alone, by what to call them."""
     found: dict[str, Sequence[EvaluatedRow]] = {}
     for verdict in run.release.verdicts if run.release else ():
-        for contest in (verdict.contest, verdict.regression):
-            if contest is not None and _is_of(contest, run, verdict.wrong):
-                about = f"against {contest.second}, {contest.metric.name}"
-                found |= {f"won {about}": contest.won, f"lost {about}": contest.lost}
+        for paired in (verdict.paired, verdict.regression):
+            if paired is not None and _is_of(paired, run, verdict.wrong):
+                about = f"against {paired.second}, {paired.metric.name}"
+                found |= {f"won {about}": paired.won, f"lost {about}": paired.lost}
     return {name: rows for name, rows in found.items() if rows}
 
 
-def _is_of(contest: Contest, run: JudgedRun, counted: Sequence[EvaluatedRow]) -> bool:
+def _is_of(paired: PairedComparison, run: JudgedRun, counted: Sequence[EvaluatedRow]) -> bool:
     """Whether the rows are the run's own: parts of a run may have rows of the same names."""
     ours = {row.example.id for row in counted}
-    return contest.first == run.system and ours >= {row.example.id for row in contest.lost}
+    return paired.first == run.system and ours >= {row.example.id for row in paired.lost}
 
 
 def _field(name: str, field: Field, rows: Sequence[EvaluatedRow]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from evalkit.errors import InsufficientData
-from evalkit.evaluation import Contest, EvaluatedRow
+from evalkit.evaluation import EvaluatedRow, PairedComparison
 from evalkit.gates import ALPHA, Outcome
 from evalkit.locale import say
 from evalkit.reports.compare import Flip, GateRow, Pairing, RunComparison, Side, differing
@@ -34,7 +34,6 @@ from evalkit.reports.view import (
     bound,
     bullets,
     columns,
-    contest_span,
     difference_in_words,
     difference_of,
     figure,
@@ -43,6 +42,7 @@ from evalkit.reports.view import (
     is_shown,
     listed,
     metric_name,
+    paired_span,
     phrase,
     sectioned,
     shown_cost,
@@ -99,8 +99,8 @@ def comparison_blocks(found: RunComparison, show: int = 5, *, brief: bool = Fals
 def comparison_section(run: JudgedRun, others: Sequence[JudgedRun]) -> Blocks:
     """Of one run's report: the comparisons that gates judged, and those with other runs."""
     blocks: Blocks = []
-    judged = [] if run.release is None else [v.contest for v in run.release.verdicts]
-    if held := [contest for contest in judged if contest is not None]:
+    judged = [] if run.release is None else [v.paired for v in run.release.verdicts]
+    if held := [paired for paired in judged if paired is not None]:
         blocks += [Heading(3, phrase("tests_in_gates")), *_held_table(held, run)]
     for other in others:
         blocks += [Heading(3, _relation(run, other)), *_pair_blocks(run, other)]
@@ -111,8 +111,11 @@ def comparison_section(run: JudgedRun, others: Sequence[JudgedRun]) -> Blocks:
     return blocks
 
 
-def contest_table(
-    contests: Sequence[Contest], fields: Mapping[str, Field], first: Cell = "A", other: Cell = "B"
+def paired_table(
+    comparisons: Sequence[PairedComparison],
+    fields: Mapping[str, Field],
+    first: Cell = "A",
+    other: Cell = "B",
 ) -> Blocks:
     """A number of two systems on each row, with the paired test."""
     heads = [
@@ -125,22 +128,22 @@ def contest_table(
         Column(phrase("col.reading"), is_text=True, drop=3),
     ]
     ends: dict[str, float] = {}
-    for contest in contests:
-        test, unit = contest.comparison, contest.metric.unit
+    for paired in comparisons:
+        test, unit = paired.comparison, paired.metric.unit
         ends[unit] = max(ends.get(unit, 0.01), abs(test.low), abs(test.high))
     rows = []
-    for contest in contests:
-        test, unit, name = contest.comparison, contest.metric.unit, "open"
+    for paired in comparisons:
+        test, unit, name = paired.comparison, paired.metric.unit, "open"
         tone: Tone = "quiet"
-        if is_shown(contest) and contest.advantage:
-            name, tone = ("better", "good") if contest.advantage > 0 else ("worse", "bad")
+        if is_shown(paired) and paired.advantage:
+            name, tone = ("better", "good") if paired.advantage > 0 else ("worse", "bad")
         rows.append(
             [
-                metric_name(contest.metric, fields),
+                metric_name(paired.metric, fields),
                 figure(test.first, unit),
                 figure(test.second, unit),
-                Toned(difference_of(contest), tone if name != "open" else ""),
-                Toned(contest_span(contest, ends[unit]), tone),
+                Toned(difference_of(paired), tone if name != "open" else ""),
+                Toned(paired_span(paired, ends[unit]), tone),
                 PValue(test.p_value),
                 Toned(phrase(f"reading.{name}"), tone),
             ]
@@ -163,18 +166,18 @@ def _conclusion(found: RunComparison) -> Blocks:
         for ships, (key, _) in _SHIPS.items()
         if names[ships]
     ]
-    for side, contest, p in found.headline:
+    for side, paired, p in found.headline:
         key = "not_apart"
         if p < ALPHA:
-            key = "better_than" if contest.advantage > 0 else "worse_than"
+            key = "better_than" if paired.advantage > 0 else "worse_than"
         lines.append(
             phrase(
                 key,
                 first=first,
                 second=side.name,
-                metric=metric_name(contest.metric, found.task.fields),
-                difference=difference_in_words(contest),
-                span=contest_span(contest),
+                metric=metric_name(paired.metric, found.task.fields),
+                difference=difference_in_words(paired),
+                span=paired_span(paired),
                 p=PValue(p, in_words=True),
             )
         )
@@ -261,20 +264,20 @@ def _tests(found: RunComparison) -> Blocks:
     first, fields = found.sides[0], found.task.fields
     for other, pairing in found.pairings:
         title = phrase("against", first=_sided(first), other=_sided(other))
-        contests = [*pairing.usual, *pairing.slices]
-        shown = [c.advantage > 0 for c in contests if is_shown(c) and c.advantage]
+        comparisons = [*pairing.usual, *pairing.slices]
+        shown = [c.advantage > 0 for c in comparisons if is_shown(c) and c.advantage]
         said = phrase(
             "test_counts",
             first=first.letter,
             better=sum(shown),
             worse=len(shown) - sum(shown),
-            all=len(contests),
-            open=len(contests) - len(shown),
+            all=len(comparisons),
+            open=len(comparisons) - len(shown),
         )
         blocks += [
             Heading(3, title),
             *bullets([said, _answers_that_differ(pairing)]),
-            *contest_table(contests, fields, first.letter, other.letter),
+            *paired_table(comparisons, fields, first.letter, other.letter),
         ]
     return [*blocks, Paragraph(phrase("test_note"))]
 
@@ -296,13 +299,13 @@ def _flip_counts(found: RunComparison) -> Blocks:
     first = found.sides[0].letter
     rows = []
     for side, pairing in found.pairings:
-        for contest in pairing.headline:
-            if (name := contest.metric.field) is None:
+        for paired in pairing.headline:
+            if (name := paired.metric.field) is None:
                 continue
             only = {"field": name} if len(found.task.fields) > 1 else {}
             counts = [
                 Link(len(of), {**only, "result": say(key, letter=side.letter)}) if of else 0
-                for key, of in (("flip.won", contest.won), ("flip.lost", contest.lost))
+                for key, of in (("flip.won", paired.won), ("flip.lost", paired.lost))
             ]
             rows.append([phrase("pair", first=first, second=side.letter), name, *counts])
     heads = columns("runs", "field", "won", "lost")
@@ -440,8 +443,8 @@ def _pair_blocks(run: JudgedRun, other: JudgedRun) -> Blocks:
         differences=differences_in_words(keys),
     )
     pairing = Pairing(run.evaluation, other.evaluation)
-    contests, fields = [*pairing.usual, *pairing.slices], run.evaluation.task.fields
-    return [*bullets([line]), *contest_table(contests, fields, *columns("this", "other"))]
+    comparisons, fields = [*pairing.usual, *pairing.slices], run.evaluation.task.fields
+    return [*bullets([line]), *paired_table(comparisons, fields, *columns("this", "other"))]
 
 
 def _relation(run: JudgedRun, other: JudgedRun) -> Cell:
@@ -453,20 +456,20 @@ def _relation(run: JudgedRun, other: JudgedRun) -> Cell:
     return phrase(key, system=other.system, date=other.date)
 
 
-def _held_table(held: Sequence[Contest], run: JudgedRun) -> Blocks:
+def _held_table(held: Sequence[PairedComparison], run: JudgedRun) -> Blocks:
     fields = run.evaluation.task.fields
     rows = []
-    for contest in held:
-        found, unit = contest.comparison, contest.metric.unit
+    for paired in held:
+        found, unit = paired.comparison, paired.metric.unit
         rows.append(
             [
-                *_names(contest, run),
-                metric_name(contest.metric, fields),
+                *_names(paired, run),
+                metric_name(paired.metric, fields),
                 phrase("pair", first=figure(found.first, unit), second=figure(found.second, unit)),
-                difference_of(contest),
-                contest_span(contest),
+                difference_of(paired),
+                paired_span(paired),
                 PValue(found.p_value),
-                _won_lost(contest),
+                _won_lost(paired),
                 found.n,
             ]
         )
@@ -474,17 +477,17 @@ def _held_table(held: Sequence[Contest], run: JudgedRun) -> Blocks:
     return table(columns(*keys), rows, 3)
 
 
-def _names(contest: Contest, run: JudgedRun) -> list[Cell]:
+def _names(paired: PairedComparison, run: JudgedRun) -> list[Cell]:
     """Two systems, or what the same system was asked in two ways."""
-    names = (contest.first, contest.second)
-    return list(names) if contest.first == run.system else [Clause(name) for name in names]
+    names = (paired.first, paired.second)
+    return list(names) if paired.first == run.system else [Clause(name) for name in names]
 
 
-def _won_lost(contest: Contest) -> Cell:
-    found = contest.comparison
+def _won_lost(paired: PairedComparison) -> Cell:
+    found = paired.comparison
     if found.only_first is None or found.only_second is None:
         return None
     won, lost = found.only_first, found.only_second
-    if contest.metric.lower_is_better:
+    if paired.metric.lower_is_better:
         won, lost = lost, won
     return f"{won:,} / {lost:,}"

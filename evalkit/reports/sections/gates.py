@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evalkit.evaluation import Contest
+from evalkit.evaluation import PairedComparison
 from evalkit.gates import Outcome, Release, Verdict, find_failures, overrun
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.numbers import contest_line
+from evalkit.reports.numbers import paired_line
 from evalkit.reports.sections.verdict import verdict_section
 from evalkit.reports.view import (
     Badge,
@@ -24,12 +24,12 @@ from evalkit.reports.view import (
     badge,
     bound,
     bullets,
-    contest_span,
     difference_in_words,
     figure,
     is_shown,
     listed,
     metric_name,
+    paired_span,
     phrase,
     table,
     verdict_span,
@@ -61,47 +61,47 @@ def conclusion_section(run: JudgedRun) -> Blocks:
     release = run.release
     if release is None:
         return [Paragraph(Bold(verdict_sentence(run)))]
-    blocks = [*verdict_section(release, run.evaluation.task.fields), *contest_lines(run, release)]
+    blocks = [*verdict_section(release, run.evaluation.task.fields), *paired_lines(run, release)]
     if failed := {v.gate for v in release.of(Outcome.FAIL)}:
         table = criteria_table(release, len(failed), why=True)
         blocks += [Paragraph(phrase("failed_gates")), *table]
     return blocks
 
 
-def contest_lines(run: JudgedRun, release: Release) -> Blocks:
+def paired_lines(run: JudgedRun, release: Release) -> Blocks:
     """What is worse than in the baseline run, and how the system stands to others."""
     lines = [
         phrase(
             "regression",
             gate=Code(release.called(r.label)),
-            value=figure(r.contest.comparison.first, r.contest.metric.unit),
-            before=figure(r.contest.comparison.second, r.contest.metric.unit),
-            difference=difference_in_words(r.contest),
-            span=contest_span(r.contest),
+            value=figure(r.paired.comparison.first, r.paired.metric.unit),
+            before=figure(r.paired.comparison.second, r.paired.metric.unit),
+            difference=difference_in_words(r.paired),
+            span=paired_span(r.paired),
             p=PValue(r.p_value, in_words=True),
         )
         for r in release.regressions
     ]
     lines += [
-        contest_sentence(verdict.contest, run)
+        paired_sentence(verdict.paired, run)
         for verdict in release.verdicts
-        if verdict.contest is not None and verdict.contest.first == run.system
+        if verdict.paired is not None and verdict.paired.first == run.system
     ]
     return bullets(lines)
 
 
-def contest_sentence(contest: Contest, run: JudgedRun) -> Cell:
+def paired_sentence(paired: PairedComparison, run: JudgedRun) -> Cell:
     """What a paired test shows of this system against another."""
     key = "is_not_shown"
-    if is_shown(contest):
-        key = "is_better" if contest.advantage > 0 else "is_worse"
+    if is_shown(paired):
+        key = "is_better" if paired.advantage > 0 else "is_worse"
     return phrase(
         key,
-        other=contest.second,
-        metric=metric_name(contest.metric, run.evaluation.task.fields),
-        difference=difference_in_words(contest),
-        span=contest_span(contest),
-        p=PValue(contest.comparison.p_value, in_words=True),
+        other=paired.second,
+        metric=metric_name(paired.metric, run.evaluation.task.fields),
+        difference=difference_in_words(paired),
+        span=paired_span(paired),
+        p=PValue(paired.comparison.p_value, in_words=True),
     )
 
 
@@ -195,8 +195,8 @@ def known(verdict: Verdict) -> Iterator[Cell]:
     """What has to be known to read a gate's number."""
     if verdict.note:
         yield verdict.note
-    if verdict.contest is not None:
-        yield contest_line(verdict.contest)
+    if verdict.paired is not None:
+        yield paired_line(verdict.paired)
     if verdict.weakest:
         yield phrase("page.weakest", what=verdict.weakest)
     if verdict.on_all_rows is not None:
@@ -206,7 +206,7 @@ def known(verdict: Verdict) -> Iterator[Cell]:
     if verdict.detects is not None:
         yield phrase("page.detects", points=Plain(100 * verdict.detects))
     if verdict.regression is not None:
-        yield phrase("page.baseline", what=contest_line(verdict.regression))
+        yield phrase("page.baseline", what=paired_line(verdict.regression))
 
 
 def gate_line(verdict: Verdict) -> Cell:

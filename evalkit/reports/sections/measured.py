@@ -47,7 +47,7 @@ class Measured:
         return [
             v
             for v in self.verdicts
-            if v.contest is None
+            if v.paired is None
             and v.metric
             and found.metric
             and v.metric.identity == found.metric.identity

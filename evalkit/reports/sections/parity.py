@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evalkit.evaluation import EvaluatedRow
 from evalkit.reports.compare import Pairing, is_right
-from evalkit.reports.sections.comparison import contest_table, differences_in_words
+from evalkit.reports.sections.comparison import differences_in_words, paired_table
 from evalkit.reports.view import (
     Blocks,
     Column,
@@ -48,7 +48,7 @@ def parity_blocks(found: Pairing, names: Sequence[str], show: int) -> Blocks:
     return [
         *bullets(sides),
         *_changes(found),
-        *contest_table(found.headline, found.first.task.fields),
+        *paired_table(found.headline, found.first.task.fields),
         *bullets(lines),
         *_rows(found, show),
         *([Paragraph(phrase("parity.more", n=more, all=len(found.differing)))] if more > 0 else []),

@@ -95,7 +95,7 @@ def reasons_of(release: Release, fields: Fields) -> Iterator[Cell]:
                     phrase(
                         "closing.gate_value",
                         gate=Data(release.called(r.label), 100),
-                        value=difference_in_words(r.contest),
+                        value=difference_in_words(r.paired),
                     )
                     for r in release.regressions
                 ]
@@ -138,7 +138,7 @@ def failure_sentence(failure: Failure, fields: Fields) -> Cell:
         value=verdict_value(worst),
         bound=bound(worst),
         often=_often(1 - worst.estimate.value),
-        other=worst.contest.second if worst.contest else "",
+        other=worst.paired.second if worst.paired else "",
         low=listed(names[:half]),
         high=listed(names[-half:]),
     )
