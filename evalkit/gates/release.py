@@ -40,7 +40,7 @@ class Release:
     faults: tuple[str, ...] = ()
     """What is wrong with the evidence: nothing ships on it."""
     regressions: tuple[Regression, ...] = ()
-    excused: Mapping[str, str] = field(default_factory=dict)
+    not_applicable: Mapping[str, str] = field(default_factory=dict)
     """Criteria for this kind of task that do not apply to the system, and why; where only some
     slices of one do not, these."""
     missed: Mapping[str, str] = field(default_factory=dict)
@@ -94,7 +94,7 @@ def conclude(
     *,
     broken: Sequence[str] = (),
     missed: Mapping[str, str] | None = None,
-    excused: Mapping[str, str] | None = None,
+    not_applicable: Mapping[str, str] | None = None,
     withdrawn: Mapping[str, str] | None = None,
     partial: bool = False,
     faults: Sequence[str] = (),
@@ -121,9 +121,9 @@ def conclude(
     judged = {v.gate for v in verdicts}
     missed = missed or {}
     named = judged | {_gate_of(label) for label in missed}
-    excused = {**(excused or {}), **_whole_gates(withdrawn or {}, named, policies)}
+    not_applicable = {**(not_applicable or {}), **_whole_gates(withdrawn or {}, named, policies)}
     due = [name for name, policy in policies.items() if policy.task in (None, family)]
-    missing = [name for name in due if name not in named and name not in excused]
+    missing = [name for name in due if name not in named and name not in not_applicable]
     if verdicts and not any(v.policy.min_value is not None and v.policy.blocks for v in verdicts):
         # Answers that can be read may all be wrong.
         missing.append(say("gate.any_quality", family=family))
@@ -140,7 +140,7 @@ def conclude(
         tuple(find_regressions(verdicts)),
         {
             n: why
-            for n, why in excused.items()
+            for n, why in not_applicable.items()
             if n not in judged and (n in due or n not in policies)
         },
         missed,

@@ -371,7 +371,7 @@ class GateSession:
             policies,
             broken=self.broken.get(name, ()),
             missed=missed | self._uncollected.get(name, {}),
-            excused=self._excused(subject),
+            not_applicable=self._not_applicable(subject),
             withdrawn=self.expected.withdrawn(name, policies),
             partial=self.is_partial,
             faults=[*self.run_cache.faults[name], *rows.faults(allowed)],
@@ -384,14 +384,16 @@ class GateSession:
         """The criteria of all suites that were collected."""
         return {name: p for found in self.criteria.values() for name, p in found.items()}
 
-    def _excused(self, subject: SystemUnderTest) -> dict[str, str]:
+    def _not_applicable(self, subject: SystemUnderTest) -> dict[str, str]:
         """What does not apply to a system, and why: criteria, gates with slices, tests."""
-        excused: dict[str, str] = {}
+        not_applicable: dict[str, str] = {}
         for name, policy in self.all_policies.items():
             if lacking := [what for what in policy.needs if what not in subject.abilities]:
-                excused[name] = say(f"lacks.{lacking[0]}", who="it")
+                not_applicable[name] = say(f"lacks.{lacking[0]}", who="it")
         slices = self.expected.unfit(subject.name, self.all_policies)
-        return excused | {n: w for n, w in slices.items() if n.partition("[")[0] not in excused}
+        return not_applicable | {
+            n: w for n, w in slices.items() if n.partition("[")[0] not in not_applicable
+        }
 
     def _caveats(self) -> list[str]:
         """What is to be known of the criteria."""

@@ -45,7 +45,7 @@ def verdicts_to_json(
         "faults": list(release.faults),
         "not_judged": list(release.not_judged),
         "missed": dict(release.missed),
-        "does_not_apply": dict(release.excused),
+        "does_not_apply": dict(release.not_applicable),
         "caveats": list(release.caveats),
         "left_open": list(release.left_open),
         "names": dict(release.names),

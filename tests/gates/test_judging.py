@@ -287,7 +287,7 @@ def test_an_excused_criterion_is_not_due() -> None:
     good = judge("g", AT_LEAST_80, proportion(490, 500))
     policies = {"g": AT_LEAST_80, "beats": BETTER}
     assert conclude("s", "f", [good], policies).not_judged == ("beats",)
-    assert conclude("s", "f", [good], policies, excused={"beats": "it is it"}).may_ship
+    assert conclude("s", "f", [good], policies, not_applicable={"beats": "it is it"}).may_ship
 
 
 def test_the_hash_of_criteria_is_that_of_what_they_say(tmp_path: Path) -> None:

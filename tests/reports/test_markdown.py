@@ -202,7 +202,7 @@ def release(mine: Evaluation, text: str = "word", **changes: Any) -> Release:
         verdicts,
         POLICIES,
         broken=[f"test_{text}"],
-        excused={"forgetting": say("lacks.adapter", who="it")},
+        not_applicable={"forgetting": say("lacks.adapter", who="it")},
         faults=[f"a fault: {text}"],
     )
     return replace(made, **changes)

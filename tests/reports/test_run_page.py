@@ -153,7 +153,7 @@ def release(mine: Evaluation) -> Release:
         "notifications",
         verdicts,
         POLICIES,
-        excused={"only_adapters": "it is no adapter"},
+        not_applicable={"only_adapters": "it is no adapter"},
     )
 
 
@@ -365,7 +365,7 @@ def hostile_run(folder: Path, said: str) -> JudgedRun:
     return JudgedRun(
         folder,
         mine,
-        Release(said, tuple(verdicts), (said,), False, (said,), excused={said: said}),
+        Release(said, tuple(verdicts), (said,), False, (said,), not_applicable={said: said}),
     )
 
 

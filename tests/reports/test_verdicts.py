@@ -70,7 +70,7 @@ def release(mine: Evaluation) -> Release:
         "notifications",
         verdicts,
         POLICIES,
-        excused={"other": "it is none"},
+        not_applicable={"other": "it is none"},
         faults=["a fault"],
     )
 

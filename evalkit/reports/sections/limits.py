@@ -48,10 +48,12 @@ def _of_release(release: Release) -> Iterable[Cell]:
         yield phrase(
             "limit.not_judged", names=gate_names(list(map(release.called, release.not_judged)))
         )
-    for why in dict.fromkeys(release.excused.values()):
-        names = [name for name, said in release.excused.items() if said == why]
+    for why in dict.fromkeys(release.not_applicable.values()):
+        names = [name for name, said in release.not_applicable.items() if said == why]
         yield phrase(
-            "limit.excused", why=Clause(why), names=gate_names(list(map(release.called, names)))
+            "limit.not_applicable",
+            why=Clause(why),
+            names=gate_names(list(map(release.called, names))),
         )
     for verdict in release.of(Outcome.INCONCLUSIVE):
         if not verdict.crosses:
