@@ -20,7 +20,7 @@ Done = TypeVar("Done")
 
 
 @dataclass
-class Room:
+class BatchBudget:
     """How much a batch may hold; less after memory ran out once."""
 
     rows: int
@@ -28,8 +28,8 @@ class Room:
     """Rows times the widest row: its prompt, and the answer it may write."""
 
     @classmethod
-    def on(cls, device: torch.device, rows: int) -> Room:
-        """The room there is on a device before anything is known."""
+    def on(cls, device: torch.device, rows: int) -> BatchBudget:
+        """The budget on a device before anything is known."""
         return cls(rows, TOKENS.get(device.type, MORE_TOKENS))
 
     def fits(self, widths: Sequence[int]) -> int:
@@ -52,7 +52,7 @@ class Room:
 
 
 def in_batches(
-    widths: Sequence[int], room: Room, run: Callable[[list[int]], Done]
+    widths: Sequence[int], budget: BatchBudget, run: Callable[[list[int]], Done]
 ) -> Iterator[tuple[list[int], Done]]:
     """Run rows in batches that fit; yield (row numbers, what came of them).
 
@@ -61,7 +61,7 @@ def in_batches(
 
     Args:
         widths: tokens that each row takes.
-        room: how much a batch may hold; made smaller in place.
+        budget: how much a batch may hold; made smaller in place.
         run: computes the rows of these numbers.
 
     Raises:
@@ -69,14 +69,14 @@ def in_batches(
     """
     left = sorted(range(len(widths)), key=lambda i: (-widths[i], i))
     while left:
-        batch = left[: room.fits([widths[i] for i in left[: room.rows]])]
+        batch = left[: budget.fits([widths[i] for i in left[: budget.rows]])]
         done = _unless_memory_is_out(run, batch)
         if done is None:
             # Here and not where it was caught: the error holds on to what was computed.
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            room.shrink(len(batch), widths[batch[0]])
+            budget.shrink(len(batch), widths[batch[0]])
             continue
         left = left[len(batch) :]
         yield batch, done[0]

@@ -15,7 +15,7 @@ from functools import cached_property
 
 import torch
 
-from evalkit.engines.batching import Room, in_batches
+from evalkit.engines.batching import BatchBudget, in_batches
 from evalkit.engines.drafts import Drafts
 from evalkit.engines.generation import (
     CausalModel,
@@ -76,7 +76,7 @@ class Tree:
 
 
 def choose(
-    model: CausalModel, jobs: Sequence[Job], room: Room, prefixes: PrefixCache
+    model: CausalModel, jobs: Sequence[Job], budget: BatchBudget, prefixes: PrefixCache
 ) -> Iterator[list[tuple[int, Choice]]]:
     """Choose among each job's drafts; yield (job index, choice) by batch.
 
@@ -85,7 +85,7 @@ def choose(
     Args:
         model: what gives the probabilities.
         jobs: prompts; every one has drafts.
-        room: how much a batch may hold.
+        budget: how much a batch may hold.
         prefixes: what of the prompts is computed already.
 
     Raises:
@@ -108,7 +108,7 @@ def choose(
         with torch.inference_mode():
             return _score(model, [rows[i] for i in batch], prefix, prefixes)
 
-    for batch, done in in_batches(widths, room, run):
+    for batch, done in in_batches(widths, budget, run):
         yield [(i, choice) for g, choice in zip(batch, done, strict=True) for i in groups[g]]
 
 

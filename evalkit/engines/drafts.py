@@ -29,7 +29,7 @@ class Drafts:
         self.ids = [tuple(found) for found in ids]
 
     def guess(
-        self, written: Sequence[int], habits: Counter[int], least: float = 0.0
+        self, written: Sequence[int], draft_counts: Counter[int], least: float = 0.0
     ) -> tuple[int, ...]:
         """How the answer may go on: as most of those do that begin as it does.
 
@@ -37,7 +37,7 @@ class Drafts:
 
         Args:
             written: the answer so far.
-            habits: how often each of the answers was given so far, by its number.
+            draft_counts: how often each of the answers was given so far, by its number.
             least: the share of answers that must agree on a token for it to be guessed.
 
         Returns ids without the end token; none where no canonical answer is like that.
@@ -54,7 +54,7 @@ class Drafts:
             for i in fitting:
                 token = self.ids[i][place]
                 # Before anything was given, each answer is as likely as another.
-                shares[token] = shares.get(token, 0.0) + habits[i] + 1 / len(self.ids)
+                shares[token] = shares.get(token, 0.0) + draft_counts[i] + 1 / len(self.ids)
             token = max(shares, key=lambda token: shares[token])
             fitting = [i for i in fitting if self.ids[i][place] == token]
             ends = any(len(self.ids[i]) == place + 1 for i in fitting)

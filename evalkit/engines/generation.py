@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers.cache_utils import DynamicCache
 
-from evalkit.engines.batching import Room, equal_ones, in_batches
+from evalkit.engines.batching import BatchBudget, equal_ones, in_batches
 from evalkit.engines.chat import common_prefix
 from evalkit.engines.packing import NAME as PACKED
 from evalkit.engines.packing import PackedKeys, beginnings, can_pack
@@ -366,21 +366,21 @@ def continue_greedily(
     model: CausalModel,
     jobs: Sequence[Job],
     stop_ids: frozenset[int],
-    room: Room,
+    budget: BatchBudget,
     prefixes: PrefixCache,
-    habits: Counter[int] | None = None,
+    draft_counts: Counter[int] | None = None,
 ) -> Iterator[list[tuple[int, Continuation]]]:
     """Continue every job with its likeliest tokens; yield (job index, continuation) by batch.
 
     Batches hold rows of similar length, longest first. Where jobs have drafts, these are guessed
-    and verified; `habits` counts which of them were right, from call to call. Equal jobs are
+    and verified; `draft_counts` counts which of them were right, from call to call. Equal jobs are
     computed once.
 
     Raises:
         UserError: memory is not enough for one row.
     """
     prefix = shared_prefix(jobs)
-    habits = Counter() if habits is None else habits
+    draft_counts = Counter() if draft_counts is None else draft_counts
     groups = distinct(jobs)
     chosen = [jobs[group[0]] for group in groups]
     widths = [len(job.prompt) + job.max_new_tokens + _spare_places(job) for job in chosen]
@@ -389,15 +389,15 @@ def continue_greedily(
     def run(batch: list[int]) -> list[Continuation]:
         rows = [chosen[i] for i in batch]
         with torch.inference_mode(), multiplying_with(prepacked):
-            said = _decode(model, rows, prefix, stop_ids, prefixes, habits)
+            said = _decode(model, rows, prefix, stop_ids, prefixes, draft_counts)
         # Not before all rows have ended: guesses do not depend on which ends first.
         for row, one in zip(rows, said, strict=True):
             number = row.drafts.number(one.ids) if row.drafts and one.stopped else None
             if number is not None:
-                habits[number] += 1
+                draft_counts[number] += 1
         return said
 
-    for batch, done in in_batches(widths, room, run):
+    for batch, done in in_batches(widths, budget, run):
         yield [(i, said) for g, said in zip(batch, done, strict=True) for i in groups[g]]
 
 
@@ -407,13 +407,13 @@ def _decode(
     prefix: Sequence[int],
     stop_ids: frozenset[int],
     prefixes: PrefixCache,
-    habits: Counter[int],
+    draft_counts: Counter[int],
 ) -> list[Continuation]:
     """Continue a batch: packed rows in parts side by side, those that begin alike in one part."""
     shared = len(prefix)
     if not model.packs:
         padded = PaddedKeys(model, prefixes.rows(prefix, len(rows)), shared, len(rows))
-        return _Decoding(rows, shared, padded, model, stop_ids, habits).run()
+        return _Decoding(rows, shared, padded, model, stop_ids, draft_counts).run()
     cache = prefixes.rows(prefix, 1)
     at_a_time = lanes(model.device)
     order = sorted(range(len(rows)), key=lambda i: list(rows[i].prompt))
@@ -425,7 +425,7 @@ def _decode(
     def decode(part: Sequence[Job]) -> list[Continuation]:
         own = max(len(row.prompt) + row.max_new_tokens for row in part) - shared
         keys = PackedKeys(model, cache, shared, len(part), own)
-        return _Decoding(part, shared, keys, model, stop_ids, habits).run()
+        return _Decoding(part, shared, keys, model, stop_ids, draft_counts).run()
 
     # Around all of them: the first to end would take it from the others.
     with attending_by(PACKED, model.config):
@@ -449,12 +449,12 @@ class _Decoding:
         keys: PackedKeys | PaddedKeys,
         model: CausalModel,
         stop_ids: frozenset[int],
-        habits: Counter[int],
+        draft_counts: Counter[int],
     ) -> None:
         self.model = model
         self.keys = keys
         self.stop_ids = stop_ids
-        self.habits = habits
+        self.draft_counts = draft_counts
         self.rows = [_Row(job, shared) for job in jobs]
         self.spare = max(map(_spare_places, jobs))
         self.caution = CAUTION if model.device.type == "cpu" else 0.0
@@ -463,7 +463,7 @@ class _Decoding:
         """Decode until every row has ended."""
         while alive := [number for number, row in enumerate(self.rows) if not row.is_ended]:
             rows = [self.rows[number] for number in alive]
-            guesses = [row.guess(self.habits, self.caution) for row in rows]
+            guesses = [row.guess(self.draft_counts, self.caution) for row in rows]
             longest = max(map(len, guesses))
             if longest > self.spare:
                 guesses, longest = [()] * len(guesses), 0
@@ -576,12 +576,12 @@ class _Row:
         self.stopped = self.is_ended = False
         self.passes = 0
 
-    def guess(self, habits: Counter[int], least: float) -> tuple[int, ...]:
+    def guess(self, draft_counts: Counter[int], least: float) -> tuple[int, ...]:
         """How the answer may go on, as far as it may; the last token is not fed."""
         if not self.job.drafts:
             return ()
         left = self.job.max_new_tokens - len(self.written) - 1
-        return self.job.drafts.guess(self.written, habits, least)[:left]
+        return self.job.drafts.guess(self.written, draft_counts, least)[:left]
 
     def take(self, token: int, logprob: float, margin: float, stop_ids: frozenset[int]) -> None:
         """Put down the model's choice."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from evalkit.engines.base_tensors import BaseTensors, Place
-from evalkit.engines.batching import Room
+from evalkit.engines.batching import BatchBudget
 from evalkit.engines.chat import Chat, build_chat
 from evalkit.engines.generation import CausalModel
 from evalkit.engines.loading import (
@@ -53,7 +53,7 @@ class SharedBase:
         self.chat = build_chat(load_tokenizer(folder), self._ends)
         self._quantization = quantization
         self._causal = CausalModel(self.model)
-        self._rooms: dict[int, Room] = {}
+        self._rooms: dict[int, BatchBudget] = {}
         self._adapters: dict[tuple[str, ...], str] = {}
         self._alone: set[str] = set()
         """Adapters that are more than tensors of their own."""
@@ -155,7 +155,7 @@ class SharedBase:
         thoughts: Thoughts = ALL,
     ) -> TransformersEngine:
         """An engine for the base with this adapter, asked in its way or in the base's."""
-        room = self._rooms.setdefault(batch_size, Room.on(self._causal.device, batch_size))
+        budget = self._rooms.setdefault(batch_size, BatchBudget.on(self._causal.device, batch_size))
         self.switch(adapter)
         return TransformersEngine(
             self.model,
@@ -163,7 +163,7 @@ class SharedBase:
             batch_size,
             decoding=decoding,
             causal=self._causal,
-            room=room,
+            budget=budget,
             switch=partial(self.switch, adapter),
             switch_off=partial(self.switch, None),
             adapter=self._how(adapter),

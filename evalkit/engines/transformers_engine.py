@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from evalkit.engines.batching import Room
+from evalkit.engines.batching import BatchBudget
 from evalkit.engines.chat import Chat
 from evalkit.engines.constrained import Choice, choose
 from evalkit.engines.drafts import Drafts
@@ -47,7 +47,7 @@ class TransformersEngine:
         *,
         decoding: Decoding = "free",
         causal: CausalModel | None = None,
-        room: Room | None = None,
+        budget: BatchBudget | None = None,
         switch: Callable[[], None] | None = None,
         switch_off: Callable[[], None] | None = None,
         adapter: str = "attached",
@@ -61,7 +61,7 @@ class TransformersEngine:
             batch_size: most rows of a batch.
             decoding: `free` or `constrained`.
             causal: the model taken apart, where it has been.
-            room: what a batch may hold, where it is known.
+            budget: what a batch may hold, where it is known.
             switch: called before each batch where several engines take turns with the model.
             switch_off: leaves the base alone, where `switch` puts the adapter on it.
             adapter: how the record calls its adapter: `none`, `merged` or `attached`.
@@ -72,9 +72,9 @@ class TransformersEngine:
         self.batch_size = batch_size
         self.decoding = decoding
         self.causal = causal or CausalModel(model)
-        self.room = room or Room.on(self.causal.device, batch_size)
+        self.budget = budget or BatchBudget.on(self.causal.device, batch_size)
         self.prefixes = PrefixCache(self.causal)
-        self.habits: Counter[int] = Counter()
+        self.draft_counts: Counter[int] = Counter()
         """How often each canonical answer was given, to guess the next by."""
         self.passes = 0
         """Forward passes so far, counted for every row that took part; the prefix's aside."""
@@ -116,7 +116,7 @@ class TransformersEngine:
 
     def _greedy(self, jobs: Sequence[Job]) -> Iterator[Answers]:
         for batch in continue_greedily(
-            self.causal, jobs, self.chat.stop_ids, self.room, self.prefixes, self.habits
+            self.causal, jobs, self.chat.stop_ids, self.budget, self.prefixes, self.draft_counts
         ):
             # Equal rows share one and the same continuation.
             self.passes += sum(said.passes for said in {id(s): s for _, s in batch}.values())
@@ -128,7 +128,7 @@ class TransformersEngine:
                 "This task has too many possible answers to weigh each of them. Leave out "
                 'decoding = "constrained" (or --decoding constrained).'
             )
-        for batch in choose(self.causal, jobs, self.room, self.prefixes):
+        for batch in choose(self.causal, jobs, self.budget, self.prefixes):
             self.passes += len({id(choice) for _, choice in batch})
             yield batch
 

@@ -110,9 +110,9 @@ def conclude(
         policies: all criteria.
         broken: suite tests that failed before their gate spoke.
         missed: gates with their slices, or tests, that were expected and did not speak, and why.
-        excused: criteria, or gates with their slices, that do not apply to this system, and why.
+        not_applicable: criteria, or gates with their slices, that do not apply to this system, and why.
         withdrawn: gates with their slices that a suite test, asked, found not to apply, and why;
-            a criterion is excused where that is all that there is of it.
+            a criterion does not apply where that is all that there is of it.
         partial: whether only some tests were chosen to run.
         faults: what is wrong with the evidence.
         caveats: what has to be known to believe the verdict.

@@ -20,5 +20,5 @@ def probe_request(probe: Probe) -> Request:
     """A plain user's turn, with nothing of the system's task before it."""
     prompt = Prompt("", (Span(probe.prompt, trusted=False),))
     # A word that tokenizers have in one piece.
-    room = " the" * _WORDS[probe.kind]
-    return Request(probe.id, prompt, {"prompt": probe.prompt}, room)
+    budget = " the" * _WORDS[probe.kind]
+    return Request(probe.id, prompt, {"prompt": probe.prompt}, budget)

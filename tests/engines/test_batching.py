@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.engines.batching import Room, equal_ones, in_batches
+from evalkit.engines.batching import BatchBudget, equal_ones, in_batches
 from evalkit.errors import UserError
 
 OUT_OF_MEMORY = [
@@ -30,30 +30,30 @@ OUT_OF_MEMORY = [
 def test_every_row_once_and_no_batch_too_large(
     widths: list[int], rows: int, tokens: int, bearable: int
 ):
-    room = Room(rows, tokens)
+    budget = BatchBudget(rows, tokens)
     tried: list[int] = []
 
     def run(batch: list[int]) -> list[int]:
         tried.append(len(batch))
         assert len(batch) <= rows
-        assert len(batch) == 1 or len(batch) * max(widths[i] for i in batch) <= room.tokens
+        assert len(batch) == 1 or len(batch) * max(widths[i] for i in batch) <= budget.tokens
         if len(batch) > bearable:
             raise MemoryError
         return [widths[i] for i in batch]
 
-    done = list(in_batches(widths, room, run))
+    done = list(in_batches(widths, budget, run))
     assert sorted(i for batch, _ in done for i in batch) == list(range(len(widths)))
     assert all(result == [widths[i] for i in batch] for batch, result in done)
     order = [widths[i] for batch, _ in done for i in batch]
     assert order == sorted(order, reverse=True)
-    assert room.rows == rows
+    assert budget.rows == rows
     if all(size <= bearable for size in tried):
-        assert room.tokens == tokens
+        assert budget.tokens == tokens
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda e: type(e).__name__)
 def test_what_did_not_fit_is_halved_and_remembered(error: Exception):
-    room = Room(16, 10_000)
+    budget = BatchBudget(16, 10_000)
     tried: list[int] = []
 
     def run(batch: list[int]) -> int:
@@ -62,10 +62,10 @@ def test_what_did_not_fit_is_halved_and_remembered(error: Exception):
             raise error
         return 0
 
-    assert len(list(in_batches([10] * 20, room, run))) == 5
+    assert len(list(in_batches([10] * 20, budget, run))) == 5
     assert tried == [16, 8, 4, 4, 4, 4, 4]
     tried.clear()
-    list(in_batches([10] * 8, room, run))
+    list(in_batches([10] * 8, budget, run))
     assert tried == [4, 4]
 
 
@@ -75,7 +75,7 @@ def test_a_row_that_does_not_fit_alone_is_a_user_error(error: Exception):
         raise error
 
     with pytest.raises(UserError, match=r"single row of 1,234 tokens\. Shorten") as caught:
-        list(in_batches([1234, 7], Room(4, 10_000), run))
+        list(in_batches([1234, 7], BatchBudget(4, 10_000), run))
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -84,14 +84,14 @@ def test_other_errors_are_not_taken_for_memory():
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="mat1"):
-        list(in_batches([3], Room(4, 100), run))
+        list(in_batches([3], BatchBudget(4, 100), run))
 
 
 def test_a_real_allocation_that_fails_is_recognised():
     def run(batch: list[int]) -> int:
         return len(torch.empty(2**62 if len(batch) > 1 else 1, dtype=torch.int8))
 
-    assert [batch for batch, _ in in_batches([9, 8], Room(4, 100), run)] == [[0], [1]]
+    assert [batch for batch, _ in in_batches([9, 8], BatchBudget(4, 100), run)] == [[0], [1]]
 
 
 @given(st.lists(st.integers(0, 4)))

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.engines.batching import Room
+from evalkit.engines.batching import BatchBudget
 from evalkit.engines.chat import build_chat
 from evalkit.engines.constrained import Choice, Tree, choose
 from evalkit.engines.drafts import Drafts
@@ -74,7 +74,7 @@ def brute_force(shape: str, job: Job) -> list[float]:
 def chosen(shape: str, jobs: Sequence[Job], rows: int) -> list[Choice]:
     causal = CausalModel(tiny(shape))
     said: dict[int, Choice] = {}
-    for batch in choose(causal, jobs, Room(rows, 10**6), PrefixCache(causal)):
+    for batch in choose(causal, jobs, BatchBudget(rows, 10**6), PrefixCache(causal)):
         said |= batch
     return [said[i] for i in range(len(jobs))]
 

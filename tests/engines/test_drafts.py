@@ -34,11 +34,11 @@ def test_the_commonest_answer_is_guessed():
 def test_a_cautious_guess_ends_where_answers_part_too_evenly():
     assert DRAFTS.guess([], Counter(), 0.6) == (10,)
     # Of 10 answers 7 went to folder B, but only 4 of these to one level.
-    habits = Counter({0: 3, 2: 3, 3: 4})
-    assert DRAFTS.guess([], habits, 0.6) == (10, 12, 13, 20)
-    assert DRAFTS.guess([], habits, 0.5) == (10, 12, 13, 20, 32)
-    assert DRAFTS.guess([10, 11], habits, 0.95) == (20,)
-    assert DRAFTS.guess([10, 11], habits, 0.8) == (20, 31)
+    draft_counts = Counter({0: 3, 2: 3, 3: 4})
+    assert DRAFTS.guess([], draft_counts, 0.6) == (10, 12, 13, 20)
+    assert DRAFTS.guess([], draft_counts, 0.5) == (10, 12, 13, 20, 32)
+    assert DRAFTS.guess([10, 11], draft_counts, 0.95) == (20,)
+    assert DRAFTS.guess([10, 11], draft_counts, 0.8) == (20, 31)
 
 
 def test_nothing_is_guessed_of_another_answer():
@@ -80,8 +80,8 @@ def test_guesses_go_on_as_some_answer_does(data: st.DataObject):
     found = data.draw(st.lists(tokens, min_size=1, max_size=8, unique_by=tuple))
     drafts = Drafts([Answer({"x": i}, "") for i in range(len(found))], [[*f, END] for f in found])
     written = data.draw(tokens)
-    habits = Counter(data.draw(st.lists(st.integers(0, len(found) - 1))))
-    guess = drafts.guess(written, habits)
+    draft_counts = Counter(data.draw(st.lists(st.integers(0, len(found) - 1))))
+    guess = drafts.guess(written, draft_counts)
     if any(f[: len(written)] == written for f in found):
         assert [*written, *guess] in found
     elif guess:

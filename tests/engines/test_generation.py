@@ -17,7 +17,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AttentionInterface, PreTrainedModel
 
 from evalkit.engines import generation, packing
-from evalkit.engines.batching import Room
+from evalkit.engines.batching import BatchBudget
 from evalkit.engines.drafts import Drafts
 from evalkit.engines.generation import (
     CausalModel,
@@ -46,8 +46,8 @@ class Reference(NamedTuple):
 tiny = cache(model)
 
 
-def room(rows: int) -> Room:
-    return Room(rows, 10**9)
+def budget(rows: int) -> BatchBudget:
+    return BatchBudget(rows, 10**9)
 
 
 def ids(count: int, seed: int) -> list[int]:
@@ -116,7 +116,7 @@ def continued(
     causal.packs = packed
     prefixes = prefixes or PrefixCache(causal)
     said: dict[int, Continuation] = {}
-    for batch in continue_greedily(causal, jobs, STOPS, room(batch_size), prefixes):
+    for batch in continue_greedily(causal, jobs, STOPS, budget(batch_size), prefixes):
         assert 0 < len(batch) <= batch_size
         assert not said.keys() & dict(batch).keys()
         said |= batch
@@ -175,7 +175,7 @@ def test_what_rows_begin_with_is_fed_once(
         counting = Counting(tiny(shape))
         assert counting.packs
         counting.tokens = 0
-        found = dict(*continue_greedily(counting, jobs, STOPS, room(16), PrefixCache(counting)))
+        found = dict(*continue_greedily(counting, jobs, STOPS, budget(16), PrefixCache(counting)))
         assert tuple(found[i] for i in range(len(jobs))) == expected.said
         return counting.tokens
 
@@ -197,7 +197,7 @@ def test_prepacked_weights_change_nothing(candidates: int, monkeypatch: pytest.M
     def said(prepacked: Prepacked) -> list[tuple[int, Continuation, float, tuple[float, ...]]]:
         asked.append(len(prepacked))
         monkeypatch.setattr(causal, "prepacked", lambda: prepacked)
-        (batch,) = continue_greedily(causal, jobs, STOPS, room(16), PrefixCache(causal))
+        (batch,) = continue_greedily(causal, jobs, STOPS, budget(16), PrefixCache(causal))
         return [(i, one, one.margin, one.logprobs) for i, one in batch]
 
     assert said(causal.prepacked()) == said([])
@@ -215,7 +215,7 @@ def test_a_model_that_does_not_tell_all_in_attention_is_fed_padded(
     counting = Counting(tiny("llama"))
     assert not counting.packs
     jobs = CASES["common prefix"]
-    (batch,) = continue_greedily(counting, jobs, STOPS, room(16), PrefixCache(counting))
+    (batch,) = continue_greedily(counting, jobs, STOPS, budget(16), PrefixCache(counting))
     said = dict(batch)
     assert tuple(said[i] for i in range(len(jobs))) == reference("llama", "common prefix").said
     assert max(counting.rows) == len(jobs)
@@ -266,7 +266,7 @@ def test_no_jobs(shape: str):
 def test_longest_prompts_come_first():
     jobs = CASES["very different lengths"]
     causal = CausalModel(tiny("llama"))
-    batches = list(continue_greedily(causal, jobs, STOPS, room(3), PrefixCache(causal)))
+    batches = list(continue_greedily(causal, jobs, STOPS, budget(3), PrefixCache(causal)))
     lengths = [len(jobs[row].prompt) for batch in batches for row, _ in batch]
     assert lengths == sorted(lengths, reverse=True)
     assert [len(batch) for batch in batches] == [3, 3, 2]
@@ -313,8 +313,8 @@ def test_equal_jobs_are_computed_once(packed: bool):
     twice = [*jobs, *reversed(jobs)]
     counting, once = Counting(tiny("llama")), Counting(tiny("llama"))
     counting.packs = once.packs = packed
-    batches = list(continue_greedily(counting, twice, STOPS, room(16), PrefixCache(counting)))
-    list(continue_greedily(once, jobs, STOPS, room(16), PrefixCache(once)))
+    batches = list(continue_greedily(counting, twice, STOPS, budget(16), PrefixCache(counting)))
+    list(continue_greedily(once, jobs, STOPS, budget(16), PrefixCache(once)))
     assert counting.tokens == once.tokens
     both = {i: continuation for batch in batches for i, continuation in batch}
     expected = reference("llama", "common prefix").said
@@ -322,7 +322,7 @@ def test_equal_jobs_are_computed_once(packed: bool):
     # The same prompt may be asked for fewer tokens, or with other answers in mind.
     said, job = max(zip(expected, jobs, strict=True), key=lambda pair: len(pair[0].ids))
     others = [job, replace(job, max_new_tokens=2), replace(job, drafts=drafts_for(said, "wrong"))]
-    (batch,) = continue_greedily(counting, others, STOPS, room(16), PrefixCache(counting))
+    (batch,) = continue_greedily(counting, others, STOPS, budget(16), PrefixCache(counting))
     found = dict(batch)
     assert [found[i].ids for i in range(3)] == [said.ids, said.ids[:2], said.ids]
     assert len(said.ids) > 2
@@ -338,7 +338,7 @@ def test_what_memory_is_not_enough_for_is_halved(packed: bool):
 
     small = Small(tiny("llama"))
     small.packs = packed
-    prefixes, rows = PrefixCache(small), room(16)
+    prefixes, rows = PrefixCache(small), budget(16)
     case = "common prefix"
     said: dict[int, Continuation] = {}
     for batch in continue_greedily(small, CASES[case], STOPS, rows, prefixes):
