@@ -41,7 +41,7 @@ def right_when_mapped(task: Task, fine: Task) -> dict[str, Callable[[EvaluatedRo
         mapping = mapping_of(task.fields[name], fine.fields[name])
 
         def is_right(row: EvaluatedRow) -> bool:
-            said = mapping.get(str(row.said(name)))
+            said = mapping.get(str(row.predicted(name)))
             return said is not None and said == mapping[str(row.example.labels[name])]
 
         return is_right

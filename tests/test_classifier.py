@@ -58,7 +58,7 @@ def judged(system: str | Path, source: Path, runs: Path) -> Evaluation:
 
 
 def as_judged(row: EvaluatedRow, task_fields: list[str]) -> dict[str, object]:
-    said = {name: row.said(name) for name in task_fields}
+    said = {name: row.predicted(name) for name in task_fields}
     return {
         name: None if isinstance(value, Missing | OutOfEnum) else value
         for name, value in said.items()

@@ -168,11 +168,11 @@ def fit_tfidf(
     groups = range(len(examples)) if groups is None else groups
     regressions = {}
     for name, field in task.fields.items():
-        said = [example.labels[name] for example in examples]
+        truth = [example.labels[name] for example in examples]
         settings = choose_settings(
-            features, said, groups, _predictor(field), c=c, class_weight=class_weight
+            features, truth, groups, _predictor(field), c=c, class_weight=class_weight
         )
-        fitted = _fit(features, said, field, settings)
+        fitted = _fit(features, truth, field, settings)
         regressions[name] = Regression(
             fitted.weights.astype(np.float16), fitted.bias.astype(np.float32), settings
         )
@@ -209,14 +209,14 @@ def out_of_fold(
         raise InsufficientData(f"{len(set(groups))} different rows are too few to hold any out")
     found: dict[str, Floats] = {}
     for name, field in task.fields.items():
-        said = [example.labels[name] for example in examples]
+        truth = [example.labels[name] for example in examples]
         settings = choose_settings(
-            features, said, groups, _predictor(field), c=None, class_weight=None
+            features, truth, groups, _predictor(field), c=None, class_weight=None
         )
         probabilities = _each if field.kind == "multi-label" else _one_of
         found[name] = np.zeros((len(examples), len(field.labels)))
         for fitted, asked in folds:
-            model = _fit(features[fitted], [said[row] for row in fitted], field, settings)
+            model = _fit(features[fitted], [truth[row] for row in fitted], field, settings)
             found[name][asked] = probabilities(features[asked] @ model.weights.T + model.bias)
     return found
 
@@ -331,17 +331,17 @@ def _weigh(counts: Counts, idf: Floats) -> sparse.csr_matrix:
 def _predictor(field: Field) -> Predict:
     def predict(
         features: sparse.csr_matrix,
-        said: Sequence[Label],
+        truth: Sequence[Label],
         settings: Settings,
         asked: sparse.csr_matrix,
     ) -> list[Label]:
-        return [label for label, _ in _decide(field, _fit(features, said, field, settings), asked)]
+        return [label for label, _ in _decide(field, _fit(features, truth, field, settings), asked)]
 
     return predict
 
 
 def _fit(
-    features: sparse.csr_matrix, said: Sequence[Label], field: Field, settings: Settings
+    features: sparse.csr_matrix, truth: Sequence[Label], field: Field, settings: Settings
 ) -> Regression:
     from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
@@ -354,23 +354,23 @@ def _fit(
         return model.fit(features, values)
 
     fit = _fit_each if field.kind == "multi-label" else _fit_one_of
-    return Regression(*fit(regress, features.shape[1], said, field), settings)
+    return Regression(*fit(regress, features.shape[1], truth, field), settings)
 
 
 def _fit_one_of(
-    regress: Callable[[Sequence[int]], Any], places: int, said: Sequence[Label], field: Field
+    regress: Callable[[Sequence[int]], Any], places: int, truth: Sequence[Label], field: Field
 ) -> tuple[Floats, Floats]:
     """One multinomial regression over a field's values."""
     import numpy as np
 
     values = list(field.labels)
-    seen = [value for value in values if value in set(said)]
+    seen = [value for value in values if value in set(truth)]
     weights = np.zeros((len(values), places))
     bias = np.full(len(values), -np.inf)
     rows = [values.index(value) for value in seen]
     bias[rows] = 0.0
     if len(seen) > 1:
-        model = regress([seen.index(label) for label in said])  # type: ignore[arg-type]
+        model = regress([seen.index(label) for label in truth])  # type: ignore[arg-type]
         # Of two values scikit-learn has one row: the second against the first.
         fitted = rows if len(seen) > 2 else rows[1:]
         weights[fitted], bias[fitted] = model.coef_, model.intercept_
@@ -378,7 +378,7 @@ def _fit_one_of(
 
 
 def _fit_each(
-    regress: Callable[[Sequence[bool]], Any], places: int, said: Sequence[Label], field: Field
+    regress: Callable[[Sequence[bool]], Any], places: int, truth: Sequence[Label], field: Field
 ) -> tuple[Floats, Floats]:
     """One regression per value: in the set or not."""
     import numpy as np
@@ -386,7 +386,7 @@ def _fit_each(
     weights = np.zeros((len(field.labels), places))
     bias = np.zeros(len(field.labels))
     for row, value in enumerate(field.labels):
-        there = [value in label for label in said]  # type: ignore[operator]
+        there = [value in label for label in truth]  # type: ignore[operator]
         if len(set(there)) < 2:
             bias[row] = np.inf if there[0] else -np.inf
             continue

@@ -55,7 +55,7 @@ Predict = Callable[
 
 def choose_settings(
     features: sparse.csr_matrix,
-    said: Sequence[Label],
+    truth: Sequence[Label],
     groups: Sequence[int],
     predict: Predict,
     *,
@@ -69,7 +69,7 @@ def choose_settings(
 
     Args:
         features: one row per training row.
-        said: the field's labels.
+        truth: the field's labels.
         groups: a number per row; rows of one number are near-duplicates and stay in one fold.
         predict: fits and answers.
         c: scikit-learn's C, or None.
@@ -87,9 +87,9 @@ def choose_settings(
     def accuracy(settings: Settings) -> float:
         right = 0
         for fitted, asked in folds:
-            known = [said[row] for row in fitted]
+            known = [truth[row] for row in fitted]
             answers = predict(features[fitted], known, settings, features[asked])
-            right += sum(a == said[row] for a, row in zip(answers, asked, strict=True))
+            right += sum(a == truth[row] for a, row in zip(answers, asked, strict=True))
         return right / sum(len(asked) for _, asked in folds)
 
     tried = [found for weight in weights for found in _ascend(cs, weight, accuracy)]

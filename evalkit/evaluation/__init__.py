@@ -10,7 +10,7 @@ from evalkit.evaluation.evaluation import (
     evaluate,
 )
 from evalkit.evaluation.metric import Metric
-from evalkit.evaluation.rows import EvaluatedRow, describe_said
+from evalkit.evaluation.rows import EvaluatedRow, describe_predicted
 
 __all__ = [
     "Case",
@@ -22,7 +22,7 @@ __all__ = [
     "build_requests",
     "check_same_rows",
     "compare",
-    "describe_said",
+    "describe_predicted",
     "evaluate",
     "pair",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from evalkit.evaluation.rows import EvaluatedRow, describe_said
+from evalkit.evaluation.rows import EvaluatedRow, describe_predicted
 from evalkit.locale import Note, say
 from evalkit.tasks import Task
 
@@ -49,9 +49,9 @@ def case_of(
     return Case(
         row.example.id,
         " | ".join(text for text in row.example.inputs.values() if text),
-        _said(task, row),
+        _predicted(task, row),
         ", ".join(f.display(row.example.labels[name]) for name, f in task.fields.items()),
-        _said(*before) if before else "",
+        _predicted(*before) if before else "",
         context,
         max(row.completion.confidences.values(), default=None),
     )
@@ -70,7 +70,7 @@ def on_offer(task: Task, field: str | None = None) -> Note:
     return say("case.on_offer", values=values)
 
 
-def _said(task: Task, row: EvaluatedRow) -> str:
+def _predicted(task: Task, row: EvaluatedRow) -> str:
     if row.is_unreadable:
         return str(say("said.unreadable_answer", text=row.completion.text))
-    return ", ".join(describe_said(f, row.said(name)) for name, f in task.fields.items())
+    return ", ".join(describe_predicted(f, row.predicted(name)) for name, f in task.fields.items())

@@ -289,9 +289,9 @@ class Evaluation:
         """Precision, recall and F1 of every value, on clean rows; empty without any."""
         spec = ask.find_field(self.task, field)
         truth = [row.example.labels[field] for row in self.clean_rows]
-        said = [row.said(field) for row in self.clean_rows]
+        predicted = [row.predicted(field) for row in self.clean_rows]
         groups = groups_of(self.clean_rows)
-        return metrics.label_scores(truth, said, spec.labels, groups=groups) if truth else []
+        return metrics.label_scores(truth, predicted, spec.labels, groups=groups) if truth else []
 
     def parse_failure_rate(self) -> Measurement:
         """Share of answers that could not be read at all."""
@@ -315,9 +315,9 @@ class Evaluation:
         Raises:
             InsufficientData: it is not known what the system was trained on.
         """
-        said = self.record.contamination
-        if not said.is_known:
-            raise InsufficientData(f"contamination: {said.why or 'it was not looked for'}")
+        found = self.record.contamination
+        if not found.is_known:
+            raise InsufficientData(f"contamination: {found.why or 'it was not looked for'}")
         if not self.rows:
             raise InsufficientData("contamination: there is no row to look at")
         seen = tuple(row for row in self.rows if row.seen is not None)
@@ -340,13 +340,13 @@ class Evaluation:
         """How often each value was read as each other, or as none, on clean rows."""
         spec = ask.find_field(self.task, field)
         truth = [row.example.labels[field] for row in self.clean_rows]
-        said = [row.said(field) for row in self.clean_rows]
+        predicted = [row.predicted(field) for row in self.clean_rows]
         if spec.kind is FieldKind.MULTI_LABEL:
-            readable = [s for s in said if isinstance(s, tuple)]
+            readable = [s for s in predicted if isinstance(s, tuple)]
             values: Sequence[Label] = sorted({*(t for t in truth), *readable}, key=repr)
         else:
             values = spec.labels
-        return metrics.confusion(truth, said, values)
+        return metrics.confusion(truth, predicted, values)
 
     def headline_metrics(self) -> list[Metric]:
         """Being right: in all fields, where there are several, and in each."""

@@ -8,7 +8,7 @@ from evalkit import metrics
 from evalkit.errors import InsufficientData
 from evalkit.evaluation.cases import case_of, on_offer
 from evalkit.evaluation.evaluation import Evaluation, Measurement
-from evalkit.evaluation.rows import EvaluatedRow, describe_said
+from evalkit.evaluation.rows import EvaluatedRow, describe_predicted
 from evalkit.locale import in_a_row, say
 from evalkit.records import Estimate
 from evalkit.tasks import Task
@@ -82,13 +82,16 @@ def accuracy_lost(field: str, *asked: tuple[Evaluation, Evaluation]) -> Measurem
     if lost:
         spec = asked[0][1].task.fields[field]
         moves = Counter(
-            (spec.display(row.example.labels[field]), describe_said(spec, row.said(field)))
+            (
+                spec.display(row.example.labels[field]),
+                describe_predicted(spec, row.predicted(field)),
+            )
             for row in lost
         )
-        (right, said), count = moves.most_common(1)[0]
+        (right, predicted), count = moves.most_common(1)[0]
         told += [
             say("worst.lost", lost=len(lost), won=found.only_second or 0),
-            say("worst.read_as", right=right, said=said, n=count),
+            say("worst.read_as", right=right, said=predicted, n=count),
         ]
     cases = tuple(
         case_of(now, row, before=(then, before[row.example.id]), context=on_offer(now, field))

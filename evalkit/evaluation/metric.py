@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from evalkit import metrics
 from evalkit.errors import UserError, did_you_mean
-from evalkit.evaluation.rows import EvaluatedRow, Rows, describe_said, groups_of
+from evalkit.evaluation.rows import EvaluatedRow, Rows, describe_predicted, groups_of
 from evalkit.locale import Note, in_a_row, say
-from evalkit.metrics import Said, Statistic
+from evalkit.metrics import Predicted, Statistic
 from evalkit.records import Estimate, Label, Missing, OutOfEnum, ParseFailure
 from evalkit.registry import Registry
 from evalkit.tasks import Field, FieldKind, Task
@@ -106,7 +106,7 @@ def recall(task: Task, field: str, value: str | int) -> Metric:
     spec = check_value(task, field, value)
 
     def hit(row: EvaluatedRow) -> bool | None:
-        return _holds(row.said(field), value) if has_label(row, field, value) else None
+        return _holds(row.predicted(field), value) if has_label(row, field, value) else None
 
     return _share(
         "recall", f"{field} recall of {spec.display(value)}", hit, field=field, value=value
@@ -118,7 +118,7 @@ def precision(task: Task, field: str, value: str | int) -> Metric:
     spec = check_value(task, field, value)
 
     def hit(row: EvaluatedRow) -> bool | None:
-        return has_label(row, field, value) if _holds(row.said(field), value) else None
+        return has_label(row, field, value) if _holds(row.predicted(field), value) else None
 
     return _share(
         "precision", f"{field} precision of {spec.display(value)}", hit, field=field, value=value
@@ -170,7 +170,7 @@ def top_read_as_bottom(task: Task, field: str) -> Metric:
     bottom, top = levels[:half], levels[-half:]
 
     def hit(row: EvaluatedRow) -> bool | None:
-        return row.said(field) in bottom if row.example.labels[field] in top else None
+        return row.predicted(field) in bottom if row.example.labels[field] in top else None
 
     return _share(
         "top_read_as_bottom",
@@ -191,10 +191,10 @@ def partial_match(task: Task, field: str) -> Metric:
     find_field(task, field, FieldKind.MULTI_LABEL)
 
     def hit(row: EvaluatedRow) -> bool:
-        said = row.said(field)
+        predicted = row.predicted(field)
         label = row.example.labels[field]
         assert isinstance(label, tuple)
-        return isinstance(said, tuple) and bool(set(said) & set(label))
+        return isinstance(predicted, tuple) and bool(set(predicted) & set(label))
 
     return _share("partial_match", f"{field} partial match", hit, field=field)
 
@@ -269,7 +269,7 @@ def out_of_enum_rate(task: Task, field: str | None = None) -> Metric:
     found = _fault(
         "out_of_enum_rate",
         f"{field} out of enum" if field else "out of enum",
-        lambda row: any(isinstance(row.said(name), OutOfEnum) for name in fields),
+        lambda row: any(isinstance(row.predicted(name), OutOfEnum) for name in fields),
     )
     return replace(found, field=field)
 
@@ -279,7 +279,7 @@ def missing_field_rate(task: Task) -> Metric:
     return _fault(
         "missing_field_rate",
         "missing fields",
-        lambda row: any(isinstance(row.said(name), Missing) for name in task.fields),
+        lambda row: any(isinstance(row.predicted(name), Missing) for name in task.fields),
     )
 
 
@@ -307,7 +307,7 @@ def confidences(rows: Rows, field: str) -> tuple[list[float], list[bool]]:
 
 
 def _names_none(row: EvaluatedRow, field: str) -> bool:
-    return not isinstance(row.said(field), str | int | tuple)
+    return not isinstance(row.predicted(field), str | int | tuple)
 
 
 def find_field(task: Task, field: str, kind: FieldKind | None = None) -> Field:
@@ -411,15 +411,15 @@ def _fault(key: str, name: str, is_case: Callable[[EvaluatedRow], bool]) -> Metr
     return replace(_share(key, name, is_case, lower_is_better=True), on_clean_rows=False)
 
 
-def _columns(rows: Rows, field: str) -> tuple[list[Label], list[Said]]:
-    return [row.example.labels[field] for row in rows], [row.said(field) for row in rows]
+def _columns(rows: Rows, field: str) -> tuple[list[Label], list[Predicted]]:
+    return [row.example.labels[field] for row in rows], [row.predicted(field) for row in rows]
 
 
 def _weakest(spec: Field, field: str, rows: Rows) -> Note:
     """The value with the lowest recall, and what it is most often taken for."""
     recalls = {}
     for value in spec.labels:
-        hits = [_holds(row.said(field), value) for row in rows if has_label(row, field, value)]
+        hits = [_holds(row.predicted(field), value) for row in rows if has_label(row, field, value)]
         if hits:
             recalls[value] = (sum(hits), len(hits))
     if not recalls:
@@ -429,9 +429,9 @@ def _weakest(spec: Field, field: str, rows: Rows) -> Note:
     name = spec.display(worst)
     found = [say("worst.recall", value=name, recall=right / n, right=right, n=n)]
     mistakes = Counter(
-        describe_said(spec, row.said(field))
+        describe_predicted(spec, row.predicted(field))
         for row in rows
-        if has_label(row, field, worst) and not _holds(row.said(field), worst)
+        if has_label(row, field, worst) and not _holds(row.predicted(field), worst)
     )
     if mistakes:
         taken_for, count = mistakes.most_common(1)[0]
@@ -444,8 +444,8 @@ def has_label(row: EvaluatedRow, field: str, value: str | int) -> bool:
     return _holds(row.example.labels[field], value)
 
 
-def _holds(said: Said, value: str | int) -> bool:
-    return value in said if isinstance(said, tuple) else said == value
+def _holds(predicted: Predicted, value: str | int) -> bool:
+    return value in predicted if isinstance(predicted, tuple) else predicted == value
 
 
 def _read(name: str, loaded: Any) -> MakeMetric | None:

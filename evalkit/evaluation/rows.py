@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evalkit.data import Match
 from evalkit.locale import Note, say
-from evalkit.metrics import Said
+from evalkit.metrics import Predicted
 from evalkit.records import (
     Completion,
     Example,
@@ -38,7 +38,7 @@ class EvaluatedRow:
         """Whether the answer could not be parsed."""
         return isinstance(self.parsed.lenient, ParseFailure)
 
-    def said(self, field: str) -> Said:
+    def predicted(self, field: str) -> Predicted:
         """What the answer gives a field, read leniently; None where it could not be parsed."""
         lenient = self.parsed.lenient
         return None if isinstance(lenient, ParseFailure) else lenient.fields[field]
@@ -49,7 +49,7 @@ class EvaluatedRow:
 
     def is_right(self, field: str) -> bool:
         """Whether the answer gives a field exactly the right value."""
-        return self.said(field) == self.label(field)
+        return self.predicted(field) == self.label(field)
 
 
 Rows = Sequence[EvaluatedRow]
@@ -66,8 +66,8 @@ def values_of(read: Prediction | ParseFailure, fields: Iterable[str]) -> dict[st
     if isinstance(read, ParseFailure):
         return dict.fromkeys(fields)
     return {
-        name: None if isinstance(said, Missing | OutOfEnum) else said
-        for name, said in read.fields.items()
+        name: None if isinstance(predicted, Missing | OutOfEnum) else predicted
+        for name, predicted in read.fields.items()
     }
 
 
@@ -76,20 +76,20 @@ def problem_of(read: Prediction | ParseFailure) -> str:
     if isinstance(read, ParseFailure):
         return f"unreadable: {read.reason}"
     problems = []
-    for name, said in read.fields.items():
-        if isinstance(said, Missing):
+    for name, predicted in read.fields.items():
+        if isinstance(predicted, Missing):
             problems.append(f"{name} is missing")
-        elif isinstance(said, OutOfEnum):
-            problems.append(f"{name}: {said.text!r} is not one of the task's values")
+        elif isinstance(predicted, OutOfEnum):
+            problems.append(f"{name}: {predicted.text!r} is not one of the task's values")
     return "; ".join(problems)
 
 
-def describe_said(field: Field, said: Said) -> Note:
+def describe_predicted(field: Field, predicted: Predicted) -> Note:
     """What an answer gives a field, in words."""
-    if said is None:
+    if predicted is None:
         return say("said.unreadable")
-    if isinstance(said, Missing):
+    if isinstance(predicted, Missing):
         return say("said.missing")
-    if isinstance(said, OutOfEnum):
-        return say("said.out_of_enum_value", text=said.text)
-    return Note(field.display(said))
+    if isinstance(predicted, OutOfEnum):
+        return say("said.out_of_enum_value", text=predicted.text)
+    return Note(field.display(predicted))

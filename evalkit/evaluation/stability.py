@@ -17,9 +17,9 @@ from evalkit.evaluation import metric as ask
 from evalkit.evaluation.cases import Case, case_of
 from evalkit.evaluation.comparing import PairedComparison
 from evalkit.evaluation.evaluation import Evaluation, Measurement
-from evalkit.evaluation.rows import EvaluatedRow, describe_said
+from evalkit.evaluation.rows import EvaluatedRow, describe_predicted
 from evalkit.locale import Note, in_a_row, say
-from evalkit.metrics import Said
+from evalkit.metrics import Predicted
 from evalkit.records import Label
 from evalkit.tasks import Task
 
@@ -46,7 +46,9 @@ class Pair:
     def flipped(self, task: Task) -> list[str]:
         """The fields that are answered differently."""
         return [
-            name for name in task.fields if not _same(self.before.said(name), self.after.said(name))
+            name
+            for name in task.fields
+            if not _same(self.before.predicted(name), self.after.predicted(name))
         ]
 
     @property
@@ -91,7 +93,7 @@ def flip_rate(original: Evaluation, *again: Evaluation, field: str | None = None
     flips = [[name for name in pair.flipped(task) if name in of] for pair in asked]
     counts = Counter(name for names in flips for name in names)
     moves = Counter(
-        (_said(task, name, pair.before), _said(task, name, pair.after))
+        (_predicted(task, name, pair.before), _predicted(task, name, pair.after))
         for pair, names in zip(asked, flips, strict=True)
         for name in names
     )
@@ -241,8 +243,8 @@ def _named(task: Task, asked: Sequence[Pair], flips: Sequence[bool]) -> Note:
                 say(
                     "worst.move",
                     field=name,
-                    before=_said(task, name, pair.before),
-                    after=_said(task, name, pair.after),
+                    before=_predicted(task, name, pair.before),
+                    after=_predicted(task, name, pair.after),
                 )
                 for name in pair.flipped(task)
             ),
@@ -255,11 +257,11 @@ def _named(task: Task, asked: Sequence[Pair], flips: Sequence[bool]) -> Note:
     return in_a_row([*lines[:_NAMED], *more])
 
 
-def _said(task: Task, name: str, row: EvaluatedRow) -> Note:
-    return describe_said(task.fields[name], row.said(name))
+def _predicted(task: Task, name: str, row: EvaluatedRow) -> Note:
+    return describe_predicted(task.fields[name], row.predicted(name))
 
 
-def _same(one: Said, other: Said) -> bool:
+def _same(one: Predicted, other: Predicted) -> bool:
     """Whether two answers are the same; the order of a set's values does not count."""
     if isinstance(one, tuple) and isinstance(other, tuple):
         return set(one) == set(other)
@@ -267,7 +269,7 @@ def _same(one: Said, other: Said) -> bool:
 
 
 def _gives(row: EvaluatedRow, field: str, target: Label) -> bool:
-    said = row.said(field)
-    if isinstance(said, tuple) and isinstance(target, tuple):
-        return set(target) <= set(said)
-    return said == target
+    predicted = row.predicted(field)
+    if isinstance(predicted, tuple) and isinstance(target, tuple):
+        return set(target) <= set(predicted)
+    return predicted == target

@@ -110,7 +110,8 @@ def conclude(
         policies: all criteria.
         broken: suite tests that failed before their gate spoke.
         missed: gates with their slices, or tests, that were expected and did not speak, and why.
-        not_applicable: criteria, or gates with their slices, that do not apply to this system, and why.
+        not_applicable: criteria, or gates with their slices, that do not apply to this system,
+            and why.
         withdrawn: gates with their slices that a suite test, asked, found not to apply, and why;
             a criterion does not apply where that is all that there is of it.
         partial: whether only some tests were chosen to run.

@@ -21,7 +21,7 @@ from evalkit.metrics.calibration import (
 )
 from evalkit.metrics.classification import (
     Confusion,
-    Said,
+    Predicted,
     confusion,
     f1,
     macro_f1,
@@ -58,8 +58,8 @@ __all__ = [
     "Confusion",
     "CoveragePoint",
     "LabelScores",
+    "Predicted",
     "ReliabilityBin",
-    "Said",
     "Statistic",
     "accuracy_at_coverage",
     "bootstrap",

@@ -1,6 +1,6 @@
 """How right the answers are: recall, precision, F1 and confusion.
 
-Everywhere `truth` and `said` are parallel: one label and one reading per row. A reading that
+Everywhere `truth` and `predicted` are parallel: one label and one reading per row. A reading that
 gives no label (`Missing`, `OutOfEnum`, or None where the whole answer could not be parsed)
 stays in the denominator and is wrong. On a multi-label field a label is a set (a tuple in the
 task's order): recall, precision and F1 of a value ask whether it is in the set.
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-Said = Label | Missing | OutOfEnum | None
+Predicted = Label | Missing | OutOfEnum | None
 """What an answer gives one field; None where the answer could not be parsed."""
 
 
 def recall(
     truth: Sequence[Label],
-    said: Sequence[Said],
+    predicted: Sequence[Predicted],
     value: str | int,
     *,
     groups: Sequence[int] | None = None,
@@ -43,7 +43,7 @@ def recall(
     Raises `InsufficientData` where no row has it.
     """
     having = [row for row, label in enumerate(truth) if holds(label, value)]
-    hits = [holds(reading, value) for _, reading in zip(truth, said, strict=True)]
+    hits = [holds(reading, value) for _, reading in zip(truth, predicted, strict=True)]
     return share(
         [hits[row] for row in having],
         groups=pick_groups(groups, having, len(truth)),
@@ -53,7 +53,7 @@ def recall(
 
 def precision(
     truth: Sequence[Label],
-    said: Sequence[Said],
+    predicted: Sequence[Predicted],
     value: str | int,
     *,
     groups: Sequence[int] | None = None,
@@ -63,8 +63,8 @@ def precision(
     The interval takes the rows that say it as given. Raises `InsufficientData` where no row
     says it.
     """
-    hits = [holds(label, value) for label, _ in zip(truth, said, strict=True)]
-    saying = [row for row, reading in enumerate(said) if holds(reading, value)]
+    hits = [holds(label, value) for label, _ in zip(truth, predicted, strict=True)]
+    saying = [row for row, reading in enumerate(predicted) if holds(reading, value)]
     return share(
         [hits[row] for row in saying],
         groups=pick_groups(groups, saying, len(truth)),
@@ -74,7 +74,7 @@ def precision(
 
 def f1(
     truth: Sequence[Label],
-    said: Sequence[Said],
+    predicted: Sequence[Predicted],
     value: str | int,
     *,
     groups: Sequence[int] | None = None,
@@ -85,7 +85,7 @@ def f1(
     Raises `InsufficientData` where no row has the value and no row says it. Resamples in which
     that is so count as 0.
     """
-    table, groups = Memberships.in_content_order(truth, said, (value,), groups)
+    table, groups = Memberships.in_content_order(truth, predicted, (value,), groups)
     asked = f"F1 of {value!r}"
     if not table.concerned:
         raise InsufficientData(f"{asked}: no row has the value and no row says it")
@@ -94,7 +94,7 @@ def f1(
 
 def macro_f1(
     truth: Sequence[Label],
-    said: Sequence[Said],
+    predicted: Sequence[Predicted],
     *,
     groups: Sequence[int] | None = None,
     seed: int = 0,
@@ -108,18 +108,20 @@ def macro_f1(
 
     Raises `InsufficientData` where no row has a value.
     """
-    table, groups = Memberships.in_content_order(truth, said, _values_of(truth, said), groups)
+    table, groups = Memberships.in_content_order(
+        truth, predicted, _values_of(truth, predicted), groups
+    )
     return bootstrap(
         table.bounded_macro_f1(), len(truth), seed=seed, asked="macro-F1", groups=groups
     )
 
 
-def macro_f1_statistic(truth: Sequence[Label], said: Sequence[Said]) -> BoundedStatistic:
+def macro_f1_statistic(truth: Sequence[Label], predicted: Sequence[Predicted]) -> BoundedStatistic:
     """Return `macro_f1` as a statistic of rows in their order, for paired comparisons.
 
     Raises `InsufficientData` where no row has a value.
     """
-    return Memberships.of(truth, said, _values_of(truth, said)).bounded_macro_f1()
+    return Memberships.of(truth, predicted, _values_of(truth, predicted)).bounded_macro_f1()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,9 @@ class Confusion:
     """Rows per truth whose answer could not be parsed."""
 
 
-def confusion(truth: Sequence[Label], said: Sequence[Said], values: Sequence[Label]) -> Confusion:
+def confusion(
+    truth: Sequence[Label], predicted: Sequence[Predicted], values: Sequence[Label]
+) -> Confusion:
     """Count which label was said for which; every row is counted once.
 
     `values` gives the order, and has to hold every label that occurs (for a multi-label field
@@ -147,7 +151,7 @@ def confusion(truth: Sequence[Label], said: Sequence[Said], values: Sequence[Lab
     place = {value: position for position, value in enumerate(values)}
     counts = [[0] * len(values) for _ in values]
     out_of_enum, missing, unreadable = ([0] * len(values) for _ in range(3))
-    for label, reading in zip(truth, said, strict=True):
+    for label, reading in zip(truth, predicted, strict=True):
         if label not in place:
             raise ValueError(f"truth {label!r} is not among the values {tuple(values)}")
         row = place[label]
@@ -170,12 +174,12 @@ def confusion(truth: Sequence[Label], said: Sequence[Said], values: Sequence[Lab
     )
 
 
-def holds(reading: Said, value: str | int) -> bool:
+def holds(reading: Predicted, value: str | int) -> bool:
     """Return whether a label or reading is a value, or a set with it."""
     return value in reading if isinstance(reading, tuple) else reading == value
 
 
-def _values_of(truth: Sequence[Label], said: Sequence[Said]) -> tuple[str | int, ...]:
+def _values_of(truth: Sequence[Label], predicted: Sequence[Predicted]) -> tuple[str | int, ...]:
     """Return the values that occur, in an order of their own.
 
     Raises `InsufficientData` where none does.
@@ -183,7 +187,7 @@ def _values_of(truth: Sequence[Label], said: Sequence[Said]) -> tuple[str | int,
     if not truth:
         raise InsufficientData("macro-F1: there is no row to compute it on")
     found: set[str | int] = set()
-    for label in (*truth, *said):
+    for label in (*truth, *predicted):
         if isinstance(label, str | int | tuple):
             found.update(label if isinstance(label, tuple) else (label,))
     return tuple(sorted(found, key=repr))
@@ -194,25 +198,25 @@ class Memberships:
     """Which row has and says which value, as (rows, values) arrays of 0 and 1."""
 
     truth: Floats
-    said: Floats
+    predicted: Floats
 
     @classmethod
     def of(
-        cls, truth: Sequence[Label], said: Sequence[Said], values: Sequence[str | int]
+        cls, truth: Sequence[Label], predicted: Sequence[Predicted], values: Sequence[str | int]
     ) -> Memberships:
         """Tabulate rows in their order."""
-        return cls._from_pairs(_pairs(truth, said, values), len(values))
+        return cls._from_pairs(_pairs(truth, predicted, values), len(values))
 
     @classmethod
     def in_content_order(
         cls,
         truth: Sequence[Label],
-        said: Sequence[Said],
+        predicted: Sequence[Predicted],
         values: Sequence[str | int],
         groups: Sequence[int] | None,
     ) -> tuple[Memberships, list[int] | None]:
         """Tabulate rows in their `content_order`; return the table and the group numbers."""
-        pairs = _pairs(truth, said, values)
+        pairs = _pairs(truth, predicted, values)
         order, numbers = content_order(pairs, groups)
         return cls._from_pairs([pairs[row] for row in order], len(values)), numbers
 
@@ -226,7 +230,7 @@ class Memberships:
     @property
     def concerned(self) -> int:
         """How many rows have or say any of the values."""
-        return int((self.truth + self.said).any(axis=1).sum())
+        return int((self.truth + self.predicted).any(axis=1).sum())
 
     def bounded_f1(self) -> BoundedStatistic:
         """Return the F1 of the first value as a statistic."""
@@ -239,7 +243,7 @@ class Memberships:
         # The variance of a mean over values is that of each, by its rows, over their number
         # squared: a value with few rows makes the mean uncertain, however many others have.
         # A value that is only said has the rows that say it.
-        having, saying = self.truth.sum(axis=0), self.said.sum(axis=0)
+        having, saying = self.truth.sum(axis=0), self.predicted.sum(axis=0)
         support = np.where(having > 0, having, saying)
         return BoundedStatistic(self.macro_f1, rows=len(support) ** 2 / float((1 / support).sum()))
 
@@ -247,8 +251,8 @@ class Memberships:
         """Return each value's F1 (resamples, values); 0 where a value does not occur at all."""
         import numpy as np
 
-        both = weights @ (self.truth * self.said)
-        either = weights @ (self.truth + self.said)
+        both = weights @ (self.truth * self.predicted)
+        either = weights @ (self.truth + self.predicted)
         scores: Floats = np.divide(2 * both, either, out=np.zeros_like(both), where=either > 0)
         return scores
 
@@ -256,7 +260,7 @@ class Memberships:
         """Return the mean F1 (resamples,) over the values that each resample has or says."""
         import numpy as np
 
-        present = (weights @ (self.truth + self.said)) > 0
+        present = (weights @ (self.truth + self.predicted)) > 0
         # A value that is not present has F1 0 and adds nothing to the sum. That none is present
         # needs labels that are empty sets, which no task allows.
         mean: Floats = self.f1(weights).sum(axis=1) / np.maximum(present.sum(axis=1), 1)
@@ -267,9 +271,9 @@ _Pair = tuple[list[bool], list[bool]]
 
 
 def _pairs(
-    truth: Sequence[Label], said: Sequence[Said], values: Sequence[str | int]
+    truth: Sequence[Label], predicted: Sequence[Predicted], values: Sequence[str | int]
 ) -> list[_Pair]:
     return [
         ([holds(label, value) for value in values], [holds(reading, value) for value in values])
-        for label, reading in zip(truth, said, strict=True)
+        for label, reading in zip(truth, predicted, strict=True)
     ]

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 from evalkit.errors import InsufficientData
 from evalkit.metrics.bootstrap import BoundedStatistic, bootstrap, mean_statistic
-from evalkit.metrics.classification import Said, f1, holds, precision, recall
+from evalkit.metrics.classification import Predicted, f1, holds, precision, recall
 from evalkit.metrics.grouping import content_order
 from evalkit.records import Estimate, Label
 
 
 def jaccard(
     truth: Sequence[Label],
-    said: Sequence[Said],
+    predicted: Sequence[Predicted],
     *,
     groups: Sequence[int] | None = None,
     seed: int = 0,
@@ -31,20 +31,20 @@ def jaccard(
     scikit-learn's `jaccard_score(average="samples")`, with a bootstrap interval, which depends
     on the seed and the rows, not on their order.
     """
-    scores = _overlaps(truth, said)
+    scores = _overlaps(truth, predicted)
     order, groups = content_order(scores, groups)
     statistic = mean_statistic([scores[row] for row in order])
     return bootstrap(statistic, len(scores), seed=seed, asked="Jaccard", groups=groups)
 
 
-def jaccard_statistic(truth: Sequence[Label], said: Sequence[Said]) -> BoundedStatistic:
+def jaccard_statistic(truth: Sequence[Label], predicted: Sequence[Predicted]) -> BoundedStatistic:
     """Return `jaccard` as a statistic of rows in their order, for paired comparisons."""
-    return mean_statistic(_overlaps(truth, said))
+    return mean_statistic(_overlaps(truth, predicted))
 
 
 def micro_f1(
     truth: Sequence[Label],
-    said: Sequence[Said],
+    predicted: Sequence[Predicted],
     *,
     groups: Sequence[int] | None = None,
     seed: int = 0,
@@ -55,15 +55,15 @@ def micro_f1(
     over rows: scikit-learn's `f1_score(average="micro")`. Rows with many values count for more.
     The interval depends on the seed and the rows, not on their order.
     """
-    counts = _counts(truth, said)
+    counts = _counts(truth, predicted)
     order, groups = content_order(counts, groups)
     statistic = _micro_f1([counts[row] for row in order])
     return bootstrap(statistic, len(counts), seed=seed, asked="micro-F1", groups=groups)
 
 
-def micro_f1_statistic(truth: Sequence[Label], said: Sequence[Said]) -> BoundedStatistic:
+def micro_f1_statistic(truth: Sequence[Label], predicted: Sequence[Predicted]) -> BoundedStatistic:
     """Return `micro_f1` as a statistic of rows in their order, for paired comparisons."""
-    return _micro_f1(_counts(truth, said))
+    return _micro_f1(_counts(truth, predicted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class LabelScores:
 
 def label_scores(
     truth: Sequence[Label],
-    said: Sequence[Said],
+    predicted: Sequence[Predicted],
     values: Sequence[str | int],
     *,
     groups: Sequence[int] | None = None,
@@ -100,15 +100,15 @@ def label_scores(
     table = []
     for value in values:
         support = sum(holds(label, value) for label in truth)
-        named = sum(holds(reading, value) for reading in said)
+        named = sum(holds(reading, value) for reading in predicted)
         table.append(
             LabelScores(
                 value,
                 support,
                 named,
-                precision(truth, said, value, groups=groups) if named else None,
-                recall(truth, said, value, groups=groups) if support else None,
-                f1(truth, said, value, groups=groups, seed=seed) if support or named else None,
+                precision(truth, predicted, value, groups=groups) if named else None,
+                recall(truth, predicted, value, groups=groups) if support else None,
+                f1(truth, predicted, value, groups=groups, seed=seed) if support or named else None,
             )
         )
     return table
@@ -117,12 +117,14 @@ def label_scores(
 _Set = frozenset[str]
 
 
-def _sets(truth: Sequence[Label], said: Sequence[Said], asked: str) -> list[tuple[_Set, _Set]]:
+def _sets(
+    truth: Sequence[Label], predicted: Sequence[Predicted], asked: str
+) -> list[tuple[_Set, _Set]]:
     """Return the right values and those named, by row."""
-    if not truth and not said:
+    if not truth and not predicted:
         raise InsufficientData(f"{asked}: there is no row to compute it on")
     pairs = []
-    for label, reading in zip(truth, said, strict=True):
+    for label, reading in zip(truth, predicted, strict=True):
         if not isinstance(label, tuple) or not label:
             raise ValueError(f"{asked}: truth {label!r} is not a set of values")
         if isinstance(reading, str | int):
@@ -131,14 +133,14 @@ def _sets(truth: Sequence[Label], said: Sequence[Said], asked: str) -> list[tupl
     return pairs
 
 
-def _overlaps(truth: Sequence[Label], said: Sequence[Said]) -> list[float]:
-    pairs = _sets(truth, said, "Jaccard")
+def _overlaps(truth: Sequence[Label], predicted: Sequence[Predicted]) -> list[float]:
+    pairs = _sets(truth, predicted, "Jaccard")
     return [len(right & named) / len(right | named) for right, named in pairs]
 
 
-def _counts(truth: Sequence[Label], said: Sequence[Said]) -> list[tuple[int, int]]:
+def _counts(truth: Sequence[Label], predicted: Sequence[Predicted]) -> list[tuple[int, int]]:
     """Return the number of values in both sets, and in the two together, by row."""
-    pairs = _sets(truth, said, "micro-F1")
+    pairs = _sets(truth, predicted, "micro-F1")
     return [(len(right & named), len(right) + len(named)) for right, named in pairs]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.errors import InsufficientData
 from evalkit.metrics.bootstrap import BoundedStatistic, bootstrap, mean_statistic
-from evalkit.metrics.classification import Said
+from evalkit.metrics.classification import Predicted
 from evalkit.metrics.grouping import content_order
 from evalkit.records import Estimate, Label, Missing, OutOfEnum
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def mean_absolute_error(
     truth: Sequence[Label],
-    said: Sequence[Said],
+    predicted: Sequence[Predicted],
     values: Sequence[Label],
     *,
     groups: Sequence[int] | None = None,
@@ -41,7 +41,7 @@ def mean_absolute_error(
         InsufficientData: there are no rows.
         ValueError: a label or an answer is not among the values.
     """
-    pairs = _levels(truth, said, values)
+    pairs = _levels(truth, predicted, values)
     order, groups = content_order(pairs, groups)
     return bootstrap(
         _mean_absolute_error([pairs[row] for row in order], len(values)),
@@ -53,15 +53,15 @@ def mean_absolute_error(
 
 
 def mean_absolute_error_statistic(
-    truth: Sequence[Label], said: Sequence[Said], values: Sequence[Label]
+    truth: Sequence[Label], predicted: Sequence[Predicted], values: Sequence[Label]
 ) -> BoundedStatistic:
     """Return `mean_absolute_error` as a statistic of rows in their order."""
-    return _mean_absolute_error(_levels(truth, said, values), len(values))
+    return _mean_absolute_error(_levels(truth, predicted, values), len(values))
 
 
 def quadratic_kappa(
     truth: Sequence[Label],
-    said: Sequence[Said],
+    predicted: Sequence[Predicted],
     values: Sequence[Label],
     *,
     groups: Sequence[int] | None = None,
@@ -82,7 +82,7 @@ def quadratic_kappa(
             rows or in more than 5% of resamples), so that there is nothing to agree on.
         ValueError: a label or an answer is not among the values.
     """
-    pairs = _levels(truth, said, values)
+    pairs = _levels(truth, predicted, values)
     if len({level for pair in pairs for level in pair}) < 2:
         raise InsufficientData("quadratic kappa: there are not two levels to agree on")
     order, groups = content_order(pairs, groups)
@@ -96,20 +96,22 @@ def quadratic_kappa(
 
 
 def quadratic_kappa_statistic(
-    truth: Sequence[Label], said: Sequence[Said], values: Sequence[Label]
+    truth: Sequence[Label], predicted: Sequence[Predicted], values: Sequence[Label]
 ) -> BoundedStatistic:
     """Return `quadratic_kappa` as a statistic of rows in their order; nan where there is none."""
-    return _quadratic_kappa(_levels(truth, said, values), len(values))
+    return _quadratic_kappa(_levels(truth, predicted, values), len(values))
 
 
 _Pair = tuple[int, int]
 
 
-def _levels(truth: Sequence[Label], said: Sequence[Said], values: Sequence[Label]) -> list[_Pair]:
+def _levels(
+    truth: Sequence[Label], predicted: Sequence[Predicted], values: Sequence[Label]
+) -> list[_Pair]:
     """Return the positions of each row's truth and answer among the values."""
     place = {value: position for position, value in enumerate(values)}
     pairs = []
-    for label, reading in zip(truth, said, strict=True):
+    for label, reading in zip(truth, predicted, strict=True):
         if label not in place:
             raise ValueError(f"truth {label!r} is not among the values {tuple(values)}")
         level = place[label]
@@ -135,11 +137,11 @@ def _quadratic_kappa(pairs: Sequence[_Pair], levels: int) -> BoundedStatistic:
     cost = (positions[:, None] - positions) ** 2 / max(levels - 1, 1) ** 2
     table = np.array(pairs, dtype=np.intp).reshape(len(pairs), 2)
     distances = cost[table[:, 0], table[:, 1]]
-    truth, said = np.eye(levels)[table[:, 0]], np.eye(levels)[table[:, 1]]
+    truth, predicted = np.eye(levels)[table[:, 0]], np.eye(levels)[table[:, 1]]
 
     def disagreement_by_chance(weights: Floats) -> Floats:
         rows = weights.sum(axis=1)
-        found: Floats = ((weights @ truth @ cost) * (weights @ said)).sum(axis=1) / rows**2
+        found: Floats = ((weights @ truth @ cost) * (weights @ predicted)).sum(axis=1) / rows**2
         return found
 
     def kappa(weights: Floats) -> Floats:

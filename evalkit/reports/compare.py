@@ -84,7 +84,9 @@ class Pairing:
 
         texts = [ours.completion.text != theirs.completion.text for ours, theirs in self.pairs]
         return {"text": estimate("text", texts)} | {
-            field: estimate(field, [a.said(field) != b.said(field) for a, b in self.pairs])
+            field: estimate(
+                field, [a.predicted(field) != b.predicted(field) for a, b in self.pairs]
+            )
             for field in self.first.task.fields
         }
 

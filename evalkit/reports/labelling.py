@@ -18,7 +18,7 @@ from evalkit.data.corrections import CORRECTED, ROW_ID, inert, written_label
 from evalkit.data.tables import write_records
 from evalkit.data.writing import check_outputs, written_whole
 from evalkit.errors import UserError
-from evalkit.evaluation import describe_said
+from evalkit.evaluation import describe_predicted
 from evalkit.records import Label, Missing, OutOfEnum
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.mistakes import Mistake
@@ -45,7 +45,9 @@ def mistake_cells(mistakes: Sequence[Mistake], judged: JudgedRun) -> list[dict[s
             "id": row.example.id,
             "input": {name: inert(text) for name, text in row.example.inputs.items()},
             "right": {n: _shown(spec, row.example.labels[n]) for n, spec in fields.items()},
-            "said": {n: inert(describe_said(spec, row.said(n))) for n, spec in fields.items()},
+            "said": {
+                n: inert(describe_predicted(spec, row.predicted(n))) for n, spec in fields.items()
+            },
             "confidence": {name: row.completion.confidences.get(name) for name in fields},
             "gates": gates.get(row.example.id, []),
             CORRECTED.rstrip("."): dict.fromkeys(fields, ""),
@@ -61,8 +63,8 @@ def label_studio_tasks(mistakes: Sequence[Mistake], judged: JudgedRun) -> list[d
     task, gates = judged.evaluation.task, gates_of_rows(judged)
     found = []
     for row in (mistake.row for mistake in mistakes):
-        said = {name: row.said(name) for name in task.fields}
-        values = {n: label for n, label in said.items() if _is_label(label)}
+        predicted = {name: row.predicted(name) for name in task.fields}
+        values = {n: label for n, label in predicted.items() if _is_label(label)}
         data = {ROW_ID: row.example.id, **row.example.inputs}
         found.append(
             {
@@ -147,7 +149,7 @@ def argilla_records(mistakes: Sequence[Mistake], judged: JudgedRun) -> list[dict
 def _suggestions(mistake: Mistake, judged: JudgedRun) -> Iterator[tuple[str, dict[str, Any]]]:
     row = mistake.row
     for name, field in judged.evaluation.task.fields.items():
-        label = row.said(name)
+        label = row.predicted(name)
         if not _is_label(label):
             continue
         several = field.kind is FieldKind.MULTI_LABEL
@@ -157,8 +159,8 @@ def _suggestions(mistake: Mistake, judged: JudgedRun) -> Iterator[tuple[str, dic
         yield name, {"value": value, "score": score, "agent": judged.system}
 
 
-def _is_label(said: object) -> bool:
-    return said is not None and not isinstance(said, Missing | OutOfEnum)
+def _is_label(predicted: object) -> bool:
+    return predicted is not None and not isinstance(predicted, Missing | OutOfEnum)
 
 
 def _texts(label: Any) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.errors import UserError, did_you_mean
-from evalkit.evaluation import EvaluatedRow, Evaluation, describe_said
+from evalkit.evaluation import EvaluatedRow, Evaluation, describe_predicted
 from evalkit.printable import printable
 from evalkit.records import Missing, OutOfEnum
 from evalkit.tasks import Field, FieldKind, Task
@@ -48,7 +48,7 @@ def check_field(evaluation: Evaluation, field: str) -> None:
 def find_mistakes(
     evaluation: Evaluation,
     field: str | None = None,
-    said: str | None = None,
+    predicted: str | None = None,
     right: str | None = None,
 ) -> list[Mistake]:
     """Rows with a wrong answer, the most confident first; those without a confidence last.
@@ -56,7 +56,7 @@ def find_mistakes(
     Args:
         evaluation: whose rows.
         field: only where this one is wrong; any field by default.
-        said: only where the answer gives this value, or is `unreadable`, `missing` or `out of
+        predicted: only where the answer gives this value, or is `unreadable`, `missing` or `out of
             enum`.
         right: only where this is the right value.
 
@@ -65,7 +65,7 @@ def find_mistakes(
             values are.
     """
     fields = evaluation.task.fields
-    if field is None and (said is not None or right is not None):
+    if field is None and (predicted is not None or right is not None):
         if len(fields) > 1:
             raise UserError(
                 f"--said and --right are values of one field. Add --field with one of: "
@@ -74,12 +74,12 @@ def find_mistakes(
         field = next(iter(fields))
     if field is not None:
         check_field(evaluation, field)
-        _check_value(fields[field], said, "--said", (UNREADABLE, MISSING, OUT_OF_ENUM))
+        _check_value(fields[field], predicted, "--said", (UNREADABLE, MISSING, OUT_OF_ENUM))
         _check_value(fields[field], right, "--right")
     found = []
     for row in evaluation.rows:
         wrong = tuple(name for name in fields if field in (None, name) and not row.is_right(name))
-        if wrong and (field is None or _fits(row, field, fields[field], said, right)):
+        if wrong and (field is None or _fits(row, field, fields[field], predicted, right)):
             found.append(Mistake(row, wrong))
     return sorted(found, key=lambda mistake: -(mistake.confidence or 0.0))
 
@@ -95,8 +95,10 @@ def _check_value(spec: Field, value: str | None, option: str, more: Sequence[str
             )
 
 
-def _fits(row: EvaluatedRow, field: str, spec: Field, said: str | None, right: str | None) -> bool:
-    return (said is None or said in _names(spec, row.said(field))) and (
+def _fits(
+    row: EvaluatedRow, field: str, spec: Field, predicted: str | None, right: str | None
+) -> bool:
+    return (predicted is None or predicted in _names(spec, row.predicted(field))) and (
         right is None or right in _names(spec, row.example.labels[field])
     )
 
@@ -123,7 +125,7 @@ def describe_mistake(mistake: Mistake, evaluation: Evaluation) -> str:
         return f"right is {right}; unreadable: {row.completion.text}"
     return "; ".join(
         (f"{name}: " if several else "")
-        + f"said {describe_said(fields[name], row.said(name))}, "
+        + f"predicted {describe_predicted(fields[name], row.predicted(name))}, "
         + f"right is {fields[name].display(row.example.labels[name])}"
         for name in mistake.fields
     )
@@ -136,7 +138,9 @@ def mistake_to_json(mistake: Mistake, evaluation: Evaluation) -> dict[str, Any]:
         "id": row.example.id,
         "inputs": dict(row.example.inputs),
         "right": dict(row.example.labels),
-        "said": {name: describe_said(spec, row.said(name)) for name, spec in fields.items()},
+        "said": {
+            name: describe_predicted(spec, row.predicted(name)) for name, spec in fields.items()
+        },
         "wrong_fields": list(mistake.fields),
         "text": row.completion.text,
         "confidences": dict(row.completion.confidences),
@@ -147,7 +151,7 @@ def mistake_to_json(mistake: Mistake, evaluation: Evaluation) -> dict[str, Any]:
 
 def wrong_case(row: EvaluatedRow, task: Task) -> str:
     """A row with the right labels and what was said instead, on two lines."""
-    return f"{_inputs(row)}\n      right: {_right(row, task)}; said: {_said(row, task)}"
+    return f"{_inputs(row)}\n      right: {_right(row, task)}; predicted: {_predicted(row, task)}"
 
 
 def _inputs(row: EvaluatedRow) -> str:
@@ -159,9 +163,11 @@ def _right(row: EvaluatedRow, task: Task) -> str:
     return ", ".join(f.display(row.example.labels[name]) for name, f in task.fields.items())
 
 
-def _said(row: EvaluatedRow, task: Task) -> str:
+def _predicted(row: EvaluatedRow, task: Task) -> str:
     if row.is_unreadable:
-        said = f"unreadable: {row.completion.text}"
+        predicted = f"unreadable: {row.completion.text}"
     else:
-        said = ", ".join(describe_said(f, row.said(name)) for name, f in task.fields.items())
-    return printable(said, 90)
+        predicted = ", ".join(
+            describe_predicted(f, row.predicted(name)) for name, f in task.fields.items()
+        )
+    return printable(predicted, 90)

@@ -127,7 +127,7 @@ def test_the_costly_mistake_is_counted() -> None:
     found = system("a", [3, 1, 1, 1, 2, 2, 1, 2, None] * 10)
     measured = found.top_read_as_bottom("priority")
     assert (measured.estimate.successes, measured.estimate.n) == (10, 30)
-    assert {row.said("priority") for row in measured.counted_against} == {1}
+    assert {row.predicted("priority") for row in measured.counted_against} == {1}
 
 
 def test_contamination_that_is_not_known_gives_no_number() -> None:

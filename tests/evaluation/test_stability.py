@@ -123,7 +123,7 @@ def test_label_sets_are_the_same_in_any_order():
         )
         for task in (INTENTS, other)
     )
-    assert one.rows[0].said("intents") != two.rows[0].said("intents")
+    assert one.rows[0].predicted("intents") != two.rows[0].predicted("intents")
     assert flip_rate(one, two).estimate.successes == 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from evalkit.evaluation import describe_said
+from evalkit.evaluation import describe_predicted
 from evalkit.locale import Lang, Speaker
 from evalkit.reports.compare import RunComparison, compare_runs
 from evalkit.reports.files import PAGES
@@ -107,7 +107,7 @@ def _flip_table(found: RunComparison, lang: Lang) -> dict[str, Any]:
         del columns[3]
     for at, side in enumerate(found.sides):
         rows = [(flip.field, flip.rows[at]) for flip in flips]
-        said = [words.text(describe_said(task.fields[n], row.said(n))) for n, row in rows]
+        said = [words.text(describe_predicted(task.fields[n], row.predicted(n))) for n, row in rows]
         column = enum_column(side.letter, words("flip.said", letter=side.letter), said)
         columns.append(column | {"marks": [int(row.is_right(name)) for name, row in rows]})
         sure = [row.completion.confidences.get(name) for name, row in rows]

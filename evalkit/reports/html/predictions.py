@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from evalkit.data import Kind
-from evalkit.evaluation import EvaluatedRow, PairedComparison, describe_said
+from evalkit.evaluation import EvaluatedRow, PairedComparison, describe_predicted
 from evalkit.records import FinishReason, Missing, OutOfEnum, ParseFailure
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.sections.slices import CLEAN
@@ -90,17 +90,19 @@ def _field(name: str, field: Field, rows: Sequence[EvaluatedRow]) -> list[dict[s
         right = set_column(
             f"right.{name}", f"{name}: right", [_parts(row, name) for row in rows], labels
         )
-        said = set_column(
-            f"said.{name}", f"{name}: said", [_said(row, name) for row in rows], labels
+        predicted = set_column(
+            f"said.{name}", f"{name}: predicted", [_predicted(row, name) for row in rows], labels
         )
     else:
         shown = [field.display(label) for label in field.labels]
         truth = [field.display(row.example.labels[name]) for row in rows]
         right = enum_column(f"right.{name}", f"{name}: right", truth, shown)
-        words = [describe_said(field, row.said(name)) for row in rows]
-        said = enum_column(f"said.{name}", f"{name}: said", words, [*shown, UNREADABLE, "missing"])
-    said["marks"] = [int(row.is_right(name)) for row in rows]
-    columns = [right, said]
+        words = [describe_predicted(field, row.predicted(name)) for row in rows]
+        predicted = enum_column(
+            f"said.{name}", f"{name}: predicted", words, [*shown, UNREADABLE, "missing"]
+        )
+    predicted["marks"] = [int(row.is_right(name)) for row in rows]
+    columns = [right, predicted]
     if any(name in row.completion.confidences for row in rows):
         sure = [_round(row.completion.confidences.get(name), 4) for row in rows]
         columns.append(
@@ -152,11 +154,11 @@ def _wrong_fields(row: EvaluatedRow, fields: Iterable[str]) -> list[str]:
 
 
 def _outcomes(row: EvaluatedRow) -> list[str]:
-    said = [] if row.is_unreadable else [row.said(name) for name in row.example.labels]
+    predicted = [] if row.is_unreadable else [row.predicted(name) for name in row.example.labels]
     there = {
         UNREADABLE: row.is_unreadable,
-        OUT_OF_ENUM: any(isinstance(found, OutOfEnum) for found in said),
-        MISSING: any(isinstance(found, Missing) for found in said),
+        OUT_OF_ENUM: any(isinstance(found, OutOfEnum) for found in predicted),
+        MISSING: any(isinstance(found, Missing) for found in predicted),
         ILL_FORMED: isinstance(row.parsed.strict, ParseFailure),
         CUT_OFF: row.completion.finish_reason is FinishReason.LENGTH,
     }
@@ -181,13 +183,13 @@ def _parts(row: EvaluatedRow, name: str) -> list[str]:
     return list(label)
 
 
-def _said(row: EvaluatedRow, name: str) -> list[str]:
-    said = row.said(name)
-    if isinstance(said, tuple):
-        return list(said)
-    if isinstance(said, OutOfEnum):
-        return [f"out of enum: {said.text}"]
-    return [UNREADABLE if said is None else "missing"]
+def _predicted(row: EvaluatedRow, name: str) -> list[str]:
+    predicted = row.predicted(name)
+    if isinstance(predicted, tuple):
+        return list(predicted)
+    if isinstance(predicted, OutOfEnum):
+        return [f"out of enum: {predicted.text}"]
+    return [UNREADABLE if predicted is None else "missing"]
 
 
 def enum_column(

@@ -14,7 +14,7 @@ from evalkit.reports.judged import JudgedRun
 from evalkit.reports.numbers import time_text
 from evalkit.reports.related import is_base_of
 from evalkit.reports.sections.gates import short_verdict
-from evalkit.reports.sections.slices import CUT_ID, CUT_INPUT, answer_of, shown_said
+from evalkit.reports.sections.slices import CUT_ID, CUT_INPUT, answer_of, shown_predicted
 from evalkit.reports.view import (
     Blocks,
     Cell,
@@ -284,7 +284,7 @@ def _tests(found: RunComparison) -> Blocks:
 
 def _answers_that_differ(pairing: Pairing) -> Cell:
     fields = pairing.first.task.fields
-    values = sum(any(a.said(f) != b.said(f) for f in fields) for a, b in pairing.pairs)
+    values = sum(any(a.predicted(f) != b.predicted(f) for f in fields) for a, b in pairing.pairs)
     texts = sum(a.completion.text != b.completion.text for a, b in pairing.pairs)
     n = len(pairing.pairs)
     return phrase("answers_that_differ", clean=pairing.clean, n=n, texts=texts, values=values)
@@ -326,7 +326,7 @@ def _flip_samples(found: RunComparison, show: int) -> Blocks:
             Data(flip.rows[0].example.id, CUT_ID),
             flip.field,
             Data(_inputs(flip.rows[0]), CUT_INPUT),
-            shown_said(fields[flip.field], flip.rows[0].example.labels[flip.field]),
+            shown_predicted(fields[flip.field], flip.rows[0].example.labels[flip.field]),
             *(
                 Toned(
                     answer_of(row, flip.field, fields[flip.field]),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.gates import Verdict
 from evalkit.locale import say
-from evalkit.metrics import LabelScores, Said
+from evalkit.metrics import LabelScores, Predicted
 from evalkit.records import Estimate, Label, Missing, OutOfEnum
 from evalkit.reports.sections.measured import Measured
 from evalkit.reports.view import (
@@ -53,7 +53,7 @@ class Weakest:
 
     value: str | int
     recall: Estimate
-    read_as: Said
+    read_as: Predicted
     """What its rows are wrongly read as most often."""
     times: int
 
@@ -72,13 +72,15 @@ def find_weakest(
         return []
     _, worst = min(found, key=lambda pair: pair[0])
     misread = Counter(
-        _kind_of(row.said(field))
+        _kind_of(row.predicted(field))
         for row in evaluation.clean_rows
         if _holds(row.example.labels[field], worst.value)
-        and not _holds(row.said(field), worst.value)
+        and not _holds(row.predicted(field), worst.value)
     )
     assert worst.recall is not None
-    return [Weakest(worst.value, worst.recall, said, n) for said, n in misread.most_common(1)]
+    return [
+        Weakest(worst.value, worst.recall, predicted, n) for predicted, n in misread.most_common(1)
+    ]
 
 
 def slice_section(evaluation: Evaluation, measured: Measured) -> Blocks:
@@ -137,7 +139,7 @@ def describe_weakest(weakest: Weakest, field: Field) -> dict[str, object]:
         "recall": figure(weakest.recall),
         "right": (weakest.recall.successes or 0),
         "n": (weakest.recall.n),
-        "other": shown_said(field, weakest.read_as),
+        "other": shown_predicted(field, weakest.read_as),
         "times": (weakest.times),
     }
 
@@ -154,8 +156,8 @@ def error_section(evaluation: Evaluation) -> Blocks:
             continue
         sure = any(name in row.completion.confidences for row in wrong)
         shown = sorted(wrong, key=_confidence_of(name), reverse=True)[:SAMPLES]
-        said = "most_confident" if sure else "first_ones"
-        blocks.append(Paragraph(phrase(said, shown=len(shown))))
+        predicted = "most_confident" if sure else "first_ones"
+        blocks.append(Paragraph(phrase(predicted, shown=len(shown))))
         heads = [
             phrase("col.id"),
             *(spec.title for spec in inputs.values()),
@@ -167,7 +169,7 @@ def error_section(evaluation: Evaluation) -> Blocks:
             [
                 Data(row.example.id, CUT_ID),
                 *(Data(row.example.inputs.get(key, ""), CUT_INPUT) for key in inputs),
-                shown_said(field, row.example.labels[name]),
+                shown_predicted(field, row.example.labels[name]),
                 answer_of(row, name, field),
                 *([_confidence(row, name)] if sure else []),
             ]
@@ -183,19 +185,19 @@ def shown_value(field: Field, value: Label) -> str:
     return word if isinstance(value, tuple) or word == str(value) else f"{value} ({word})"
 
 
-def shown_said(field: Field, said: Said) -> Cell:
+def shown_predicted(field: Field, predicted: Predicted) -> Cell:
     """What an answer gives a field."""
-    if said is None:
+    if predicted is None:
         return phrase("said.unreadable")
-    if isinstance(said, Missing):
+    if isinstance(predicted, Missing):
         return phrase("said.missing")
-    if isinstance(said, OutOfEnum):
+    if isinstance(predicted, OutOfEnum):
         return (
-            phrase("said.out_of_enum_value", text=Data(said.text, _CUT_SAID))
-            if said.text
+            phrase("said.out_of_enum_value", text=Data(predicted.text, _CUT_SAID))
+            if predicted.text
             else phrase("said.out_of_enum")
         )
-    return shown_value(field, said)
+    return shown_value(field, predicted)
 
 
 def _score_table(
@@ -307,13 +309,13 @@ def _confusion(evaluation: Evaluation, name: str) -> Blocks:
 def _frequent_errors(evaluation: Evaluation, name: str) -> Blocks:
     field = evaluation.task.fields[name]
     counts = Counter(
-        (row.example.labels[name], _kind_of(row.said(name)))
+        (row.example.labels[name], _kind_of(row.predicted(name)))
         for row in evaluation.clean_rows
         if not row.is_right(name)
     )
     rows = [
-        [shown_said(field, truth), shown_said(field, said), n]
-        for (truth, said), n in counts.most_common(FREQUENT)
+        [shown_predicted(field, truth), shown_predicted(field, predicted), n]
+        for (truth, predicted), n in counts.most_common(FREQUENT)
     ]
     if not rows:
         return []
@@ -321,16 +323,16 @@ def _frequent_errors(evaluation: Evaluation, name: str) -> Blocks:
     return [Paragraph(phrase("most_frequent_errors")), *table(heads, rows, 2)]
 
 
-def _kind_of(said: Said) -> Said:
+def _kind_of(predicted: Predicted) -> Predicted:
     """What is said, with all that is out of the enum as one."""
-    return OutOfEnum("") if isinstance(said, OutOfEnum) else said
+    return OutOfEnum("") if isinstance(predicted, OutOfEnum) else predicted
 
 
 def answer_of(row: EvaluatedRow, name: str, field: Field) -> Cell:
     """What a row's answer gives a field; of one that cannot be read, the text."""
     if row.is_unreadable:
         return phrase("said.unreadable_answer", text=Data(row.completion.text, _CUT_SAID))
-    return shown_said(field, row.said(name))
+    return shown_predicted(field, row.predicted(name))
 
 
 def _confidence(row: EvaluatedRow, name: str) -> Cell:
@@ -342,5 +344,5 @@ def _confidence_of(name: str) -> Callable[[EvaluatedRow], float]:
     return lambda row: row.completion.confidences.get(name, -1.0)
 
 
-def _holds(said: Said, value: str | int) -> bool:
-    return value in said if isinstance(said, tuple) else said == value
+def _holds(predicted: Predicted, value: str | int) -> bool:
+    return value in predicted if isinstance(predicted, tuple) else predicted == value
