@@ -36,7 +36,7 @@ def main() -> None:
         for row in run.rows:
             count = copies[exact_inputs(row.example)]
             kind = f"{'once' if count == 1 else 'repeatedly' if count else 'not'} published"
-            kind += ", trained on" if row.seen is not None else ""
+            kind += ", trained on" if row.contaminated_by is not None else ""
             for name in [*fields, "all"]:
                 right = all(row.is_right(field) for field in (fields if name == "all" else [name]))
                 kinds.setdefault(f"{kind}: {name}", []).append(right)

@@ -63,7 +63,7 @@ def main() -> None:
     pairs: list[Pair] = [
         (row, others[row.example.id])
         for row in coarse.rows
-        if row.seen is None and others[row.example.id].seen is None
+        if row.contaminated_by is None and others[row.example.id].contaminated_by is None
     ]
     show = Console(highlight=False, markup=False, soft_wrap=True).print
     show(f"{len(pairs)} of {len(coarse.rows)} rows that neither was trained on")

@@ -112,7 +112,7 @@ class Classifier:
 
     def _loaded(self) -> Engine:
         if self._engine is None:
-            if "live" not in self.system.abilities:
+            if "live" not in self.system.capabilities:
                 raise UserError(
                     f"{self.system.name} only repeats recorded answers. Ask another system."
                 )
@@ -203,7 +203,7 @@ def render_prompt(system: System, inputs: Inputs) -> RenderedPrompt:
             how a function is told.
     """
     (request,) = build_requests(system.task, system.format, [Example("0", inputs, {})])
-    if "language_model" not in system.abilities:
+    if "language_model" not in system.capabilities:
         raise UserError(f"{system.name} is no language model, so it reads no prompt.")
     if place := system.config.endpoint or system.config.llamacpp:
         return _messages(request.prompt, system_role=place.system_role)

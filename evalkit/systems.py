@@ -153,7 +153,7 @@ class System:
     """Where its adapter is or will be; None where it has none."""
 
     @property
-    def abilities(self) -> frozenset[str]:
+    def capabilities(self) -> frozenset[str]:
         """What suites and criteria may need of a system.
 
         `live`: it can be asked something new, and does not only repeat what was recorded.

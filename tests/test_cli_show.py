@@ -495,7 +495,9 @@ def test_no_control_character_of_a_run_reaches_the_terminal(
         example=replace(first.example, id=HOSTILE),
         completion=replace(first.completion, text=json.dumps({"folder": HOSTILE, "priority": 1})),
     )
-    odd = replace(odd, parsed=get_format("json", TASK).parse(TASK, odd.completion.text), seen=None)
+    odd = replace(
+        odd, parsed=get_format("json", TASK).parse(TASK, odd.completion.text), contaminated_by=None
+    )
     folder = store(tmp_path / "runs", replace(of, rows=(odd, *of.rows[1:])), slice_name=HOSTILE)
     name = [] if command == ["runs"] else [folder.name]
     code, out, err = cli(*command, *name)

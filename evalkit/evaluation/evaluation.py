@@ -121,7 +121,7 @@ class Evaluation:
     @cached_property
     def clean_rows(self) -> tuple[EvaluatedRow, ...]:
         """The rows that, as far as is known, the system was not trained on."""
-        return tuple(row for row in self.rows if row.seen is None)
+        return tuple(row for row in self.rows if row.contaminated_by is None)
 
     @cached_property
     def format(self) -> Format:
@@ -320,7 +320,7 @@ class Evaluation:
             raise InsufficientData(f"contamination: {found.why or 'it was not looked for'}")
         if not self.rows:
             raise InsufficientData("contamination: there is no row to look at")
-        seen = tuple(row for row in self.rows if row.seen is not None)
+        seen = tuple(row for row in self.rows if row.contaminated_by is not None)
         rate, n = len(seen) / len(self.rows), len(self.rows)
         return Measurement(Estimate(rate, n, rate, rate, "count", len(seen)), seen)
 
@@ -427,7 +427,7 @@ def _columns_of(row: EvaluatedRow, task: Task) -> dict[str, Any]:
         "margin": row.completion.margin,
         "problem": problem_of(read),
         "text": row.completion.text,
-        "is_clean": row.seen is None,
+        "is_clean": row.contaminated_by is None,
     }
 
 

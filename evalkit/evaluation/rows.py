@@ -28,7 +28,7 @@ class EvaluatedRow:
     example: Example
     completion: Completion
     parsed: ParsedAnswer
-    seen: Match | None = None
+    contaminated_by: Match | None = None
     """The training row that this one repeats, as far as the system's fingerprints tell."""
     group: int | None = None
     """Rows of one group are near-duplicates of each other; None where that was not looked for."""

@@ -100,7 +100,7 @@ class Policy(BaseModel):
     task: str | None = None
     """The family of tasks that the criterion applies to; all by default."""
     needs: tuple[Literal["live", "language_model", "adapter", "free_decoding"], ...] = ()
-    """What a system must be for the criterion to apply: see `System.abilities`."""
+    """What a system must be for the criterion to apply: see `System.capabilities`."""
     why: str
     """The reason for the threshold, with its source."""
 

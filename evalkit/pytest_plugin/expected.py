@@ -26,7 +26,7 @@ class _Due:
 
     item: pytest.Item
     unfit: str = ""
-    """Why the system's abilities rule it out, as its marks say."""
+    """Why the system's capabilities rule it out, as its marks say."""
     withdrawn: str = ""
     """Why it found that it does not apply."""
     skipped: str = ""
@@ -60,7 +60,7 @@ class Expected:
         self._collected.add(_place(item))
 
     def add(self, item: pytest.Item, system: str, unfit: str) -> None:
-        """Take down that a test is for a system, or why the system's abilities rule it out."""
+        """Take down that a test is for a system, or why the system's capabilities rule it out."""
         self._due.setdefault(system, {})[item.nodeid] = _Due(item, unfit)
 
     def withdraw(self, system: str, nodeid: str, why: str) -> None:
@@ -93,7 +93,7 @@ class Expected:
         return self._named(system, criteria, lambda due: due.missed(due.item.nodeid in spoke))
 
     def unfit(self, system: str, criteria: Collection[str]) -> dict[str, str]:
-        """What a system's abilities rule out, by gates with their slices or tests' own names."""
+        """What a system's capabilities rule out, by gates with their slices or tests' own names."""
         return self._named(system, criteria, lambda due: due.unfit)
 
     def withdrawn(self, system: str, criteria: Collection[str]) -> dict[str, str]:
@@ -125,7 +125,7 @@ class Expected:
             families = test.marked("task")
             needed = {what for mark in test.marked("needs") for what in mark}
             other_task = families and subject.task.family not in families[-1]
-            if other_task or needed - subject.abilities:
+            if other_task or needed - subject.capabilities:
                 continue
             names = test.labels(criteria, {}) or [f"{test.path.name}::{test.name}"]
             why = "a later test of the same name hides it" if test.is_hidden else "not collected"

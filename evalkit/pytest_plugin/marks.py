@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from evalkit.tasks import Task
 
 ABILITIES = ("live", "language_model", "adapter", "free_decoding")
-"""What a test may need of a system: see `System.abilities`."""
+"""What a test may need of a system: see `System.capabilities`."""
 
 
 def check_family(family: str, where: str, tasks: Iterable[Task], root: Path) -> None:

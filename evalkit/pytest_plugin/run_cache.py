@@ -64,8 +64,8 @@ class SystemUnderTest:
 
     name: str
     task: Task
-    abilities: frozenset[str]
-    """What suites may need: see `System.abilities`."""
+    capabilities: frozenset[str]
+    """What suites may need: see `System.capabilities`."""
     system: System | None = None
     run: Path | None = None
     split: Split = "test"
@@ -97,11 +97,11 @@ class RunCache:
         """A system that is to answer."""
         self.faults.setdefault(system.name, [])
         decoding = self.config.getoption("decoding")
-        if decoding and "language_model" in system.abilities:
+        if decoding and "language_model" in system.capabilities:
             config = system.config.model_copy(update={"decoding": decoding})
             system = replace(system, config=config)
         split = self.config.getoption("split")
-        return SystemUnderTest(system.name, system.task, system.abilities, system, split=split)
+        return SystemUnderTest(system.name, system.task, system.capabilities, system, split=split)
 
     def stored(self, named: str, taken: Sequence[str]) -> SystemUnderTest:
         """A run to be judged again. What is wrong with it is a fault, not an end.
@@ -111,7 +111,7 @@ class RunCache:
             taken: names of other subjects.
         """
         folder = find_run(named, self.runs_folder)
-        system, task, abilities = read_subject(folder)
+        system, task, capabilities = read_subject(folder)
         name = folder.absolute().name if system in taken else system
         self.runs[name] = folder
         self.faults.setdefault(name, [])
@@ -122,7 +122,7 @@ class RunCache:
             self.faults[name] = [error.message]
         known = self.evaluations.get(name)
         split: Split = "dev" if known and known.record.data.split == "dev" else "test"
-        return SystemUnderTest(name, task, abilities, run=folder, split=split)
+        return SystemUnderTest(name, task, capabilities, run=folder, split=split)
 
     @property
     def runs_folder(self) -> Path:
@@ -301,7 +301,7 @@ class RunCache:
             raise ValueError(f"{name!r}: a part is named with lower-case letters, digits and '-'")
         if not count:
             raise InsufficientData(f"'{name}': there is nothing to ask")
-        if "live" not in subject.abilities:
+        if "live" not in subject.capabilities:
             raise InsufficientData(say("lacks.live", who=subject.name))
         key = (subject.name, name)
         if key not in self._parts:

@@ -146,7 +146,7 @@ class GateSession:
     @staticmethod
     def _lacking(item: pytest.Item, subject: SystemUnderTest) -> list[str]:
         needed = [what for mark in item.iter_markers("needs") for what in mark.args]
-        return [what for what in needed if what not in subject.abilities]
+        return [what for what in needed if what not in subject.capabilities]
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -388,7 +388,7 @@ class GateSession:
         """What does not apply to a system, and why: criteria, gates with slices, tests."""
         not_applicable: dict[str, str] = {}
         for name, policy in self.all_policies.items():
-            if lacking := [what for what in policy.needs if what not in subject.abilities]:
+            if lacking := [what for what in policy.needs if what not in subject.capabilities]:
                 not_applicable[name] = say(f"lacks.{lacking[0]}", who="it")
         slices = self.expected.unfit(subject.name, self.all_policies)
         return not_applicable | {

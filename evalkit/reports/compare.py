@@ -72,7 +72,10 @@ class Pairing:
     @property
     def clean(self) -> int:
         """Rows that neither was trained on."""
-        return sum(ours.seen is None and theirs.seen is None for ours, theirs in self.pairs)
+        return sum(
+            ours.contaminated_by is None and theirs.contaminated_by is None
+            for ours, theirs in self.pairs
+        )
 
     @cached_property
     def changed(self) -> dict[str, Estimate]:

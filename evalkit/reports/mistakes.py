@@ -145,7 +145,7 @@ def mistake_to_json(mistake: Mistake, evaluation: Evaluation) -> dict[str, Any]:
         "text": row.completion.text,
         "confidences": dict(row.completion.confidences),
         "margin": row.completion.margin,
-        "repeats_training_row": row.seen is not None,
+        "repeats_training_row": row.contaminated_by is not None,
     }
 
 

@@ -129,7 +129,7 @@ def mistake_table(
         said.append(printable(describe_mistake(mistake, evaluation), _TEXT_WIDTH), style="red")
         if row.completion.margin is not None:
             said.append(f"  margin {row.completion.margin:.2f}", style="dim")
-        if row.seen is not None:
+        if row.contaminated_by is not None:
             said.append("  repeats a training row", style="yellow")
         table.add_row(sure, said)
         table.add_row("", Text(_inputs(row.example)))

@@ -151,7 +151,7 @@ def read_parts_sha256(run: Path) -> dict[str, str]:
 
 
 def read_subject(folder: Path) -> tuple[str, Task, frozenset[str]]:
-    """The system, the task and the system's abilities, whatever became of the predictions.
+    """The system, the task and the system's capabilities, whatever became of the predictions.
 
     Raises:
         UserError: the folder is no run.

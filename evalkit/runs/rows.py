@@ -40,7 +40,7 @@ def row_to_json(row: EvaluatedRow) -> dict[str, Any]:
         **completion_to_json(row.completion),
         "strict": _reading_to_json(row.parsed.strict),
         "lenient": _reading_to_json(row.parsed.lenient),
-        "seen": asdict(row.seen) if row.seen else None,
+        "seen": asdict(row.contaminated_by) if row.contaminated_by else None,
         "group": row.group,
     }
 

@@ -264,7 +264,7 @@ def _identity(model: CachedModel) -> dict[str, Any]:
         "thoughts": system.format.thoughts.added,
         "normalize": system.config.normalize,
         "task_sha256": system.task.fingerprint,
-        "abilities": sorted(system.abilities),
+        "abilities": sorted(system.capabilities),
         **model.described,
     }
 

@@ -706,7 +706,7 @@ def test_a_grammar_is_the_servers_to_apply(more: str, free: bool, tmp_path: Path
     text = 'task = "intents"\nformat = "labels"\nengine = "endpoint"\n'
     table = f'[endpoint]\nurl = "http://c"\nmodel = "m"\n{more}'
     (tmp_path / "system.toml").write_text(text + table)
-    assert ("free_decoding" in load_system(tmp_path).abilities) is free
+    assert ("free_decoding" in load_system(tmp_path).capabilities) is free
     (tmp_path / "system.toml").write_text(text + 'decoding = "constrained"\n' + table)
     with pytest.raises(UserError, match="`evalkit grammar TASK` prints it"):
         build_engine(load_system(tmp_path), EngineOptions())

@@ -73,11 +73,13 @@ def test_slices_and_composites() -> None:
 
 def test_rows_that_either_was_trained_on_are_left_out() -> None:
     ours, theirs = system("a", RIGHT), system("b", [1] * 60)
-    ours = replace(ours, rows=(replace(ours.rows[0], seen=SEEN), *ours.rows[1:]))
-    theirs = replace(theirs, rows=(*theirs.rows[:-1], replace(theirs.rows[-1], seen=SEEN)))
+    ours = replace(ours, rows=(replace(ours.rows[0], contaminated_by=SEEN), *ours.rows[1:]))
+    theirs = replace(
+        theirs, rows=(*theirs.rows[:-1], replace(theirs.rows[-1], contaminated_by=SEEN))
+    )
     assert compare(ours, theirs, accuracy(TASK, "priority")).comparison.n == 58
     assert compare(ours, theirs, parse_failure_rate()).comparison.n == 60
-    none = replace(ours, rows=tuple(replace(row, seen=SEEN) for row in ours.rows))
+    none = replace(ours, rows=tuple(replace(row, contaminated_by=SEEN) for row in ours.rows))
     with pytest.raises(InsufficientData):
         compare(none, theirs, accuracy(TASK, "priority"))
     with pytest.raises(InsufficientData, match="all 60 rows stand in the training data"):
@@ -87,7 +89,9 @@ def test_rows_that_either_was_trained_on_are_left_out() -> None:
 
 def test_clean_rows_are_judged_and_all_rows_shown() -> None:
     found = system("a", [*RIGHT[:30], *[None] * 30])
-    rows = tuple(replace(row, seen=SEEN) if i < 20 else row for i, row in enumerate(found.rows))
+    rows = tuple(
+        replace(row, contaminated_by=SEEN) if i < 20 else row for i, row in enumerate(found.rows)
+    )
     measured = replace(found, rows=rows).accuracy("priority")
     assert (measured.estimate.successes, measured.estimate.n) == (10, 40)
     assert measured.on_all_rows is not None
@@ -138,7 +142,7 @@ def test_contamination_that_is_not_known_gives_no_number() -> None:
     unknown = replace(found, record=RunRecord.model_validate(said))
     with pytest.raises(InsufficientData, match="no fingerprints"):
         unknown.contamination_rate()
-    rows = (replace(found.rows[0], seen=SEEN), *found.rows[1:])
+    rows = (replace(found.rows[0], contaminated_by=SEEN), *found.rows[1:])
     known = replace(
         found, rows=rows, record=RunRecord.model_validate({"contamination": {"status": "checked"}})
     )

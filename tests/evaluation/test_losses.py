@@ -103,7 +103,7 @@ def test_near_duplicates_widen_the_interval() -> None:
 
 def test_rows_that_were_trained_on_are_left_out() -> None:
     second = said("wpp")
-    learned = replace(second.rows[1], seen=Match("exact", 1.0))
+    learned = replace(second.rows[1], contaminated_by=Match("exact", 1.0))
     second = replace(second, rows=(second.rows[0], learned, second.rows[2]))
     found = accuracy_lost("folder", (said("www"), second))
     assert (found.estimate.value, found.estimate.n) == (0.5, 2)

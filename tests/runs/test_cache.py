@@ -157,8 +157,8 @@ def test_a_base_is_its_system_without_the_adapter(tmp_path: Path) -> None:
     )
     tuned = load_system(folder)
     base = without_adapter(tuned)
-    assert "adapter" in tuned.abilities
-    assert "adapter" not in base.abilities
+    assert "adapter" in tuned.capabilities
+    assert "adapter" not in base.capabilities
     assert (base.trained_files, base.task) == ((), tuned.task)
 
 

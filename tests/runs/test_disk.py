@@ -115,7 +115,10 @@ def test_one_changed_byte_of_predictions_or_record_is_refused(tmp_path: Path) ->
 def test_what_was_seen_in_training_and_groups_are_kept(tmp_path: Path) -> None:
     written = evaluation("json", ["x", "y"])
     seen = Match(Kind.NEAR, 0.9)
-    rows = (replace(written.rows[0], seen=seen, group=4), replace(written.rows[1], group=4))
+    rows = (
+        replace(written.rows[0], contaminated_by=seen, group=4),
+        replace(written.rows[1], group=4),
+    )
     read = read_run(write_run(replace(written, rows=rows), tmp_path))
     assert read.rows == rows
     assert read.clean_rows == rows[1:]

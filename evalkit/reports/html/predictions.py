@@ -54,7 +54,7 @@ def prediction_table(run: JudgedRun) -> dict[str, Any]:
         set_column("form", "form", outcomes, OUTCOMES)
         | {"any": "any fault", "none": "no fault", "hidden": not any(outcomes)}
     )
-    if any(row.seen is not None for row in rows):
+    if any(row.contaminated_by is not None for row in rows):
         columns.append(enum_column("seen", "training", [_seen(row) for row in rows]))
     columns += _against(run)
     answers = [row.completion.text for row in rows]
@@ -174,7 +174,7 @@ def _fault(row: EvaluatedRow) -> str | None:
 
 
 def _seen(row: EvaluatedRow) -> str:
-    return CLEAN if row.seen is None else _SEEN[row.seen.kind]
+    return CLEAN if row.contaminated_by is None else _SEEN[row.contaminated_by.kind]
 
 
 def _parts(row: EvaluatedRow, name: str) -> list[str]:
