@@ -3,8 +3,9 @@
     python benchmarks/fresh_install.py              # with a baseline; most of the time is pip's
     python benchmarks/fresh_install.py --model      # the language model of `evalkit init` too
 
-What the documentation tells a user to type is typed. Packages come from the index that pip is set
-up for, under `constraints.txt`. Ends with 1 where a step does not do what it should.
+What the documentation tells a user to type is typed, from `evalkit init` to `evalkit verify`; then
+a byte of what was judged is changed, which `verify` has to notice. Packages come from pip's index,
+under `constraints.txt`. Ends with 1 where a step does not do what it should.
 """
 
 from __future__ import annotations
@@ -21,18 +22,29 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 Step = tuple[str, int | None, str]
-"""What is typed, the exit code (None for any), and what has to be said."""
+"""What is typed, the exit code (None for any), and what has to be said. `RUN:x` is x's last run; a
+line that begins with `flip` changes the last byte of a file."""
 BASELINE: list[Step] = [
     ("evalkit train tfidf-demo", 0, "The baseline tfidf-demo is in"),
     ("pytest suites/ --model tfidf-demo -q", 0, "tfidf-demo may ship"),
     ('evalkit predict tfidf-demo "My parcel never came"', 0, "queue: "),
     ("evalkit data stats data/train.jsonl --task task.toml", 0, "96 rows"),
+    ("evalkit attest --new-key", 0, "evalkit.pub verifies"),
+    ("evalkit attest RUN:tfidf-demo", 0, "tfidf-demo PASSED"),
+    ("evalkit verify tfidf-demo --key evalkit.pub", 0, "tfidf-demo: verified"),
+    ("flip adapters/tfidf-demo/baseline.safetensors", 0, ""),
+    ("evalkit verify tfidf-demo --key evalkit.pub", 1, "baseline.safetensors differs"),
 ]
 MODEL: list[Step] = [
     ("evalkit fetch", 0, "are here"),
     ("evalkit train", 0, "The adapter of demo is in"),
     ("pytest suites/ -q", None, "ship"),
-    ('evalkit predict "My parcel never came"', 0, "queue: "),
+    ('evalkit predict demo "My parcel never came"', 0, "queue: "),
+    ("evalkit export demo --gguf Q8_0 --judge", None, "demo-Q8_0"),
+    ("evalkit attest RUN:demo", 0, "demo "),
+    ("evalkit verify demo --key evalkit.pub", None, "demo: "),
+    ("flip adapters/demo/adapter_model.safetensors", 0, ""),
+    ("evalkit verify demo --key evalkit.pub", 1, "NOT verified"),
 ]
 
 
@@ -43,11 +55,15 @@ def main() -> int:
     with_model = parser.parse_args().model
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        wheel = build(folder / "dist")
         timed("venv", [sys.executable, "-m", "venv", str(folder / "venv")], folder)
         bin_folder = folder / "venv" / "bin"
-        pip = [str(bin_folder / "python"), "-m", "pip", "install", "-q"]
-        timed("pip install", [*pip, "-c", str(ROOT / "constraints.txt"), str(wheel)], folder)
+        pip = [str(bin_folder / "python"), "-m", "pip"]
+        wheel = build(pip, folder / "dist")
+        timed(
+            "pip install",
+            [*pip, "install", "-q", "-c", str(ROOT / "constraints.txt"), f"{wheel}[gguf,attest]"],
+            folder,
+        )
         env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "EVALKIT_SHELF")}
         env["PATH"] = f"{bin_folder}{os.pathsep}{env['PATH']}"
         steps: list[Step] = [
@@ -59,14 +75,13 @@ def main() -> int:
     return 0 if all(right) else 1
 
 
-def build(out: Path) -> Path:
-    """The wheel, built by the backend itself, without a network and without what lies about."""
-    code = f"from setuptools.build_meta import build_wheel as b; b({str(out)!r})"
+def build(pip: list[str], out: Path) -> Path:
+    """The last commit's wheel, built as pip builds it, without what lies about."""
     source = out / "source"
     source.mkdir(parents=True)
     packed = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True)
     subprocess.run(["tar", "-x"], cwd=source, input=packed.stdout, check=True)
-    timed("build", [sys.executable, "-c", code], source)
+    timed("build", [*pip, "wheel", "-q", "--no-deps", "-w", str(out), str(source)], out)
     (wheel,) = out.glob("*.whl")
     return wheel
 
@@ -83,6 +98,11 @@ def step(command: str, code: int | None, says: str, folder: Path, env: dict[str,
     demo = folder / "demo"
     start = time.monotonic()
     tool, *arguments = shlex.split(command)
+    if tool == "flip":
+        flip_last_byte(demo / arguments[0])
+        say(start, command)
+        return True
+    arguments = [last_run(demo, a[4:]) if a.startswith("RUN:") else a for a in arguments]
     done = subprocess.run(
         [shutil.which(tool, path=env["PATH"]) or tool, *arguments],
         cwd=demo if demo.is_dir() else folder,
@@ -96,6 +116,16 @@ def step(command: str, code: int | None, says: str, folder: Path, env: dict[str,
     mark = "" if right else f"  WRONG: exit code {done.returncode}\n{said[-3000:]}"
     say(start, f"{command}{mark}")
     return right
+
+
+def last_run(demo: Path, system: str) -> str:
+    """The newest run's folder of a system."""
+    return str(max((demo / "runs").glob(f"2*-{system}")))
+
+
+def flip_last_byte(file: Path) -> None:
+    """Change one bit of what was judged."""
+    file.write_bytes(file.read_bytes()[:-1] + bytes([file.read_bytes()[-1] ^ 1]))
 
 
 def say(start: float, what: str) -> None:
