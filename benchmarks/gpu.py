@@ -75,19 +75,19 @@ PARTS = (
     Part(
         "ids",
         "inference.py --model smollm2-3level-base --precision fp32 --sides evalkit generate",
-        "inference.py --shape tiny --precision fp32 --limit 4 --teaching-steps 2 "
+        "inference.py --shape tiny --precision fp32 --limit 4 --teaching-steps 1 "
         "--sides evalkit generate",
     ),
     Part(
         "repeatability",
         "repeatability.py --model smollm2-3level-base --limit 500",
-        "repeatability.py --model smollm2-3level-base --limit 1 --sizes 1 --precisions fp32",
+        "repeatability.py --limit 1 --sizes 1 --precisions fp32",
     ),
     Part("nf4", "gpu.py nf4 --steps 20", "gpu.py nf4 --steps 2"),
     Part(
         "inference",
         "inference.py --shape qwen3-0.6b --batch-size 128 --sides evalkit generate",
-        "inference.py --shape tiny --precision fp32 --limit 4 --teaching-steps 2 --sides evalkit",
+        "inference.py --shape tiny --precision fp32 --limit 4 --teaching-steps 1 --sides evalkit",
     ),
     Part(
         "training",

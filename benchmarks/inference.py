@@ -92,7 +92,7 @@ def teach(model: Any, chat: Chat, system: System, options: argparse.Namespace) -
     ]
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.teaching_rate)
     for step in range(options.teaching_steps):
-        batch = [pairs[(16 * step + i) % len(pairs)] for i in range(16)]
+        batch = [pairs[(16 * step + i) % len(pairs)] for i in range(min(16, len(pairs)))]
         width = max(len(prompt) + len(answer) for prompt, answer in batch)
         ids, labels = torch.zeros(2, len(batch), width, dtype=torch.long, device=model.device)
         labels -= 100

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from command_line import evalkit
 from evalkit.data import find_overlap, load_dataset
 from evalkit.gates import load_policies
 from evalkit.tasks import load_task
@@ -18,32 +16,25 @@ ROOT = Path(__file__).parents[1]
 SKELETON = ROOT / "evalkit" / "skeleton"
 
 
-def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    # Outside the checkout, as at a user's: no shelf and no settings of this project.
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "EVALKIT_SHELF"))}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-
-
-def evalkit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    code = "from evalkit.cli import main; main()"
-    return run(sys.executable, "-c", code, *arguments, cwd=cwd)
-
-
-def test_init_train_judge(tmp_path: Path) -> None:
-    done = evalkit("init", "mine", cwd=tmp_path)
+def test_init_train_judge(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Outside the checkout, as at a user's: no shelf of this project.
+    monkeypatch.delenv("EVALKIT_SHELF", raising=False)
+    done = evalkit("init", "mine", cwd=pytester.path)
     assert done.returncode == 0, done.stderr
-    mine = tmp_path / "mine"
+    mine = pytester.path / "mine"
     trained = evalkit("train", "tfidf-demo", cwd=mine)
     assert trained.returncode == 0, trained.stderr
-    judged = run(sys.executable, "-m", "pytest", "suites/", "--model", "tfidf-demo", cwd=mine)
-    assert judged.returncode == 0, judged.stdout + judged.stderr
-    assert "tfidf-demo may ship" in judged.stdout
+    monkeypatch.chdir(mine)
+    judge = ("suites/", "--model", "tfidf-demo", "-p", "no:cacheprovider")
+    judged = pytester.runpytest_inprocess(*judge)
+    assert judged.ret == 0
+    judged.stdout.fnmatch_lines(["*tfidf-demo may ship*"])
     # The same criteria stop a release that is not good enough.
     gates = mine / "suites" / "gates.toml"
     gates.write_text(gates.read_text().replace("min_value = 0.70", "min_value = 1.0"))
-    judged = run(sys.executable, "-m", "pytest", "suites/", "--model", "tfidf-demo", cwd=mine)
-    assert judged.returncode == 1, judged.stdout + judged.stderr
-    assert "tfidf-demo may NOT ship" in judged.stdout
+    judged = pytester.runpytest_inprocess(*judge)
+    assert judged.ret == 1
+    judged.stdout.fnmatch_lines(["*tfidf-demo may NOT ship*"])
 
 
 def test_a_folder_in_use_is_refused_and_an_empty_one_is_not(tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,13 @@ from evalkit.engines.pool import build_engine
 from evalkit.engines.transformers_engine import TransformersEngine
 from evalkit.evaluation import build_requests
 from evalkit.systems import load_system, missing_parts
+from evalkit.weights.cache import cache_root
 
 pytestmark = pytest.mark.weights
 
 ROOT = Path(__file__).parents[1]
 SHELF = ROOT / "adapters"
+CACHE = cache_root()
 DATA = ROOT / "fixtures" / "notifications" / "test.jsonl"
 
 
@@ -30,13 +31,20 @@ def _weights_are_here() -> None:
         pytest.fail("\n".join(missing))
 
 
-def gate(runs: Path, *arguments: str, suites: str = "suites") -> list[str]:
-    command = [sys.executable, "-m", "pytest", suites, "-p", "no:cacheprovider"]
-    return [*command, "--runs", str(runs), *arguments]
+@pytest.fixture
+def gate(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., pytest.RunResult]:
+    """Judge a row of the project's own within this process, which has loaded torch."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("EVALKIT_CACHE", str(CACHE))  # pytester gives it another home
 
+    def judge(suites: str, model: str, runs: Path, *more: str) -> pytest.RunResult:
+        given = (f"--rootdir={ROOT}", "-c", "pyproject.toml", "-p", "no:cacheprovider")
+        asked = (suites, "--model", model, "--limit", "1", "--runs", str(runs))
+        return pytester.runpytest_inprocess(*asked, *given, *more)
 
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return judge
 
 
 def test_the_engine_writes_what_generate_writes() -> None:
@@ -63,11 +71,13 @@ def test_the_engine_writes_what_generate_writes() -> None:
         assert tuple(out[:stop]) == ours[request.id].token_ids
 
 
-def test_a_run_on_real_weights_is_stored_with_all_that_identifies_it(tmp_path: Path) -> None:
-    done = run(gate(tmp_path, "--model", "smollm2-3level", "--limit", "2"))
-    # Two rows are too few for any gate, so it may not ship.
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "smollm2-3level may NOT ship" in done.stdout
+def test_a_run_on_real_weights_is_stored_with_all_that_identifies_it(
+    gate: Callable[..., pytest.RunResult], tmp_path: Path
+) -> None:
+    # Of a dozen ways to change a text, one.
+    done = gate("suites", "smollm2-3level", tmp_path, "-k", "not test_robustness or typo")
+    assert done.ret == 1
+    assert "there is no release verdict" in done.stdout.str()
     (folder,) = tmp_path.glob("*-smollm2-3level")
     record = json.loads((folder / "record.json").read_text())
     provenance = json.loads((SHELF / "smollm2-3level" / "provenance.json").read_text())
@@ -79,16 +89,17 @@ def test_a_run_on_real_weights_is_stored_with_all_that_identifies_it(tmp_path: P
     assert all(row["margin"] >= 0 for row in rows)
     assert all(set(row["confidences"]) == {"folder", "priority"} for row in rows)
     assert record["engine"]["engine"] == "transformers"
-    assert record["data"]["rows"] == len(rows) == 2
+    assert record["data"]["rows"] == len(rows) == 1
     parts = {path.parent.name for path in folder.glob("asked/*/record.json")}
     assert parts > {"forgetting-base", "forgetting-texts", "unseen-one", "changed-typo"}
     assert str(ROOT) not in (folder / "record.json").read_text()
 
 
-def test_the_base_without_adapter_answers_too(tmp_path: Path) -> None:
-    arguments = ("--model", "smollm2-3level-base", "--limit", "2")
-    done = run(gate(tmp_path, *arguments, suites="suites/test_outputs.py"))
-    assert done.returncode == 1
-    assert "smollm2-3level-base: 0 of 2 gates passed" in done.stdout
+def test_the_base_without_adapter_answers_too(
+    gate: Callable[..., pytest.RunResult], tmp_path: Path
+) -> None:
+    done = gate("suites/test_outputs.py", "smollm2-3level-base", tmp_path)
+    assert done.ret == 1
+    assert "smollm2-3level-base: 0 of 2 gates passed" in done.stdout.str()
     (folder,) = tmp_path.glob("*-smollm2-3level-base")
     assert json.loads((folder / "record.json").read_text())["trained_sha256"] == {}

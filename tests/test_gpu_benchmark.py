@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
+import traceback
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from importlib.util import module_from_spec, spec_from_file_location
+from io import StringIO
 from itertools import permutations
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+from evalkit.training import trainer
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
 
@@ -51,27 +58,58 @@ def test_what_torch_comes_with_is_not_brought(gpu: ModuleType) -> None:
     assert {"numpy", "tokenizers"} <= set(gpu.closure(["torch", "transformers"]))
 
 
-def run(results: Path, *parts: str) -> subprocess.CompletedProcess[str]:
-    given = ["run", str(results), "--device", "cpu", "--tiny", "--parts", *parts]
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *given], capture_output=True, text=True, check=False
-    )
+def run(gpu: ModuleType, results: Path, *names: str) -> int:
+    parts = [part for part in gpu.PARTS if part.name in names]
+    return gpu.run(parts, results, "cpu", tiny=True)
 
 
-def test_a_part_that_has_a_result_is_not_run_again(tmp_path: Path) -> None:
+def test_a_part_that_has_a_result_is_not_run_again(
+    gpu: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("sweep", "gate"):
         (tmp_path / f"{name}.json").write_text(json.dumps({"kept": name}))
-    done = run(tmp_path, "sweep", "gate")
-    assert done.returncode == 0, done.stderr
-    assert "..." not in done.stdout
+    assert run(gpu, tmp_path, "sweep", "gate") == 0
+    assert "..." not in capsys.readouterr().out
+
+
+run_process = subprocess.run
+
+
+def start(command: list[str], **given: Any) -> subprocess.CompletedProcess[str]:
+    """Run a script within this process, which has loaded what takes each new one seconds."""
+    script, *arguments = command[1:]
+    if script == "-m":
+        return run_process(command, **given)
+    out, err = StringIO(), StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        chdir(SCRIPT.parents[1]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        patch.syspath_prepend(SCRIPT.parent)
+        patch.setattr(sys, "argv", [script, *arguments])
+        try:
+            runpy.run_path(script, run_name="__main__")
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        except Exception:
+            traceback.print_exc()
+            code = 1
+    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
 
 
 @pytest.mark.weights
-def test_every_part_runs_on_a_processor(tmp_path: Path) -> None:
-    names = ["ids", "repeatability", "nf4", "inference", "training", "sweep", "gate"]
-    done = run(tmp_path, *names)
+def test_every_part_runs_on_a_processor(
+    gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "run", start)
+    monkeypatch.setattr(trainer, "LOG_STEPS", trainer.LOG_STEPS)  # a part sets it
+    names = [part.name for part in gpu.PARTS]
+    code = run(gpu, tmp_path, *names)
     found = json.loads((tmp_path / "gpu.json").read_text())
-    assert done.returncode == 0, json.dumps(found, indent=1)
+    assert code == 0, json.dumps(found, indent=1)
     assert list(found) == ["machine", *names]
     # Plain fp32 answers are those of the library, and 4-bit losses those of the same device.
     assert found["ids"]["figures"]["generate"]["differ"] == 0

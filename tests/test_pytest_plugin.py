@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from random import Random
+from typing import Any
 
 # pytester unloads what a run imports: numpy cannot be loaded twice, and the rest takes seconds.
 import datasketch  # noqa: F401
@@ -21,6 +24,8 @@ import evalkit.runs.runner
 from command_line import Done
 from evalkit.data import Fingerprints, load_dataset
 from evalkit.engines.pool import Engines
+from evalkit.engines.replay import ReplayEngine
+from evalkit.records import Request, Unanswered
 from evalkit.reports.html.run_page import run_page
 from evalkit.reports.judged import read_judged
 from evalkit.tasks import load_task
@@ -31,6 +36,7 @@ GATES = 17
 SKIPPED = 43
 """Tests that a system which only recites is skipped by."""
 SYSTEM = 'task = "notifications-3level"\nformat = "json"\nengine = "replay"\nanswers = "a.jsonl"\n'
+Answers = Iterator[tuple[str, Any]]
 FOLDERS = ("Work", "Personal", "Promotions", "Alerts")
 
 
@@ -93,8 +99,8 @@ class Project:
         # The fingerprints of the baseline's rows do for those of the system that answered.
         shutil.copy(self.tfidf / "contamination.bin", folder)
 
-    def run(self, *arguments: str) -> pytest.RunResult:
-        return self.pytester.runpytest_inprocess(*arguments, "-p", "no:cacheprovider")
+    def run(self, *arguments: str, **options: bool) -> pytest.RunResult:
+        return self.pytester.runpytest_inprocess(*arguments, "-p", "no:cacheprovider", **options)
 
     @property
     def runs(self) -> list[Path]:
@@ -763,77 +769,62 @@ def test_a_missing_recorded_answer_exits_4_and_judges_nothing(project: Project) 
     assert not project.runs
 
 
-def test_a_breakdown_of_the_machinery_exits_3_and_is_no_wrong_answer(project: Project) -> None:
+def test_a_breakdown_of_the_machinery_exits_3_and_is_no_wrong_answer(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: ReplayEngine, requests: Sequence[Request]) -> Answers:
+        yield requests[0].id, None
+        raise OSError("the device is gone")
+
     project.write_system()
-    project.pytester.makeconftest(
-        """
-        from evalkit.engines.replay import ReplayEngine
-
-        def broken(self, requests):
-            yield requests[0].id, None
-            raise OSError("the device is gone")
-
-        ReplayEngine.complete = broken
-        """
-    )
-    result = project.pytester.runpytest_subprocess("suites", "--model", "mine")
+    monkeypatch.setattr(ReplayEngine, "complete", broken)
+    result = project.run("suites", "--model", "mine")
     assert result.ret == 3
     result.stdout.fnmatch_lines(["*evalkit broke down while 'mine' was answering*"])
     assert not project.runs
 
 
-def test_interrupted_while_answering_then_goes_on(project: Project) -> None:
+def test_interrupted_while_answering_then_goes_on(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: ReplayEngine, requests: Sequence[Request]) -> Answers:
+        yield from islice(whole(self, requests), 100)
+        raise KeyboardInterrupt
+
+    whole = ReplayEngine.complete
     project.write_system()
-    conftest = project.pytester.makeconftest(
-        """
-        from evalkit.engines.replay import ReplayEngine
-        whole = ReplayEngine.complete
-
-        def interrupted(self, requests):
-            for number, answer in enumerate(whole(self, requests)):
-                if number == 100:
-                    raise KeyboardInterrupt
-                yield answer
-
-        ReplayEngine.complete = interrupted
-        """
-    )
-    result = project.pytester.runpytest_subprocess("suites", "--model", "mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(ReplayEngine, "complete", interrupted)
+        result = project.run("suites", "--model", "mine", no_reraise_ctrlc=True)
     assert result.ret == 2
     result.stderr.fnmatch_lines(["What was answered is kept; *"])
     assert not project.runs
-    conftest.unlink()
-    result = project.pytester.runpytest_subprocess("suites", "--model", "mine")
+    result = project.run("suites", "--model", "mine")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*100 of 240 answers were known from earlier*"])
     (run,) = project.runs
     assert json.loads((run / "record.json").read_text())["reused_rows"] == 100
 
 
-def test_rows_without_an_answer_leave_the_verdict_open(project: Project) -> None:
+def test_rows_without_an_answer_leave_the_verdict_open(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(self: ReplayEngine, requests: Sequence[Request]) -> Answers:
+        for number, (name, said) in enumerate(whole(self, requests)):
+            yield name, said if number < 200 else Unanswered("the server is down")
+
+    whole = ReplayEngine.complete
     project.write_system()
-    project.pytester.makeconftest(
-        """
-        from evalkit.engines.replay import ReplayEngine
-        from evalkit.records import Unanswered
-        whole = ReplayEngine.complete
-
-        def dying(self, requests):
-            for number, (name, said) in enumerate(whole(self, requests)):
-                yield name, said if number < 200 else Unanswered("the server is down")
-
-        ReplayEngine.complete = dying
-        """
-    )
-    result = project.pytester.runpytest_subprocess("suites", "--model", "mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(ReplayEngine, "complete", dying)
+        result = project.run("suites", "--model", "mine")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*may NOT ship: 40 rows got no answer: the server is down*"])
     (run,) = project.runs
     record = json.loads((run / "record.json").read_text())
     assert (record["rows"], len(record["unanswered"])) == (200, 40)
     # Those that came are kept; the others are asked again.
-    (project.root / "conftest.py").unlink()
-    result = project.pytester.runpytest_subprocess("suites", "--model", "mine")
+    result = project.run("suites", "--model", "mine")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*200 of 240 answers were known from earlier*"])
 

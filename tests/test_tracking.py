@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,8 @@ import evalkit.runs.runner  # noqa: F401 (pytester unloads what a run imports: n
 
 mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
 from mlflow.tracking import MlflowClient  # noqa: E402
+
+from ports import reserved_port  # noqa: E402
 
 SERVER = ("flask", "flask_cors", "sqlalchemy", "alembic", "aiohttp")
 lacking = [name for name in SERVER if importlib.util.find_spec(name) is None]
@@ -51,10 +52,7 @@ EXPERIMENT = "releases of mine"
 class Server:
     """A local MLflow server with a database and a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    def __init__(self, folder: Path, port: int) -> None:
         self.address = f"http://127.0.0.1:{port}"
         self.log = folder / "server.log"
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
@@ -88,16 +86,23 @@ class Server:
         self.process.wait()
 
 
+@pytest.fixture
+def port() -> Iterator[int]:
+    with reserved_port() as found:
+        yield found
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if lacking:
         pytest.skip(f"MLflow's server needs {', '.join(lacking)}")
-    started = Server(tmp_path_factory.mktemp("mlflow"))
-    try:
-        started.wait()
-        yield started
-    finally:
-        started.stop()
+    with reserved_port() as port:
+        started = Server(tmp_path_factory.mktemp("mlflow"), port)
+        try:
+            started.wait()
+            yield started
+        finally:
+            started.stop()
 
 
 @pytest.fixture
@@ -193,11 +198,9 @@ def test_a_gate_is_tracked_and_read_back(
 
 
 def test_a_server_that_is_down_changes_no_verdict(
-    pytester: pytest.Pytester, project: Path, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, project: Path, monkeypatch: pytest.MonkeyPatch, port: int
 ):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    address = f"http://127.0.0.1:{port}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("//", "//me:secret@"))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     for system, code in (("other", 0), ("mine", 1)):

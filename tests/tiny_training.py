@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 from collections.abc import Mapping
 from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
+from ports import reserved_port
 from tiny_models import VOCABULARY
 
 END = 399
@@ -48,9 +49,19 @@ def run_processes(
     # Forked from a server that has imported everything and computed nothing.
     context = get_context("forkserver")
     context.set_forkserver_preload(["evalkit.training.trainer", "tiny_models"])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    with reserved_port() as port:
+        return _run_processes(context, port, folder, processes, kill_at, keep, recipe)
+
+
+def _run_processes(
+    context: ForkServerContext,
+    port: int,
+    folder: Path,
+    processes: int,
+    kill_at: int | None,
+    keep: float,
+    recipe: dict[str, Any],
+) -> list[int | None]:
     started = []
     for rank in range(processes):
         places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "MASTER_PORT": port}

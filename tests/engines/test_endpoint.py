@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import socket
 import sys
 import threading
 import time
@@ -46,8 +45,9 @@ from evalkit.runs.rows import completion_from_json, completion_to_json
 from evalkit.systems import load_system
 from evalkit.tasks import load_task
 from misbehaving_server import Fake, Handler, serving
+from ports import reserved_port
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """More seconds than any of these tests takes, and fewer than what they rule out."""
 
 
@@ -61,7 +61,7 @@ def requests(count: int) -> list[Request]:
 
 
 def engine(server: Fake, **given: Any) -> EndpointEngine:
-    settings = {"timeout": 5.0, "retries": 3, "concurrency": 4, **given}
+    settings = {"timeout": PATIENCE, "retries": 3, "concurrency": 4, **given}
     return EndpointEngine(Endpoint(url=server.url, model="tiny", **settings), pause=0.01)
 
 
@@ -81,12 +81,14 @@ def test_every_request_is_answered_under_its_own_id_however_late():
         time.sleep(0.002 * (7 - number % 8))  # out of order
         echo(handler, number)
 
+    started = time.monotonic()
     with serving(behave) as server:
         found = list(engine(server).complete(requests(40)))
     assert sorted(name for name, _ in found) == sorted(f"r{n}" for n in range(40))
     assert all(said.text == f"Body: text {name[1:]}" for name, said in found)
     assert all(said.finish_reason is FinishReason.STOP for _, said in found)
-    assert all(said.prompt_tokens == 7 and 0 < said.seconds < PATIENCE for _, said in found)
+    took = time.monotonic() - started
+    assert all(said.prompt_tokens == 7 and 0 < said.seconds < took for _, said in found)
 
 
 def test_what_is_asked():
@@ -122,15 +124,17 @@ def test_without_a_system_role_and_with_a_function():
 
 def test_several_are_asked_at_once_and_no_more_than_wanted():
     together, most, lock = 0, 0, threading.Lock()
+    meeting = threading.Barrier(3, timeout=PATIENCE)
 
     def behave(handler: Handler, number: int) -> None:
         nonlocal together, most
         with lock:
             together += 1
             most = max(most, together)
-        time.sleep(0.02)
+        meeting.wait()
         with lock:
             together -= 1
+        meeting.wait()
         echo(handler, number)
 
     with serving(behave) as server:
@@ -500,8 +504,10 @@ def test_what_passes_is_tried_again(why: str):
             echo(handler, number)
 
     with serving(behave) as server:
-        found = answers(server, [request("a", "x")], timeout=patience(why))
-        assert len(server.bodies) == 3
+        # The third is answered at once; more tries are for a machine that takes a second for it.
+        tries = 10 if "within 1 s" in why else 3
+        found = answers(server, [request("a", "x")], timeout=patience(why), retries=tries - 1)
+        assert 3 <= len(server.bodies) <= tries
     assert found["a"].text == "Body: x"
 
 
@@ -639,7 +645,7 @@ def test_nobody_is_kept_waiting_by_requests_under_way():
         next(answering)
         started = time.monotonic()
         answering.close()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < PATIENCE
 
 
 # What the user can mend
@@ -666,12 +672,11 @@ def test_a_refusal_is_the_users_to_mend(status: int, error: object, advice: str)
 
 
 def test_a_server_that_is_not_there_at_the_start_is_the_users_to_mend():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    made = EndpointEngine(Endpoint(url=url, model="m", retries=1), pause=0.01)
-    with pytest.raises(UserError, match=r"No model answers at .*: no connection .* Start the"):
-        made.describe()
+    with reserved_port() as port:
+        url = f"http://127.0.0.1:{port}/v1"
+        made = EndpointEngine(Endpoint(url=url, model="m", retries=1), pause=0.01)
+        with pytest.raises(UserError, match=r"No model answers at .*: no connection .* Start the"):
+            made.describe()
 
 
 @pytest.mark.parametrize(

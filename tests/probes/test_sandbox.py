@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from evalkit.probes.sandbox import Limits, Stop, run_code, why_unavailable
 
 pytestmark = pytest.mark.skipif(why_unavailable() is not None, reason=str(why_unavailable()))
 
-PATIENT = 10.0
 ADD = "def add(a, b):\n    return a + b\n"
 
 
@@ -96,12 +94,8 @@ HARM = {
 def test_harm_is_contained_and_reported(harm, tmp_path, monkeypatch):
     code, reason = HARM[harm]
     monkeypatch.chdir(tmp_path)
-    started = time.monotonic()
-    given = 0.7 if reason is Stop.TIMEOUT else PATIENT
-    ran = run_code(code, [[2, 3]], limits=Limits(seconds=given))
-    assert (
-        time.monotonic() - started < given + 4.3
-    )  # about one, on a machine with nothing else to do
+    limits = Limits(0.7, patience=1.5) if reason is Stop.TIMEOUT else Limits(9.0, patience=60.0)
+    ran = run_code(code, [[2, 3]], limits=limits)
     assert (ran.values, ran.stopped) == (None, reason), ran
     assert not list(tmp_path.iterdir())
 
@@ -153,7 +147,7 @@ FORGERIES = {
 
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_no_code_excuses_itself_from_being_judged(forgery: str):
-    ran = run_code(FORGERIES[forgery], [[1, 2]], limits=Limits(seconds=PATIENT))
+    ran = run_code(FORGERIES[forgery], [[1, 2]], limits=Limits(patience=60.0))
     assert ran.values is None
     assert ran.stopped not in (None, Stop.UNAVAILABLE)
 

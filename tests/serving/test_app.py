@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from evalkit.evaluation import build_requests
 from evalkit.records import Example, Unanswered
 from evalkit.serving.app import build_app, run_app
 from evalkit.systems import load_system
+from ports import reserved_port
 from tiny_models import save_base
 
 pytest.importorskip("starlette", reason="the extra serve is not installed")
@@ -121,18 +123,17 @@ def test_no_answer_is_no_answer(classifier: Classifier, monkeypatch: pytest.Monk
 
 
 @pytest.fixture(scope="module")
-def url(classifier: Classifier) -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def url(classifier: Classifier) -> Iterator[str]:
     app = build_app(classifier)
-    threading.Thread(target=run_app, args=(app, "127.0.0.1", port), daemon=True).start()
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.02)
-    return f"http://127.0.0.1:{port}/v1"
+    with reserved_port() as port:
+        threading.Thread(target=run_app, args=(app, "127.0.0.1", port), daemon=True).start()
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}/v1"
 
 
 @pytest.mark.parametrize("system_role", [True, False])

@@ -58,11 +58,11 @@ def test_two_processes_keep_the_base_as_one(tmp_path: Path):
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_killed_training_ends_as_if_nothing_had_been(processes: int, tmp_path: Path):
-    """Killed before a random step: in the first epoch with a checkpoint, and in the last."""
+    """Killed before some step: in the first epoch with a checkpoint, and in the last."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     size = 4 // processes
     assert run_processes(whole, processes, batch_size=size) == [0] * processes
-    draw = random.Random()
+    draw = random.Random(processes)
     # Every process costs seconds to start; a second death is left to the single one.
     for first, last in ((4, 11), (13, 23))[: 3 - processes]:
         step = draw.randint(first, last)

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -269,20 +268,26 @@ def test_kill_9_leaves_nothing_that_is_believed(
 def test_two_processes_make_it_once(cache: Path) -> None:
     script = f"""
 def slow(work, content):
-    print("made", flush=True)
-    time.sleep(1)
+    print("making", flush=True)
+    sys.stdin.read()  # until the test lets go
     make(work, content)
-progress = Recorder()
-print(cache.keep('tiny', {ORIGIN!r}, 'a test', slow, progress))
-print(progress.stages)
+class Told(Recorder):
+    def stage(self, text, **options):
+        print(text, flush=True)
+print(cache.keep('tiny', {ORIGIN!r}, 'a test', slow, Told()))
 """
-    both = [run(script), run(script)]
-    outputs = [process.communicate(timeout=60) for process in both]
-    assert [p.returncode for p in both] == [0, 0], outputs
-    texts = [out for out, _ in outputs]
-    assert sum(text.count("made\n") for text in texts) == 1
-    assert sum("waiting for another process" in text for text in texts) == 1
-    assert all(str(cache / "weights" / "tiny") in text for text in texts)
+    first, second = run(script), None
+    assert first.stdout
+    while first.stdout.readline() != "making\n":
+        assert first.poll() is None
+    second = run(script)
+    assert second.stdout
+    assert "waiting for another process" in second.stdout.readline()
+    for process in (first, second):
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert "making" not in out
+        assert str(cache / "weights" / "tiny") in out
 
 
 def test_a_live_process_is_not_swept_away(progress: Recorder) -> None:
@@ -319,8 +324,9 @@ def test_a_hash_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
     assert remembered_sha256(path) is None
     first = file_sha256(path)
     assert remembered_sha256(path) == first == hash_file(path)
-    time.sleep(0.02)  # past the clock tick of the file system
+    before = path.stat().st_mtime_ns
     path.write_text("two")
+    os.utime(path, ns=(before, before + 1))  # within a tick of the file system's clock
     assert remembered_sha256(path) is None
     assert file_sha256(path) != first
 
