@@ -156,7 +156,7 @@ def test_show_says_what_was_judged_and_what_went_wrong(cli: Cli, tmp_path: Path)
     assert "5 of 11 rows with a wrong priority, the most confident first:" in priority
     worst = priority.partition("confident first:\n")[2].splitlines()
     assert " ".join(worst[0].split()) == (
-        "77.0% 27 priority: said low, right is medium margin 2.70"
+        "77.0% 27 priority: predicted low, right is medium margin 2.70"
     )
     assert "note: text" in out
 
@@ -254,7 +254,7 @@ def test_pages_hold_every_mistake_once_the_surest_first(cli: Cli, tmp_path: Path
     assert cases[0]["right"] == {"folder": "Work", "priority": 2}
     _, out, _ = cli("errors", name, "--field", "priority", "--per-page", "4", "--page", "3")
     assert out.startswith("mine: 11 of 30 rows with a wrong priority, the most confident first:\n")
-    assert "53.0%  3  priority: said low, right is medium  margin 0.30" in out
+    assert "53.0%  3  priority: predicted low, right is medium  margin 0.30" in out
     assert "repeats a training row" in " ".join(out.split())
     assert out.rstrip().endswith("page 3 of 3; --page N for others")
 

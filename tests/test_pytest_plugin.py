@@ -210,7 +210,7 @@ def test_a_bad_one_fails_with_exit_1_and_evidence(project: Project) -> None:
             "*why this bound: *",
             "*weakest: * 75.0% (60/80); most often * read as * (20)",
             "*5 of 60 rows counted against it:",
-            "*right: *said: *",
+            "*right: *predicted: *",
             "mine may NOT ship: misses priority 1 time in 4 (75.0%, needs >= 80%).",
         ]
     )

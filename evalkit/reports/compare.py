@@ -72,10 +72,7 @@ class Pairing:
     @property
     def clean(self) -> int:
         """Rows that neither was trained on."""
-        return sum(
-            ours.contaminated_by is None and theirs.contaminated_by is None
-            for ours, theirs in self.pairs
-        )
+        return sum(all(row.contaminated_by is None for row in pair) for pair in self.pairs)
 
     @cached_property
     def changed(self) -> dict[str, Estimate]:

@@ -573,8 +573,8 @@ def test_rows_are_sorted_by_every_column(show: Show, tmp_path: Path) -> None:
     head(page, "margin").click()
     margins = [float(cell) for cell in cells(page, titles.index("margin"))]
     assert margins == sorted(margins)
-    head(page, "priority: said").click()
-    said = [cell.split()[-1] for cell in cells(page, titles.index("priority: said"))]
+    head(page, "priority: predicted").click()
+    said = [cell.split()[-1] for cell in cells(page, titles.index("priority: predicted"))]
     assert said == sorted(said, key=["low", "medium", "high"].index)
 
 
