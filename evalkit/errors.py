@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class EvalkitError(Exception):
@@ -61,7 +61,13 @@ def fault_of_the_machine(error: BaseException) -> str | None:
     return f"{place}{error.strerror}. {_ADVICE[error.errno]}."
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the nearest known name, or an empty string."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" Did you mean '{near[0]}'?" if near else ""
+def did_you_mean(
+    name: str, known: Iterable[str], other_names: Mapping[str, str] | None = None
+) -> str:
+    """Return `` Did you mean 'x'?`` for the nearest known name, or an empty string.
+
+    `other_names` are compared as well: a name -> the known one that it stands for.
+    """
+    others = other_names or {}
+    near = difflib.get_close_matches(name, [*known, *others], n=1, cutoff=0.6)
+    return f" Did you mean '{others.get(near[0], near[0])}'?" if near else ""

@@ -69,6 +69,15 @@ def test_empty_input_exits_4_and_says_what_to_give(evalkit: Run) -> None:
     assert "Standard input holds no text. Give a text, --in FILE" in err
 
 
+@pytest.mark.parametrize(
+    "arguments", [("words", ""), ("",), ("words", TEXTS[0], "  "), ("words", "--input", "prompt=")]
+)
+def test_an_empty_text_is_not_classified(evalkit: Run, arguments: tuple[str, ...]) -> None:
+    code, out, err = evalkit("predict", *arguments)
+    assert (code, out) == (4, "")
+    assert "The text to classify is empty." in err
+
+
 def test_a_text_is_answered_for_people(evalkit: Run) -> None:
     code, out, _ = evalkit("predict", "words", TEXTS[0])
     assert (code, out) == (0, "intents: order_management, payment\n")

@@ -347,6 +347,22 @@ def test_an_empty_folder_of_suites_exits_4(project: Project) -> None:
     result.stderr.fnmatch_lines(["*No test that was collected is for 'mine'*"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["suites", "-k", "nothing"], "*No test is chosen by -k 'nothing'*"),
+        (["suites", "-m", "slow"], "*No test is chosen by -m 'slow'*"),
+        (["suitez"], "*not found: suitez. Did you mean 'suites'?*"),
+        (["suites/test_outpts.py"], "*Did you mean 'suites/test_outputs.py'?*"),
+    ],
+)
+def test_tests_that_are_not_there_exit_4(project: Project, arguments: list[str], said: str) -> None:
+    project.write_system()
+    result = project.run(*arguments, "--model", "mine")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines([said])
+
+
 def test_an_open_verdict_says_how_many_cases_would_settle_it(project: Project) -> None:
     project.write_system(wrong=36)
     result = project.run("suites", "--model", "mine", "--gate-mode", "strict", "-v")
@@ -597,11 +613,21 @@ def test_that_nothing_is_worse_is_said(project: Project) -> None:
     result.stdout.fnmatch_lines(["*none of 2 gates is significantly worse than mine*"])
 
 
+def test_a_stored_run_shows_every_gate_on_demand_and_is_no_rows(project: Project) -> None:
+    run = judged_run(project)
+    brief, whole = (evalkit(project, "gate", run.name, *more).stdout for more in ([], ["-v"]))
+    assert "-v: " in brief
+    assert len(whole.splitlines()) > 2 * len(brief.splitlines())
+    done = evalkit(project, "data", "errors", run.name)
+    assert done.returncode == 4
+    assert f"`evalkit errors {run.name}`" in done.stderr
+
+
 def test_a_path_that_is_not_there_is_pytests_to_name(project: Project) -> None:
     project.write_system()
-    result = project.run("suits", "--model", "mine")
+    result = project.run("elsewhere", "--model", "mine")
     assert result.ret == 4
-    assert result.stderr.str().strip() == "ERROR: file or directory not found: suits"
+    assert result.stderr.str().strip() == "ERROR: file or directory not found: elsewhere"
 
 
 def test_a_baseline_of_other_rows_exits_4(project: Project) -> None:

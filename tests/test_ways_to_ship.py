@@ -21,6 +21,7 @@ import sklearn.preprocessing  # noqa: F401
 
 from command_line import evalkit
 from evalkit.data import Fingerprints, load_dataset
+from evalkit.gates.sealing import seal
 from evalkit.tasks import load_task
 
 TASK = """
@@ -476,3 +477,14 @@ def test_a_mistake_leaves_the_verdict_of_before(project: Project) -> None:
     assert "Did you mean 'queue_recal'?" in said
     assert "replaced" not in said
     assert (run / "verdicts.json").read_bytes() == before
+
+
+def test_a_sealed_criterion_is_not_loosened_without_another_seal(project: Project) -> None:
+    project.gates.write_text(GATES.replace("0.60", "0.70"))
+    seal(project.gates)
+    project.gates.write_text(GATES)
+    code, said = project.gate()
+    assert (code, "may NOT ship" in said) == (1, True)
+    assert "looser than those sealed" in project.out
+    seal(project.gates)
+    assert "looser than those sealed" not in (project.gate(), project.out)[1]

@@ -38,6 +38,7 @@ def errors(
     mapping: Mapping = "auto",
     show: Show = 20,
     report: Report = None,
+    runs: RUNS = Path("runs"),
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -49,6 +50,7 @@ def errors(
     from evalkit.reports.relabelling import label_errors_sheet, label_errors_to_json
     from evalkit.training.label_errors import find_label_errors
 
+    _refuse_run(source, runs)
     job = Job(source, (), report, dry_run=False, force=force, as_json=as_json)
     rows = read_any(source, task_name, mapping)
     examples = [example for _, example in rows.read_examples("skip")]
@@ -57,6 +59,22 @@ def errors(
         label_errors_sheet(found, rows.task, source, len(examples), show),
         label_errors_to_json(found, rows.task, source, len(examples)),
         notes=rows.notes,
+    )
+
+
+def _refuse_run(source: str, runs: Path) -> None:
+    """Of a run its wrong answers are wanted, which another command lists."""
+    from evalkit.runs import find_run
+
+    if Path(source).is_file():
+        return
+    try:
+        run = find_run(source, runs)
+    except UserError:
+        return
+    raise UserError(
+        f"{source} is a run, and these are labels of rows. Its wrong answers: "
+        f"`evalkit errors {run.name}`."
     )
 
 

@@ -58,6 +58,9 @@ def predict(
     _check_choices(on_bad_row, device, precision)
     if name is not None and _is_text(name):
         texts, name = [name, *(texts or ())], None
+    for text in (*(texts or ()), *(["".join(_pairs(inputs).values())] if inputs else ())):
+        if not text.strip():
+            raise UserError(f"The text to classify is empty. {_WAYS}")
     if sum((bool(texts), bool(inputs), source is not None)) > 1:
         raise UserError("Give a text, --input or --in, and only one of them.")
     if out is not None:
@@ -127,6 +130,8 @@ def _is_text(given: str) -> bool:
 
     A single word in ASCII letters is a name, and a slip in it is told.
     """
+    if not given.strip():
+        return True
     if all(c.isascii() and not c.isspace() for c in given):
         return False
     from evalkit.systems import load_system

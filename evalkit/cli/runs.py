@@ -32,6 +32,9 @@ def gate(
     against: Annotated[str | None, typer.Option(help="A baseline or a run.")] = None,
     data: Annotated[str | None, typer.Option(help="Rows the run has to be of.")] = None,
     runs: RUNS = Path("runs"),
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Every gate, and the rows behind it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Judge a stored run again, under the criteria as they are now. Needs no model.
@@ -47,7 +50,7 @@ def gate(
     arguments = [
         *QUIET,
         str(suites),
-        "-q",
+        "-v" if verbose else "-q",
         "--run",
         run,
         "--runs",

@@ -11,12 +11,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
+from evalkit.data.app_names import app_names
+
 if TYPE_CHECKING:
     from evalkit.data.attacks import Aim
 
 Split = Literal["test", "dev"]
 
 _EMOJI = ("🫧", "🧃", "🪴", "🛎️", "🎐", "🧭")
+_ELSEWHERE = dict(app_names("dev"))
 _LONG_WORD = re.compile(r"(?<!\S)[A-Za-z]{5,}(?!\S)")
 _VOWELS = re.compile(r"[aeiou]")
 _WIDE = {0x20: 0x3000} | {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
@@ -61,8 +64,9 @@ def _vowel(text: str, draw: random.Random) -> str:
     return text[:place] + other + text[place + 1 :]
 
 
-def _longer_name(text: str, draw: random.Random) -> str:
-    return f"My {text}" if text.strip() else text
+def _name_elsewhere(text: str, draw: random.Random) -> str:
+    """Call an app by its name in another language; only the first names are those of dev rows."""
+    return _ELSEWHERE.get(text, text)
 
 
 DEV_WAYS: Mapping[str, tuple[Callable[[str, random.Random], str], ...]] = {
@@ -71,7 +75,7 @@ DEV_WAYS: Mapping[str, tuple[Callable[[str, random.Random], str], ...]] = {
     "full-width": (_full_width,),
     "emoji": (_emoji,),
     "typo": (_vowel,),
-    "app-name": (_longer_name,),
+    "app-name": (_name_elsewhere,),
 }
 """Kind of perturbation -> its ways on dev rows."""
 

@@ -21,7 +21,7 @@ from evalkit.errors import (
     fault_of_the_machine,
 )
 from evalkit.gates import conclude, load_policies, lowered_tiers, policies_sha256
-from evalkit.gates.sealing import sealed_before
+from evalkit.gates.sealing import breach, sealed_before
 from evalkit.locale import say
 from evalkit.printable import legible, printable
 from evalkit.pytest_plugin.expected import Expected, params
@@ -174,6 +174,15 @@ class GateSession:
                 return False
         return item.get_closest_marker("each_field") is None or given.get("field") in fields
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        """Of files and folders that are not there, say what is near."""
+        try:
+            return (yield)
+        except pytest.UsageError as error:
+            near = "".join(did_you_mean_path(arg.partition("::")[0]) for arg in self.config.args)
+            raise pytest.UsageError(f"{error}.{near}" if near else str(error)) from None
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Before anything is loaded: is all that the suites need here?"""
         names = [subject_of(item) for item in session.items]
@@ -190,6 +199,7 @@ class GateSession:
                     f"Which system is under test? Give --model NAME. {self.why_none_assumed}"
                 )
             if unused := [name for name in self.subjects if name not in wanted]:
+                self._check_choice()
                 family = self.subjects[unused[0]].task.family
                 raise UserError(
                     f"No test that was collected is for '{unused[0]}' (a task of family "
@@ -203,6 +213,16 @@ class GateSession:
             session.items[:] = [
                 item for item in session.items if not self._is_spoilt(subject_of(item))
             ]
+
+    def _check_choice(self) -> None:
+        """Refuse a choice of tests that leaves none."""
+        option = self.config.option
+        for flag, given in (("-k", option.keyword), ("-m", option.markexpr)):
+            if given:
+                raise UserError(
+                    f"No test is chosen by {flag} '{given}'. `pytest --collect-only -q` with the "
+                    "same suites and --model lists what there is to choose from."
+                )
 
     def _is_spoilt(self, name: str | None) -> bool:
         subject = self.subjects.get(name or "")
@@ -374,7 +394,11 @@ class GateSession:
             not_applicable=self._not_applicable(subject),
             withdrawn=self.expected.withdrawn(name, policies),
             partial=self.is_partial,
-            faults=[*self.run_cache.faults[name], *rows.faults(allowed)],
+            faults=[
+                *self.run_cache.faults[name],
+                *rows.faults(allowed),
+                *(why for path in self.criteria if (why := breach(path))),
+            ],
             caveats=[*rows.caveats(), *self._caveats(), *self._seals(name).values()],
             names=self.expected.names(name, policies, subject.task.fields),
         )
@@ -559,6 +583,20 @@ def where_gates_are_named(config: pytest.Config) -> str:
         return ""
     in_environment = "--gates" in os.environ.get("PYTEST_ADDOPTS", "")
     return "PYTEST_ADDOPTS in the environment" if in_environment else "pytest's addopts"
+
+
+def did_you_mean_path(given: str) -> str:
+    """`` Did you mean 'suites'?`` for a path that is not there; empty where it is."""
+    there, missing = Path(), ""
+    for part in Path(given).parts:
+        if not (there / part).exists():
+            missing = part
+            break
+        there /= part
+    if not missing or not there.is_dir():
+        return ""
+    known = {path.name: str(path) for path in sorted(there.iterdir())}
+    return did_you_mean(missing, (), known)
 
 
 class as_usage_errors:  # noqa: N801 (reads as a verb at its call)

@@ -182,10 +182,12 @@ def find_run(name: str, runs: Path) -> Path:
         raise UserError(
             f"{len(begun)} runs in {runs}/ begin with '{name}': {', '.join(p.name for p in begun)}."
         )
+    # Nobody types a time: the newest run of a system goes by the system's name as well.
+    systems = {folder.name.partition("-")[2]: folder.name for folder in run_folders(runs)}
     names = [folder.name for folder in (*run_folders(runs), *there)]
     raise UserError(
         f"There is no run '{name}': no such folder, and none of that name in {runs}/ or "
-        f"{baselines}/.{did_you_mean(name, names)}"
+        f"{baselines}/.{did_you_mean(name, names, systems)}"
     )
 
 

@@ -150,6 +150,19 @@ def _app_name(text: str, draw: random.Random) -> str:
     return draw.choice(ways)(text)
 
 
+_SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeio"]
+_CJK, _CYRILLIC = range(0x4E00, 0x9F00), range(0x430, 0x450)
+
+
+def _unknown_app(text: str, draw: random.Random) -> str:
+    """A name that no app has, so that the texts have to say what the row is."""
+    if not text.strip():
+        return text
+    letters, most = draw.choice(((_SYLLABLES, 4), (_CJK, 4), (_CYRILLIC, 8)))
+    drawn = [draw.choice(letters) for _ in range(draw.randint(2, most))]
+    return "".join(sign if isinstance(sign, str) else chr(sign) for sign in drawn).capitalize()
+
+
 EDITS: Mapping[str, tuple[Edit, bool, bool]] = {
     "case": (_case, True, True),
     "width": (_width, True, True),
@@ -158,6 +171,7 @@ EDITS: Mapping[str, tuple[Edit, bool, bool]] = {
     "emoji": (_emoji, False, True),
     "typo": (_typo, False, True),
     "app-name": (_app_name, True, False),
+    "unknown-app": (_unknown_app, True, False),
 }
 """Kind -> the edit, whether it is made to inputs that name something, and to all others."""
 

@@ -119,7 +119,13 @@ class Noise(_Model):
     share: Part = 0.3
     """Share of rows that are changed."""
     kinds: Annotated[
-        tuple[Literal["case", "width", "spacing", "punctuation", "emoji", "typo", "app-name"], ...],
+        tuple[
+            Literal[
+                *("case", "width", "spacing", "punctuation", "emoji", "typo", "app-name"),
+                "unknown-app",
+            ],
+            ...,
+        ],
         Field(min_length=1),
     ] = ("case", "width", "spacing", "punctuation", "emoji", "typo", "app-name")
     """Which edits are drawn from."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import unicodedata
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -132,6 +133,8 @@ def test_dev_rows_are_changed_in_other_ways_on_the_same_places(kind):
     assert list(DEV_WAYS) == list(PERTURBATIONS.own)
     rows = [example(str(n), body=f"Dinner tomorrow, at {n}?") for n in range(30)]
     ours = [dict(perturb(kind, row).inputs) for row in rows]
+    if kind == "app-name":  # The tables have no app in common.
+        rows = [replace(row, inputs={**row.inputs, "app_name": "Strava"}) for row in rows]
     changed = [perturb(kind, row, split="dev") for row in rows]
     assert [(row.id, row.labels) for row in changed] == [(row.id, row.labels) for row in rows]
     before, dev = (dict(row.inputs) for row in rows), [dict(row.inputs) for row in changed]

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from evalkit.errors import UserError
-from evalkit.gates.sealing import read_seal, seal, seal_of, sealed_before
+from evalkit.gates.sealing import breach, read_seal, seal, seal_of, sealed_before
 from evalkit.run_record import RunRecord
 
 GATES = '[accuracy]\nmin_value = 0.8\nwhy = "a reason"\n'
@@ -44,10 +45,63 @@ def test_a_criterion_changed_after_the_seal_and_a_comment_changed(gates: Path):
     later = run(datetime.now(UTC) + timedelta(hours=1))
     gates.write_text(f"# in other words\n{GATES}")
     assert sealed_before(gates, later)[0] is not None
-    gates.write_text(GATES.replace("0.8", "0.7"))
+    gates.write_text(GATES.replace("0.8", "0.9"))
     sealed, note = sealed_before(gates, later)
     assert sealed is None
     assert "other ones than those sealed" in str(note)
+
+
+SEALED = """
+[accuracy]
+min_value = 0.8
+min_cases = 50
+tier = "supporting"
+why = "a reason"
+[flips]
+max_value = 0.1
+why = "another"
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "looser"),
+    [
+        ("0.8", "0.79", "accuracy"),
+        ("0.8", "0.81", None),
+        ("0.1", "0.11", "flips"),
+        ("0.1", "0.09", None),
+        ("50", "49", "accuracy"),
+        ("50", "51", None),
+        ("supporting", "advisory", "accuracy"),
+        ("supporting", "critical", None),
+        ("a reason", "in other words", None),
+        ("min_value = 0.8", "max_value = 0.8", "accuracy"),
+        ("min_cases = 50", 'min_cases = 50\nneeds = ["adapter"]', "accuracy"),
+        ("[flips]", "[flops]", "flips"),
+        ("[flips]", '[more]\nmin_value = 0.5\nwhy = "new"\n[flips]', None),
+    ],
+)
+def test_what_is_looser_than_it_was_is_named(
+    tmp_path: Path, before: str, now: str, looser: str | None
+):
+    gates = tmp_path / "gates.toml"
+    gates.write_text(SEALED)
+    seal(gates)
+    assert breach(gates) is None
+    gates.write_text(SEALED.replace(before, now))
+    found = breach(gates)
+    assert (found and found.split(": ")[1].split(".")[0]) == looser
+    seal(gates)
+    assert breach(gates) is None
+
+
+def test_a_seal_that_does_not_say_what_it_sealed_holds_for_these_criteria_only(gates: Path):
+    content = json.loads(seal(gates).read_text())
+    del content["criteria"]
+    seal_of(gates).write_text(json.dumps(content))
+    assert breach(gates) is None
+    gates.write_text(GATES.replace("0.8", "0.9"))
+    assert "Put them back" in str(breach(gates))
 
 
 def test_a_broken_seal_is_a_users_mistake(gates: Path):

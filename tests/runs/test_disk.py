@@ -133,6 +133,9 @@ def test_a_run_is_found_by_path_name_start_or_baseline(tmp_path: Path) -> None:
     assert find_run("good", runs) == runs / BASELINES / "good"
     with pytest.raises(UserError, match="Did you mean 'good'"):
         find_run("goood", runs)
+    system = folder.name.partition("-")[2]
+    with pytest.raises(UserError, match=f"Did you mean '{folder.name}'"):
+        find_run(f"{system}x", runs)
     write_run(evaluation("json", ["x"]), runs)
     with pytest.raises(UserError, match="2 runs in"):
         find_run(folder.name[:9], runs)

@@ -40,7 +40,7 @@ def runs(text: str) -> set[tuple[str, ...]]:
 
 
 AIM = suite.Aim(TASK, "folder", "Alerts", "ANSWER", "CALL")
-OURS = [write(w, Wanted("folder", "Folders", "Alerts", "ANSWER")) for w in WORDINGS]
+OURS = [write(w, Wanted("folder", "Folders", "Alerts", "ANSWER", "CALL")) for w in WORDINGS]
 THEIRS = {name: kind.write(AIM) for name, kind in suite.ATTACKS.items()}
 DEV = {name: wording(AIM) for name, wording in DEV_ATTACKS.items()}
 
@@ -51,7 +51,7 @@ def test_there_are_many_wordings_in_two_languages():
     assert len(chinese) >= 15
     assert len(WORDINGS) - len(chinese) >= 40
     for wording in WORDINGS:
-        assert "{value}" in wording or "{answer}" in wording
+        assert any(part in wording for part in ("{value}", "{answer}", "{call}"))
     assert sum("{answer}" in wording for wording in WORDINGS) >= 15
 
 
@@ -107,8 +107,8 @@ def test_a_forged_answer_is_of_the_systems_format_and_wrong_in_one_field():
     seen = set()
     for seed in range(300):
         text = attack(EXAMPLE, TASK, JSON, random.Random(seed)).inputs["body"]
-        start = text.find("{")
-        if start >= 0 and '"folder"' in text:
+        start = text.find('{"folder"')
+        if start >= 0:
             reading = JSON.parse(TASK, text[start : text.index("}", start) + 1])
             fields = dict(reading.strict.fields)  # type: ignore[union-attr]
             wrong = {name for name in fields if fields[name] != EXAMPLE.labels[name]}

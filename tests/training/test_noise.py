@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from evalkit.data import perturbing
+from evalkit.data.app_names import app_names
 from evalkit.data.normalising import normalise_text
 from evalkit.records import Example
 from evalkit.training.noise import APPS, EDITS, EMOJI, add_noise
@@ -98,8 +99,12 @@ def test_where_nothing_can_change_the_example_is_handed_back():
 def test_tables_are_not_those_that_the_suites_ask_with():
     assert not set(EMOJI) & set(perturbing._EMOJI)
     assert len(EMOJI) == len(set(EMOJI)) >= 30
-    theirs = {name.casefold() for pair in perturbing.APPS for name in pair}
-    ours = [name.casefold() for pair in APPS for name in pair]
-    assert not theirs & set(ours)
-    assert len(ours) == len(set(ours))
+    names = [
+        name.casefold()
+        for pairs in (APPS, app_names("dev"), app_names("suites"))
+        for pair in pairs
+        for name in pair
+    ]
+    assert len(names) == len(set(names))
+    assert len(app_names("dev")) >= 100
     assert len(APPS) >= 60
