@@ -151,7 +151,8 @@ def _app_name(text: str, draw: random.Random) -> str:
 
 
 _SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeio"]
-_CJK, _CYRILLIC = range(0x4E00, 0x9F00), range(0x430, 0x450)
+_CJK = [chr(code) for code in range(0x4E00, 0x9F00)]
+_CYRILLIC = [chr(code) for code in range(0x430, 0x450)]
 
 
 def _unknown_app(text: str, draw: random.Random) -> str:
@@ -159,8 +160,7 @@ def _unknown_app(text: str, draw: random.Random) -> str:
     if not text.strip():
         return text
     letters, most = draw.choice(((_SYLLABLES, 4), (_CJK, 4), (_CYRILLIC, 8)))
-    drawn = [draw.choice(letters) for _ in range(draw.randint(2, most))]
-    return "".join(sign if isinstance(sign, str) else chr(sign) for sign in drawn).capitalize()
+    return "".join(draw.choices(letters, k=draw.randint(2, most))).capitalize()
 
 
 EDITS: Mapping[str, tuple[Edit, bool, bool]] = {

@@ -113,19 +113,18 @@ class LabelSpaces(_Model):
         return self
 
 
+NoiseKind = Literal[
+    "case", "width", "spacing", "punctuation", "emoji", "typo", "app-name", "unknown-app"
+]
+
+
 class Noise(_Model):
     """Edits that leave the right label as it is, drawn anew for each row in each epoch."""
 
     share: Part = 0.3
     """Share of rows that are changed."""
     kinds: Annotated[
-        tuple[
-            Literal[
-                *("case", "width", "spacing", "punctuation", "emoji", "typo", "app-name"),
-                "unknown-app",
-            ],
-            ...,
-        ],
+        tuple[NoiseKind, ...],
         Field(min_length=1),
     ] = ("case", "width", "spacing", "punctuation", "emoji", "typo", "app-name")
     """Which edits are drawn from."""
