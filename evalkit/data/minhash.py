@@ -13,8 +13,9 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,19 +95,33 @@ def sign(texts: Collection[str]) -> Signatures:
     arithmetic on 32-bit integers are all there is in them.
     """
     import numpy as np
+
+    signed = b"".join(map(_signature, texts))
+    return np.frombuffer(signed, dtype=np.uint8).reshape(len(texts), PERMUTATIONS)
+
+
+@lru_cache(maxsize=1 << 14)  # a gate asks the same rows in many ways
+def _signature(text: str) -> bytes:
+    import numpy as np
+
+    sketch = _sketch()
+    sketch.clear()
+    found = list(grams(text))
+    for start in range(0, len(found), _GRAMS_AT_ONCE):  # bounds the memory of a long text
+        sketch.update_batch(found[start : start + _GRAMS_AT_ONCE])
+    # The upper bits of a product: lower ones of the minima would agree in every column at
+    # once for one pair of n-grams in 256.
+    mixed = (sketch.hashvalues * np.uint32(_MIX)) >> np.uint32(24)
+    signature: bytes = mixed.astype(np.uint8).tobytes()
+    return signature
+
+
+@cache
+def _sketch() -> Any:
+    """Its random permutations are drawn once."""
     from datasketch import MinHash  # type: ignore[import-untyped]  # ships no types
 
-    sketch = MinHash(PERMUTATIONS, seed=SEED, hashfunc=zlib.crc32, scheme="affine32")
-    signatures = np.empty((len(texts), PERMUTATIONS), dtype=np.uint8)
-    for row, text in enumerate(texts):
-        sketch.clear()
-        found = list(grams(text))
-        for start in range(0, len(found), _GRAMS_AT_ONCE):  # bounds the memory of a long text
-            sketch.update_batch(found[start : start + _GRAMS_AT_ONCE])
-        # The upper bits of a product: lower ones of the minima would agree in every column at
-        # once for one pair of n-grams in 256.
-        signatures[row] = (sketch.hashvalues * np.uint32(_MIX)) >> np.uint32(24)
-    return signatures
+    return MinHash(PERMUTATIONS, seed=SEED, hashfunc=zlib.crc32, scheme="affine32")
 
 
 def estimate(some: Signatures, others: Signatures) -> Similarities:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -31,6 +31,10 @@ class BatchBudget:
     def on(cls, device: torch.device, rows: int) -> BatchBudget:
         """The budget on a device before anything is known."""
         return cls(rows, TOKENS.get(device.type, MORE_TOKENS))
+
+    def for_rows(self, rows: int) -> BatchBudget:
+        """The same for another number of rows."""
+        return replace(self, rows=rows)
 
     def fits(self, widths: Sequence[int]) -> int:
         """How many of the first rows fit together, the widest first; at least one."""

@@ -374,7 +374,7 @@ def continue_greedily(
 
     Batches hold rows of similar length, longest first. Where jobs have drafts, these are guessed
     and verified; `draft_counts` counts which of them were right, from call to call. Equal jobs are
-    computed once.
+    computed once. Where a batch holds one row, each lane computes one of its own.
 
     Raises:
         UserError: memory is not enough for one row.
@@ -385,11 +385,14 @@ def continue_greedily(
     chosen = [jobs[group[0]] for group in groups]
     widths = [len(job.prompt) + job.max_new_tokens + _spare_places(job) for job in chosen]
     prepacked = model.prepacked() if model.packs and len(chosen) >= WORTH_PREPACKING else []
+    is_alone = budget.rows == 1 and model.packs
+    if is_alone:
+        budget = budget.for_rows(lanes(model.device))
 
     def run(batch: list[int]) -> list[Continuation]:
         rows = [chosen[i] for i in batch]
         with torch.inference_mode(), multiplying_with(prepacked):
-            said = _decode(model, rows, prefix, stop_ids, prefixes, draft_counts)
+            said = _decode(model, rows, prefix, stop_ids, prefixes, draft_counts, is_alone)
         # Not before all rows have ended: guesses do not depend on which ends first.
         for row, one in zip(rows, said, strict=True):
             number = row.drafts.number(one.ids) if row.drafts and one.stopped else None
@@ -408,8 +411,12 @@ def _decode(
     stop_ids: frozenset[int],
     prefixes: PrefixCache,
     draft_counts: Counter[int],
+    is_alone: bool,
 ) -> list[Continuation]:
-    """Continue a batch: packed rows in parts side by side, those that begin alike in one part."""
+    """Continue a batch: packed rows in parts side by side, those that begin alike in one part.
+
+    A row that `is_alone` is a part, so that no product has a token of another.
+    """
     shared = len(prefix)
     if not model.packs:
         padded = PaddedKeys(model, prefixes.rows(prefix, len(rows)), shared, len(rows))
@@ -420,7 +427,9 @@ def _decode(
     suffixes = [rows[i].prompt[shared:] for i in order]
     common = beginnings(suffixes, [1] * len(order))
     lengths = [len(ids) - count for ids, count in zip(suffixes, common, strict=True)]
-    parts = [[rows[i] for i in order[part]] for part in in_equal_parts(lengths, at_a_time)]
+    single = [slice(at, at + 1) for at in range(len(order))]
+    cuts = single if is_alone else in_equal_parts(lengths, at_a_time)
+    parts = [[rows[i] for i in order[part]] for part in cuts]
 
     def decode(part: Sequence[Job]) -> list[Continuation]:
         own = max(len(row.prompt) + row.max_new_tokens for row in part) - shared

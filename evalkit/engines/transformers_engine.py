@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SLACK_TOKENS = 32
 """How far beyond the longest canonical answer a model may write before it is cut off: room for
 a code fence or a few words, not for an essay."""
+UNGUESSED = 4
+"""Where no answer can be guessed, a pass is for one token of each row, and costs what reading the
+weights does: batches hold so many times as many rows."""
 
 
 Answers = Sequence[tuple[int, "Choice | Continuation"]]
@@ -115,8 +118,11 @@ class TransformersEngine:
                     yield requests[index].id, self._completion(jobs[index], said, seconds, opened)
 
     def _greedy(self, jobs: Sequence[Job]) -> Iterator[Answers]:
+        budget = self.budget
+        if budget.rows > 1 and not any(job.drafts for job in jobs):
+            budget = budget.for_rows(UNGUESSED * budget.rows)
         for batch in continue_greedily(
-            self.causal, jobs, self.chat.stop_ids, self.budget, self.prefixes, self.draft_counts
+            self.causal, jobs, self.chat.stop_ids, budget, self.prefixes, self.draft_counts
         ):
             # Equal rows share one and the same continuation.
             self.passes += sum(said.passes for said in {id(s): s for _, s in batch}.values())

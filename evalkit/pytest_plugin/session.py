@@ -78,6 +78,8 @@ class GateSession:
         self.broken: dict[str, list[str]] = {}
         self._reported: set[str] = set()
         self.expected = Expected()
+        self._families: set[str] = set()
+        """Families of tasks that are known to be."""
         self._uncollected: dict[str, dict[str, str]] = {}
         self.criteria: dict[Path, dict[str, Policy]] = {}
         self.is_assumed = False
@@ -134,7 +136,9 @@ class GateSession:
         tasks = [subject.task for subject in self.subjects.values()]
         with as_usage_errors():
             for family in families_of(item):
-                check_family(family, place(item), tasks, self.config.rootpath)
+                if family not in self._families:  # a look at the whole shelf
+                    check_family(family, place(item), tasks, self.config.rootpath)
+                    self._families.add(family)
             if name not in self.subjects:
                 return
             check_marks(item, self.subjects[name].task)

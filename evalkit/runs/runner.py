@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from evalkit.data import Dataset, Match, duplicate_groups, load_fingerprints
+from evalkit.data import Dataset, Fingerprints, Match, duplicate_groups, load_fingerprints
 from evalkit.data.fingerprints import FILE as FINGERPRINTS
 from evalkit.data.loading import hash_examples
+from evalkit.data.normalising import exact_inputs
 from evalkit.engines.building import EngineOptions
 from evalkit.engines.pool import Engines
 from evalkit.environment import commit, machine, package_versions, peak_memory, processor
@@ -107,6 +108,7 @@ class Runner:
         self._engines = Engines()
         self._build = build or self._engines.build
         self._models: dict[tuple[Any, ...], CachedModel] = {}
+        self._trained: dict[tuple[Any, ...], _TrainedRows] = {}
 
     def evaluate(self, system: System, dataset: Dataset) -> tuple[Evaluation, Path]:
         """Let a system answer a dataset, store the run, and read it back.
@@ -189,6 +191,12 @@ class Runner:
         """
         self._engines.close()
 
+    def _trained_rows(self, system: System) -> _TrainedRows:
+        key = (system.folder, system.adapter_folder)
+        if key not in self._trained:
+            self._trained[key] = _TrainedRows(system)
+        return self._trained[key]
+
     def _model(self, system: System, variant: Variant) -> CachedModel:
         options = replace(
             self.options,
@@ -211,7 +219,7 @@ class Runner:
         self, model: CachedModel, examples: Sequence[Example], data: DataRecord, name: str = ""
     ) -> tuple[Evaluation, Answered]:
         system = model.system
-        contamination, seen = _find_seen(system, examples)
+        contamination, seen = self._trained_rows(system).find(examples)
         groups = duplicate_groups(examples)
         with self._progress(system.name, name, len(examples)) as advance:
             answered = model.answer(
@@ -282,32 +290,48 @@ def _data(dataset: Dataset) -> DataRecord:
     )
 
 
-def _find_seen(
-    system: System, examples: Sequence[Example]
-) -> tuple[Contamination, tuple[Match | None, ...]]:
-    """Which rows the system was trained on, by the fingerprints it carries."""
-    path = system.folder / FINGERPRINTS
-    if path.is_file():
-        fingerprints = load_fingerprints(path)
-        provenance = Provenance.read(system.folder)
-        trained_on = provenance.data_sha256 if provenance else None
-        if trained_on != fingerprints.data_sha256 and trained_on is not None:
-            why = say("training.other_rows", path=shown_path(path))
-            return Contamination(status="unknown", why=why), ()
-        seen = fingerprints.match(examples)
+class _TrainedRows:
+    """Which rows a system was trained on, by the fingerprints it carries."""
+
+    def __init__(self, system: System) -> None:
+        self._fingerprints: Fingerprints | None = None
+        self._known: dict[tuple[tuple[str, str], ...], Match | None] = {}
+        """By a row's inputs: a gate asks the same rows in many ways."""
+        self._contamination = self._look(system)
+
+    def find(self, examples: Sequence[Example]) -> tuple[Contamination, tuple[Match | None, ...]]:
+        """For each example what it repeats, empty where that is not known; and in sum."""
+        if self._fingerprints is None:
+            return self._contamination, ()
+        keys = [exact_inputs(example) for example in examples]
+        new = {k: e for k, e in zip(keys, examples, strict=True) if k not in self._known}
+        if new:
+            matches = self._fingerprints.match(list(new.values()))
+            self._known |= zip(new, matches, strict=True)
+        seen = tuple(self._known[key] for key in keys)
         kinds = Counter(match.kind.value for match in seen if match is not None)
-        found = Contamination(
-            status="checked",
-            trained_rows=fingerprints.rows,
-            fingerprints_sha256=hash_file(path),
-            declared=trained_on is None,
-            seen=dict(sorted(kinds.items())),
-        )
-        return found, seen
-    if system.trained_files or system.config.trained_elsewhere:
-        why = say("training.unknown", path=shown_path(path), system=system.argument)
-        return Contamination(status="unknown", why=why), ()
-    return Contamination(status="untrained"), ()
+        return self._contamination.model_copy(update={"seen": dict(sorted(kinds.items()))}), seen
+
+    def _look(self, system: System) -> Contamination:
+        path = system.folder / FINGERPRINTS
+        if path.is_file():
+            fingerprints = load_fingerprints(path)
+            provenance = Provenance.read(system.folder)
+            trained_on = provenance.data_sha256 if provenance else None
+            if trained_on != fingerprints.data_sha256 and trained_on is not None:
+                why = say("training.other_rows", path=shown_path(path))
+                return Contamination(status="unknown", why=why)
+            self._fingerprints = fingerprints
+            return Contamination(
+                status="checked",
+                trained_rows=fingerprints.rows,
+                fingerprints_sha256=hash_file(path),
+                declared=trained_on is None,
+            )
+        if system.trained_files or system.config.trained_elsewhere:
+            why = say("training.unknown", path=shown_path(path), system=system.argument)
+            return Contamination(status="unknown", why=why)
+        return Contamination(status="untrained")
 
 
 def _cost(rows: Sequence[EvaluatedRow], answered: Answered) -> Cost:

@@ -158,6 +158,29 @@ def test_what_is_computed_side_by_side_says_the_same(shape: str, case: str):
     assert continued(shape, CASES[case], 16) == reference(shape, case).said
 
 
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batches_of_one_are_computed_side_by_side_and_share_no_product(
+    shape: str, monkeypatch: pytest.MonkeyPatch
+):
+    fed: list[int] = []
+    feed = packing.PackedKeys.feed
+
+    def watched(self: packing.PackedKeys, rows: Sequence[int], *given: Any) -> torch.Tensor:
+        fed.append(len(rows))
+        return feed(self, rows, *given)
+
+    jobs = CASES["common prefix"]
+    causal = CausalModel(tiny(shape))
+    assert causal.packs  # which feeds two rows to find out
+    monkeypatch.setattr(packing.PackedKeys, "feed", watched)
+    batches = list(continue_greedily(causal, jobs, STOPS, budget(1), PrefixCache(causal)))
+    assert max(map(len, batches)) == 3
+    assert set(fed) == {1}
+    said = dict(answer for batch in batches for answer in batch)
+    assert tuple(said[row] for row in range(len(jobs))) == reference(shape, "common prefix").said
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shape", [*SHAPES, "mistral"])
 def test_what_rows_begin_with_is_fed_once(

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 
+from evalkit.engines import generation
 from evalkit.engines.chat import build_chat
-from evalkit.engines.generation import CausalModel
+from evalkit.engines.generation import CausalModel, Continuation, Job
 from evalkit.engines.transformers_engine import SLACK_TOKENS, TransformersEngine
 from evalkit.records import FinishReason, Prompt, Request, Span
 from tiny_models import WINDOW, model, tokenizer
@@ -35,6 +40,29 @@ def test_every_request_is_answered_once_under_its_own_id():
         assert answer.prompt_tokens == alone.prompt_tokens
         assert answer.text == tokenizer().decode(answer.token_ids)
     assert len({answer.text for answer in one_by_one.values()}) == 3
+
+
+def test_what_cannot_be_guessed_is_decoded_in_wider_batches(monkeypatch: pytest.MonkeyPatch):
+    batches: list[int] = []
+    decode = generation._decode
+
+    def watched(causal: CausalModel, rows: Sequence[Job], *given: Any) -> list[Continuation]:
+        batches.append(len(rows))
+        return decode(causal, rows, *given)
+
+    monkeypatch.setattr(generation, "_decode", watched)
+    asked = [replace(REQUESTS[n % 3], id=str(n)) for n in range(10)]
+    asked = [replace(r, inputs={"n": r.id}, prompt=_numbered(r)) for r in asked]
+    together = dict(engine(2).complete(asked))
+    assert batches == [8, 2]
+    alone = dict(engine(1).complete(asked))
+    assert {n: a.token_ids for n, a in together.items()} == {
+        n: a.token_ids for n, a in alone.items()
+    }
+
+
+def _numbered(asked: Request) -> Prompt:
+    return replace(asked.prompt, user=(*asked.prompt.user, Span(asked.id, trusted=False)))
 
 
 def test_an_answer_ends_a_little_after_the_longest_one():
