@@ -1,5 +1,6 @@
 # make gate: install, fetch the default weights, judge the default system.
-# make test: install, run the tests.   make search: properties on other examples each time.   make check: ruff, mypy --strict, import-linter.
+# make test: install, run the tests.   make check: ruff, mypy --strict, import-linter.
+# make search: properties on other examples each time.   make seeds: the same on those of 20 seeds.
 # make docs: install mkdocs, build the documentation into site/.
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ MAKEFLAGS += -q
 RUN := +@
 endif
 
-.PHONY: gate judged test search check docs clean
+.PHONY: gate judged test search seeds check docs clean
 
 gate: judged
 	$(if $(filter-out 0,$(shell cat .venv/verdict)),@exit 1)
@@ -34,8 +35,12 @@ test: .venv/installed-dev
 	$(BIN)/pytest tests/ -n auto --dist worksteal $(TEST)
 
 search: .venv/installed-dev
-	$(BIN)/pytest tests/formats tests/metrics tests/data tests/engines/test_chat.py -q \
-	  -n auto --hypothesis-profile search
+	$(BIN)/pytest tests/ -m hypothesis -q -n auto --hypothesis-profile search
+
+seeds: .venv/installed-dev
+	for seed in $$(seq 20); do \
+	  $(BIN)/pytest tests/ -m hypothesis -q -n auto --hypothesis-seed $$seed || exit 1; \
+	done
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

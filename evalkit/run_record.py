@@ -70,6 +70,8 @@ class Contamination(_Written):
     """Whether the training rows are known by somebody's word alone."""
     seen: dict[str, int] = {}
     """Kind of match -> rows of which a training row is one."""
+    twins: dict[str, Text] = {}
+    """Row that was trained on -> the training row it repeats, where those are at hand."""
 
     @property
     def is_known(self) -> bool:

@@ -7,6 +7,7 @@ import os
 
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 # Read when torch is loaded. Threads that wait go to sleep: spinning, they take a core from the
 # other worker. One thread each: tiny matrices gain nothing from more.
@@ -30,6 +31,11 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     seed = config.getoption("--hypothesis-seed")
     settings.load_profile("same-examples" if seed is None else "search")
+    if seed is None:
+        # Constants of the modules that happen to be loaded would be among the examples.
+        none = providers._local_constants
+        assert not len(none), "Hypothesis has looked at modules before"
+        providers._get_local_constants = lambda: none
 
 
 @pytest.hookimpl(trylast=True)

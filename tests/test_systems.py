@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from evalkit.data.sources import find_source
 from evalkit.errors import UserError
 from evalkit.systems import (
     BrokenSystem,
@@ -27,7 +28,6 @@ from evalkit.systems import (
     missing_parts,
 )
 from evalkit.tasks import load_task
-from evalkit.training.reading import find_source
 from evalkit.training.recipe import Recipe, read_recipe
 from evalkit.training.topics import load_topics, names_of
 from evalkit.weights.adapters import ADAPTER_FILES

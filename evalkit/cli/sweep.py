@@ -188,7 +188,7 @@ def _key(system: System, changes: Mapping[str, Any], data: str | None, suites: P
 
 def _files(content: object, system: System) -> Iterable[Path]:
     """The files that a recipe names, wherever it does."""
-    from evalkit.training.reading import find_source
+    from evalkit.data.sources import find_source
 
     if isinstance(content, Mapping):
         content = list(content.values())

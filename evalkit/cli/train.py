@@ -183,8 +183,8 @@ def changed(recipe: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]
 
 
 def _describe(system: System, table: Mapping[str, Any], read: ReadRows) -> Training:
+    from evalkit.data.sources import find_source
     from evalkit.training.keeping import read_general_rows
-    from evalkit.training.reading import find_source
     from evalkit.training.recipe import read_recipe
     from evalkit.training.run import Training
     from evalkit.training.topics import load_topics

@@ -104,6 +104,27 @@ def find_overlap(
     """
     check_threshold(threshold)
     known, asked = _read(train), _read(test)
+    return Overlap(
+        _matches(train, known, test, asked, threshold, edits=edits),
+        train=_duplicates(train, known, threshold),
+        test=_duplicates(test, asked, threshold),
+    )
+
+
+def find_twins(train: Sequence[Example], test: Sequence[Example]) -> tuple[Match | None, ...]:
+    """Return for each test row the training row it is most like, or None."""
+    return _matches(train, _read(train), test, _read(test), THRESHOLD, edits=True)
+
+
+def _matches(
+    train: Sequence[Example],
+    known: _Texts,
+    test: Sequence[Example],
+    asked: _Texts,
+    threshold: float,
+    *,
+    edits: bool,
+) -> tuple[Match | None, ...]:
     found: list[Match | None] = [None] * len(test)
     for place, match in _near_matches(known, asked, threshold, edits=edits):
         for row in asked.rows[place]:
@@ -118,11 +139,7 @@ def find_overlap(
             position = exact.get(exact_inputs(test[row]))
             kind = Kind.NORMALISED if position is None else Kind.EXACT
             found[row] = Match(kind, 1.0, same[0] if position is None else position)
-    return Overlap(
-        tuple(found),
-        train=_duplicates(train, known, threshold),
-        test=_duplicates(test, asked, threshold),
-    )
+    return tuple(found)
 
 
 def find_duplicates(examples: Sequence[Example], *, threshold: float = THRESHOLD) -> Duplicates:

@@ -379,3 +379,16 @@ def _numbered(rows: Iterable[Mapping[str, object]], source: str) -> tuple[RawRow
     return tuple(
         RawRow(number, f"{source} row {number}", row) for number, row in enumerate(rows, start=1)
     )
+
+
+def find_source(source: str, folder: Path) -> str:
+    """A source's path as it can be opened from here; what is on the hub stays."""
+    if source.startswith("hf:") or Path(source).is_absolute():
+        return source
+    beside = folder / source
+    return str(beside) if beside.exists() else source
+
+
+def shown_source(source: str) -> str:
+    """A source as others may see it: a local path says nothing elsewhere."""
+    return source if source.startswith("hf:") else Path(source).name

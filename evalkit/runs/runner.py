@@ -47,6 +47,7 @@ from evalkit.runs import (
 )
 from evalkit.runs.cache import Answered, CachedModel, without_adapter
 from evalkit.runs.rows import completion_to_json
+from evalkit.runs.twins import training_twins
 from evalkit.systems import System, adapter_notes, shown_path
 from evalkit.weights.cache import hash_file
 
@@ -219,7 +220,11 @@ class Runner:
         self, model: CachedModel, examples: Sequence[Example], data: DataRecord, name: str = ""
     ) -> tuple[Evaluation, Answered]:
         system = model.system
-        contamination, seen = self._trained_rows(system).find(examples)
+        trained = self._trained_rows(system)
+        contamination, seen = trained.find(examples)
+        if not name:
+            twins = training_twins(system, examples, seen, trained.data_sha256)
+            contamination = contamination.model_copy(update={"twins": twins})
         groups = duplicate_groups(examples)
         with self._progress(system.name, name, len(examples)) as advance:
             answered = model.answer(
@@ -298,6 +303,11 @@ class _TrainedRows:
         self._known: dict[tuple[tuple[str, str], ...], Match | None] = {}
         """By a row's inputs: a gate asks the same rows in many ways."""
         self._contamination = self._look(system)
+
+    @property
+    def data_sha256(self) -> str | None:
+        """Of the rows; None where they are not known."""
+        return self._fingerprints.data_sha256 if self._fingerprints else None
 
     def find(self, examples: Sequence[Example]) -> tuple[Contamination, tuple[Match | None, ...]]:
         """For each example what it repeats, empty where that is not known; and in sum."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from evalkit.data import Dataset, load_dataset
 from evalkit.data.loading import OnBadRow, join_datasets
+from evalkit.data.sources import find_source, shown_source
 from evalkit.errors import UserError
 from evalkit.records import Example
 from evalkit.tasks import Task
@@ -85,19 +86,6 @@ def read_rows(
         tuple(_describe(source, read) for source, read in zip(chosen, datasets, strict=True)),
         (*dataset.notes, *(dev.notes if dev else ())),
     )
-
-
-def find_source(source: str, folder: Path) -> str:
-    """A source's path as it can be opened from here; what is on the hub stays."""
-    if source.startswith("hf:") or Path(source).is_absolute():
-        return source
-    beside = folder / source
-    return str(beside) if beside.exists() else source
-
-
-def shown_source(source: str) -> str:
-    """A source as others may see it: a local path says nothing elsewhere."""
-    return source if source.startswith("hf:") else Path(source).name
 
 
 def _tags(recipe: RowsRecipe) -> dict[str, str]:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from evalkit.data.sources import find_source
 from evalkit.errors import UserError
 from evalkit.tasks import load_task
-from evalkit.training.reading import find_source, read_rows
+from evalkit.training.reading import read_rows
 from evalkit.training.recipe import Recipe, RowsRecipe
 from evalkit.training.rows import prepare_rows
 

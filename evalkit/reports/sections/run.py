@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from evalkit.errors import UserError
@@ -183,7 +184,16 @@ def contamination(evaluation: Evaluation) -> Cell:
         n=len(evaluation.rows),
         trained=said.trained_rows or 0,
         kinds=phrase("kinds", kinds=listed(kinds)) if kinds else "",
+        twins=_twins(said.twins) if kinds else "",
     )
+
+
+def _twins(twins: Mapping[str, str]) -> Cell:
+    """Some of the training rows that rows repeat, or how they are found."""
+    if not twins:
+        return phrase("twins_how")
+    some = [f"{row} = {twin}" for row, twin in islice(twins.items(), TWINS_SHOWN)]
+    return phrase("twins", n=len(twins), twins=listed(some))
 
 
 def _cost(run: JudgedRun) -> Blocks:
@@ -204,6 +214,7 @@ def _cost(run: JudgedRun) -> Blocks:
     return blocks
 
 
+TWINS_SHOWN = 3
 COSTS = (
     "rows_per_second",
     "seconds_per_row_p50",
