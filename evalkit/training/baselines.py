@@ -17,6 +17,7 @@ from rich.console import Console
 from evalkit.data import Dataset, duplicate_groups
 from evalkit.data.fingerprints import FILE as FINGERPRINTS
 from evalkit.data.fingerprints import Fingerprints
+from evalkit.data.sources import shown_source
 from evalkit.engines.baseline import BaselineModel
 from evalkit.engines.majority import fit_majority
 from evalkit.engines.tfidf import Hashing, TfidfModel, fit_tfidf
@@ -26,7 +27,6 @@ from evalkit.formats import Format
 from evalkit.records import Example
 from evalkit.tasks import Task
 from evalkit.training.edits import edit, row_names
-from evalkit.training.reading import shown_source
 from evalkit.training.recipe import RowsRecipe, TfidfRecipe
 from evalkit.training.rows import prepare_rows
 

@@ -19,6 +19,7 @@ from evalkit.data import Dataset
 from evalkit.data.fingerprints import FILE as FINGERPRINTS
 from evalkit.data.fingerprints import Fingerprints
 from evalkit.data.loading import hash_examples
+from evalkit.data.sources import shown_source
 from evalkit.engines.chat import Chat, build_chat
 from evalkit.engines.loading import Device, choose_device, choose_dtype, load_base, load_tokenizer
 from evalkit.engines.spelling import check_spelling
@@ -39,7 +40,6 @@ from evalkit.training.loss_plot import can_plot, plot_loss
 from evalkit.training.places import PAIR
 from evalkit.training.plan import Plan, plan_training
 from evalkit.training.prefix_sharing import Row, SharedPrefixCollator
-from evalkit.training.reading import shown_source
 from evalkit.training.recipe import Recipe
 from evalkit.training.rows import TrainingRows, prepare_rows
 from evalkit.training.saving import save_adapter
