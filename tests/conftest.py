@@ -9,14 +9,18 @@ import pytest
 from hypothesis import settings
 from hypothesis.internal.conjecture import providers
 
+COLOURS = ("FORCE_COLOR", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "PY_COLORS", "TTY_COMPATIBLE")
+
 # Read when torch is loaded. Threads that wait go to sleep: spinning, they take a core from the
 # other worker. One thread each: tiny matrices gain nothing from more.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# The gates that tests judge are no part of the job's own summary and annotations.
-for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+# The gates that tests judge are no part of the job's own summary and annotations, and what they
+# print is what a pipe of 80 columns gets, whatever the terminal that the tests run in.
+for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", *COLOURS):
     os.environ.pop(name, None)
+os.environ |= {"COLUMNS": "80", "LINES": "24"}
 
 # No deadlines: how busy the machine is decides no outcome.
 settings.register_profile(
