@@ -148,6 +148,11 @@ class GateRow:
     """In the order of the runs; None where a run has no such gate."""
 
     @property
+    def shown(self) -> str:
+        """Its name as people read it."""
+        return self.known[0].shown
+
+    @property
     def known(self) -> list[Verdict]:
         """The verdicts there are."""
         return [verdict for verdict in self.verdicts if verdict is not None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.errors import UserError
-from evalkit.gates import Advice, Finding, Subject, diagnose, group_of, merged
+from evalkit.gates import Advice, Finding, Group, Subject, diagnose, group_of, merged
 from evalkit.gates.remedies import Trainer
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.view import (
@@ -35,6 +35,8 @@ from evalkit.training.recipe import read_baseline_recipe, read_recipe
 
 ROWS = 3
 """Named beside a gate."""
+_KEYS = 2
+"""Named in a line of the verdict."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Diagnosis:
         """What keeps it from shipping besides failed gates."""
         release = self.run.release
         assert release is not None
-        regressed = [r.label for r in release.regressions]
+        regressed = [release.called(r.label) for r in release.regressions]
         return [*release.faults, *release.not_judged, *regressed]
 
 
@@ -79,6 +81,41 @@ def diagnose_run(run: JudgedRun) -> Diagnosis:
         for g in content["gates"]
     }
     return Diagnosis(run, diagnose(run.release.verdicts, _subject(run, system)), rows, system)
+
+
+def findings_of(run: JudgedRun) -> tuple[Finding, ...]:
+    """What failed and what answers it; nothing where that cannot be told, as a report goes on."""
+    if run.release is None:
+        return ()
+    try:
+        return diagnose(run.release.verdicts, _subject(run, _find_system(run.system)))
+    except UserError:
+        return ()
+
+
+def to_try(run: JudgedRun) -> dict[Group, Cell]:
+    """The keys that answer a failed question first, for the line of the verdict."""
+    found: dict[Group, Cell] = {}
+    for finding in findings_of(run):
+        advised = (_settings(advice)[:_KEYS] for advice in finding.advice)
+        if keys := next(filter(None, advised), None):
+            found[finding.group] = phrase("diagnosis.try", keys=listed(keys))
+    return found
+
+
+def help_section(run: JudgedRun) -> Blocks:
+    """What answers each failed question, worst first."""
+    told = [
+        phrase(
+            "diagnosis.answers",
+            question=phrase(f"group.{finding.group}"),
+            advice=listed(map(_advice, finding.advice), "form.beside"),
+        )
+        for finding in findings_of(run)
+        if finding.advice
+    ]
+    command = Code(f"evalkit diagnose {run.name}")
+    return [*bullets(told), Paragraph(phrase("diagnosis.more", command=command))] if told else []
 
 
 def _find_system(name: str) -> System | None:
@@ -132,7 +169,7 @@ def _finding(finding: Finding, found: Diagnosis) -> Blocks:
     n, failed = len(of), len(finding.failed)
     rows = [
         [
-            Code(v.label),
+            Code(v.shown),
             verdict_value(v),
             bound(v),
             v.estimate.n,
@@ -154,8 +191,12 @@ def _advice(advice: Advice) -> Cell:
     what = phrase(f"remedy.{advice.name}")
     if advice.is_spent:
         return phrase("diagnosis.spent", what=what)
-    keys = [Code(line) for line in assignments({**advice.system, **advice.recipe})]
+    keys = _settings(advice)
     return phrase("diagnosis.advice", what=what, keys=listed(keys)) if keys else what
+
+
+def _settings(advice: Advice) -> list[Cell]:
+    return [Code(line) for line in assignments({**advice.system, **advice.recipe})]
 
 
 def _keys(found: Diagnosis) -> Blocks:

@@ -28,6 +28,14 @@ class GateSummary:
     """The number judged; where `policy.min_difference` is set, the advantage over another."""
     unit: str
     note: str
+    part: str = ""
+    """The slice as people call it, where that is another name."""
+
+    @property
+    def shown(self) -> str:
+        """The gate's name with its slice as people read it: `priority_recall[medium]`."""
+        part = self.part or self.slice
+        return f"{self.gate}[{part}]" if part else self.gate
 
     @property
     def label(self) -> str:
@@ -163,6 +171,7 @@ def _gate(found: Mapping[str, Any]) -> GateSummary:
         _estimate(found["estimate"]),
         found["unit"],
         found["note"],
+        found.get("part", ""),
     )
 
 
@@ -233,6 +242,11 @@ class GateHistory:
     unit: str
     found: tuple[GateSummary | None, ...]
     """One for each run, oldest first; None where a run was not held against it."""
+
+    @property
+    def shown(self) -> str:
+        """Its name as people read it."""
+        return self.last.shown
 
     @property
     def last(self) -> GateSummary:

@@ -11,7 +11,7 @@ from evalkit.evaluation import Evaluation
 from evalkit.gates import Release
 from evalkit.locale import say
 from evalkit.reports.verdicts import release_from_json
-from evalkit.runs import read_run, read_verdicts
+from evalkit.runs import BASELINES, read_run, read_verdicts
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class JudgedRun:
     def name(self) -> str:
         """The run's: its folder's."""
         return self.folder.absolute().name
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is kept as one, under the name of its folder."""
+        return self.folder.absolute().parent.name == BASELINES
 
     @property
     def system(self) -> str:

@@ -1,4 +1,4 @@
-"""The runs that a run is read beside: that of its base, and the one before it."""
+"""The runs that a run is read beside: the last release, that of its base, the one before it."""
 
 from __future__ import annotations
 
@@ -9,39 +9,46 @@ from evalkit.errors import UserError
 from evalkit.evaluation import check_same_rows
 from evalkit.reports.judged import JudgedRun, read_judged
 from evalkit.run_record import RunRecord
-from evalkit.runs import VERDICTS, read_record, run_folders
+from evalkit.runs import VERDICTS, baseline_folders, read_record, run_folders
 
 
 def find_related(run: JudgedRun, runs: Path) -> list[JudgedRun]:
-    """The newest judged run of a run's base, and the last one before it of the same system.
+    """The system's newest baseline, the newest run of its base, and the system's run before.
 
-    Both are of the same test rows. A run with the same predictions is passed over, as nothing
-    could be told apart. Records are looked at first; a run is read only where it may be one.
+    All are judged, and of the same test rows. A run with the same predictions is passed over,
+    as nothing could be told apart. Records are looked at first; a run is read only where it may
+    be one.
 
     Args:
         run: what is read.
         runs: the folder to look in.
     """
     mine = run.evaluation.record
+    baselines = sorted(baseline_folders(runs), key=lambda folder: folder.stat().st_mtime)
     folders = [
         (folder, record)
-        for folder in reversed(run_folders(runs))
+        for folder in reversed([*run_folders(runs), *baselines])
         if (record := _read(folder))
         and folder.resolve() != run.folder.resolve()
         and record.predictions_sha256 != mine.predictions_sha256
         and record.data.sha256 == mine.data.sha256
     ]
 
-    def first(fits: Callable[[RunRecord], bool]) -> list[JudgedRun]:
-        for folder, record in folders:
-            if fits(record) and (found := _judged(folder, run)) is not None:
-                return [found]
-        return []
+    found: dict[str | None, JudgedRun] = {}
 
-    return [
-        *first(lambda record: is_base_of(record, mine, run.system)),
-        *first(lambda record: record.system == run.system and record.started < mine.started),
-    ]
+    def add(fits: Callable[[Path, RunRecord], bool]) -> None:
+        for folder, record in folders:
+            if fits(folder, record) and (judged := _judged(folder, run)) is not None:
+                found.setdefault(record.predictions_sha256, judged)
+                return
+
+    def is_earlier(record: RunRecord) -> bool:
+        return record.system == run.system and record.started < mine.started
+
+    add(lambda folder, record: folder in baselines and record.system == run.system)
+    add(lambda folder, record: folder not in baselines and is_base_of(record, mine, run.system))
+    add(lambda folder, record: folder not in baselines and is_earlier(record))
+    return list(found.values())
 
 
 def is_base_of(other: RunRecord, record: RunRecord, system: str = "") -> bool:

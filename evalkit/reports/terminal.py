@@ -135,7 +135,7 @@ def side_by_side(
     found = [{v.label: v for v in release.verdicts} for release in releases]
     rows = [
         [
-            label,
+            name,
             *(
                 listed([verdict_value(of[label]), " ", badge(of[label])], "")
                 if label in of
@@ -143,7 +143,7 @@ def side_by_side(
                 for of in found
             ),
         ]
-        for label in dict.fromkeys(label for of in found for label in of)
+        for label, name in {label: v.shown for of in found for label, v in of.items()}.items()
     ]
     shown: list[RenderableType] = [*to_terminal(table(heads, rows))]
     first, *others = evaluations

@@ -192,6 +192,8 @@ class Table:
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    is_wide: bool = False
+    """Of too many columns for a text: only pages show it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ def write_run_page(run: JudgedRun, to: Path | None = None, lang: Lang = "en") ->
     Raises:
         UserError: the file cannot be written.
     """
-    return write_text(to or run.folder / PAGES[lang], run_page(run, lang))
+    others = find_related(run, run.folder.parent)
+    return write_text(to or run.folder / PAGES[lang], run_page(run, lang, others=others))
 
 
 def write_comparison(

@@ -115,7 +115,7 @@ def eval_results(judged: JudgedRun, measured: Measured) -> list[EvalResult]:
                 dataset_config=GATES,
                 dataset_args={"rows": "the test rows, or what a gate's suite makes of them"},
                 metric_type=_kind(verdict.gate),
-                metric_name=printable(verdict.label),
+                metric_name=printable(verdict.shown),
                 metric_value=estimate.value,
                 metric_args={
                     **_arguments(_said(estimate), _said(everywhere) if everywhere else None),

@@ -58,6 +58,7 @@ def comparison_page(
         data={"flipped": _flip_table(found, lang)} if found.flips else {},
         heading=title,
         about=words.cell(about),
+        contents=[(name, words(f"section.{name}")) for name in sections],
         sections=[(name, to_html(blocks, lang)) for name, blocks in sections.items()],
     )
 

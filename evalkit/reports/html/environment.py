@@ -39,6 +39,7 @@ def render(
     scripts: Sequence[str] = (),
     styles: Sequence[str] = (),
     data: Mapping[str, object] | None = None,
+    contents: Sequence[tuple[str, str]] = (),
     **context: Any,
 ) -> str:
     """A whole page.
@@ -50,6 +51,7 @@ def render(
         scripts: files of `assets/` that run once the page is there, in this order.
         styles: files of `assets/` behind `style.css`, for what only this page has.
         data: what the scripts read, by the id of the JSON block that holds it.
+        contents: ids of the page's sections and their titles, for the line that stays in sight.
         context: what the template shows. Strings are escaped; those that are not ours belong
             through the filter `text`, which also keeps their direction to themselves.
     """
@@ -68,6 +70,7 @@ def render(
             lang=words.lang,
             words=words,
             version=__version__,
+            contents=contents,
             policy=_content_security_policy(style, [at_once, later]),
             style=Markup(style),
             at_once=Markup(at_once),

@@ -87,6 +87,9 @@ def index_page(runs: Path, lang: Lang = "en") -> str:
         title=words("page.kind.runs"),
         scripts=("index.js",),
         styles=("index.css",),
+        contents=[("all", words("page.all_runs")), ("history", words("history.title"))]
+        if histories
+        else [],
         lines=lines,
         tiles=_tiles(lines, words),
         systems=sorted({line.run.system for line in lines if line.run.system}),
@@ -140,7 +143,7 @@ def _plot(
     last, needs = gate.last, Bound(gate.last.policy, gate.unit)
     spoken = phrase(
         "history.spoken",
-        gate=gate.label,
+        gate=gate.shown,
         value=_value(last),
         runs=len(held),
         bound=needs,
@@ -161,7 +164,7 @@ def _over_time(history: SystemHistory, lang: Lang) -> Markup:
         *(f"{r.started:%m-%d %H:%M}" for r in history.runs[-RUNS_IN_TABLE:]),
     ]
     rows = [
-        [Code(gate.label), *map(_in_table, gate.found[-RUNS_IN_TABLE:])] for gate in history.gates
+        [Code(gate.shown), *map(_in_table, gate.found[-RUNS_IN_TABLE:])] for gate in history.gates
     ]
     return to_html(table(heads, rows), lang)
 

@@ -8,6 +8,7 @@ from typing import Any
 from evalkit.data import Kind
 from evalkit.evaluation import EvaluatedRow, PairedComparison, describe_predicted
 from evalkit.records import FinishReason, Missing, OutOfEnum, ParseFailure
+from evalkit.reports.compare import Pairing
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.sections.slices import CLEAN
 from evalkit.tasks import Field, FieldKind
@@ -22,7 +23,7 @@ _SEEN = {
 }
 
 
-def prediction_table(run: JudgedRun) -> dict[str, Any]:
+def prediction_table(run: JudgedRun, others: Sequence[JudgedRun] = ()) -> dict[str, Any]:
     """What `assets/table.js` shows of a run: one column of data for each column of the table.
 
     Values that recur are listed once and named by their places, so that 5,000 rows stay small.
@@ -56,7 +57,7 @@ def prediction_table(run: JudgedRun) -> dict[str, Any]:
     )
     if any(row.contaminated_by is not None for row in rows):
         columns.append(enum_column("seen", "training", [_seen(row) for row in rows]))
-    columns += _against(run)
+    columns += _against(run, others)
     answers = [row.completion.text for row in rows]
     columns.append(enum_column("answer", "raw answer", answers) | {"hidden": True, "filter": False})
     faults = [_fault(row) for row in rows]
@@ -67,14 +68,24 @@ def prediction_table(run: JudgedRun) -> dict[str, Any]:
     return {"rows": len(rows), "caption": "Predictions", "columns": columns}
 
 
-def flips(run: JudgedRun) -> dict[str, Sequence[EvaluatedRow]]:
+def flips(run: JudgedRun, others: Sequence[JudgedRun] = ()) -> dict[str, Sequence[EvaluatedRow]]:
     """Rows that this run alone gets right, or another alone, by what to call them."""
+    verdicts = run.release.verdicts if run.release else ()
+    held = [
+        (paired.second, paired)
+        for verdict in verdicts
+        for paired in (verdict.paired, verdict.regression)
+        if paired is not None and _is_of(paired, run, verdict.wrong)
+    ]
+    held += [
+        (other.name, paired)
+        for other in others
+        for paired in Pairing(run.evaluation, other.evaluation).headline
+    ]
     found: dict[str, Sequence[EvaluatedRow]] = {}
-    for verdict in run.release.verdicts if run.release else ():
-        for paired in (verdict.paired, verdict.regression):
-            if paired is not None and _is_of(paired, run, verdict.wrong):
-                about = f"against {paired.second}, {paired.metric.name}"
-                found |= {f"won {about}": paired.won, f"lost {about}": paired.lost}
+    for name, paired in held:
+        about = f"against {name}, {paired.metric.name}"
+        found |= {f"won {about}": paired.won, f"lost {about}": paired.lost}
     return {name: rows for name, rows in found.items() if rows}
 
 
@@ -118,7 +129,7 @@ def _field(name: str, field: Field, rows: Sequence[EvaluatedRow]) -> list[dict[s
     return columns
 
 
-def _against(run: JudgedRun) -> list[dict[str, Any]]:
+def _against(run: JudgedRun, others: Sequence[JudgedRun]) -> list[dict[str, Any]]:
     """What the rows are counted in: gates, and comparisons won or lost."""
     rows = run.evaluation.rows
     columns = []
@@ -128,7 +139,7 @@ def _against(run: JudgedRun) -> list[dict[str, Any]]:
     }
     for key, title, found in (
         ("gate", "counted against", gates),
-        ("flip", "flipped", flips(run)),
+        ("flip", "flipped", flips(run, others)),
     ):
         if found:
             columns.append(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -15,12 +14,14 @@ from evalkit.gates import Outcome, Release, Verdict
 from evalkit.locale import Lang
 from evalkit.records import Estimate
 from evalkit.reports import charts
+from evalkit.reports.diagnosis import to_try
 from evalkit.reports.html.environment import render
 from evalkit.reports.html.predictions import flips, prediction_table
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.render.html import HtmlWords, to_html
 from evalkit.reports.sections.cases import SHOWN as SHOWN_CASES
-from evalkit.reports.sections.cases import case_table
+from evalkit.reports.sections.cases import case_table, place_of, to_rows
+from evalkit.reports.sections.comparison import standing
 from evalkit.reports.sections.gates import criteria, known, short_verdict, verdict_sentence
 from evalkit.reports.sections.run import SECTIONS, run_sections, section_title
 from evalkit.reports.sections.verdict import verdict_section
@@ -51,10 +52,8 @@ class _Gate:
     drawn: Markup
     badge: Markup
     lines: tuple[Markup, ...]
-    link: str
-    """To the rows counted against it; empty where there are none."""
-    behind: int
-    """How many these are."""
+    rows: Markup
+    """Leads to those counted against it; empty where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class _GateGroup:
 
 
 SHOWN = (
-    *("comparison", "results", "slices", "calibration", "contamination", "cost"),
+    *("help", "comparison", "results", "slices", "calibration", "contamination", "cost"),
     *("configuration", "limitations", "next"),
 )
 """Sections of the report that the page has as they are; gates and rows it shows in its own way."""
@@ -91,40 +90,44 @@ def run_page(run: JudgedRun, lang: Lang = "en", *, others: Sequence[JudgedRun] =
         others: runs on the same rows to hold it against.
     """
     evaluation, release, words = run.evaluation, run.release, HtmlWords(lang)
-    sections = run_sections(run, others) | {"asked": _asked(run)}
+    found = run_sections(run, others) | {"asked": _asked(run)}
     titles = {name: section_title(name) for name in (*SHOWN, *SECTIONS.added)}
     titles["asked"] = phrase("section.asked")
+    sections = [
+        (name, words.cell(title), to_html(found[name], lang))
+        for name, title in titles.items()
+        if found.get(name)
+    ]
+    contents = [("gates", words("section.gates"))] if release else []
+    contents += [(name, title) for name, title, _ in sections]
     return render(
         "run.html.j2",
         words,
         title=f"{run.system}: {run.verdict}",
         scripts=("table.js", "run.js"),
-        data={"predictions": prediction_table(run)},
+        data={"predictions": prediction_table(run, others)},
         run=run,
         release=release,
         record=evaluation.record,
         tone=_tone(release),
         says=words.cell(short_verdict(run)),
-        closing=to_html(_verdict(run), lang),
+        closing=to_html([*_verdict(run), *standing(run, others)], lang),
         headline=[(words.cell(name), found) for name, found in _headline(evaluation)],
         groups=_groups(release, words) if release else [],
         tallies={o.value: len(release.of(o)) for o in Outcome} if release else {},
         cases=_cases(release, lang) if release else [],
         most_cases=SHOWN_CASES,
         n_gates=words.cell(counted("gates", len(release.verdicts))) if release else "",
-        flips=[(name, len(rows), _link(flip=name)) for name, rows in flips(run).items()],
-        sections=[
-            (name, words.cell(title), to_html(sections[name], lang))
-            for name, title in titles.items()
-            if sections.get(name)
-        ],
+        flips=[(name, len(rows), _link(flip=name)) for name, rows in flips(run, others).items()],
+        sections=sections,
+        contents=[*contents, ("table", words("page.predictions"))],
     )
 
 
 def _verdict(run: JudgedRun) -> Blocks:
     if run.release is None:
         return [Paragraph(verdict_sentence(run))]
-    return verdict_section(run.release, run.evaluation.task.fields)
+    return verdict_section(run.release, run.evaluation.task.fields, to_try(run))
 
 
 def _tone(release: Release | None) -> str:
@@ -156,20 +159,20 @@ def _groups(release: Release, words: HtmlWords) -> list[_GateGroup]:
 
 def _gate(verdict: Verdict, scale: tuple[float, float], words: HtmlWords) -> _Gate:
     behind = len(verdict.cases) or len(verdict.wrong)
-    link = _rows_link(verdict) if behind else ""
+    rows = words.cell(to_rows(phrase("page.against", n=behind), verdict)) if behind else Markup()
     lines = tuple(map(words.cell, known(verdict)))
     told = phrase(
         "page.drawn", value=verdict_value(verdict), span=verdict_span(verdict), bound=bound(verdict)
     )
     drawn = charts.interval_bar(verdict, scale, words.cell(told).striptags())
-    return _Gate(verdict, drawn, words.cell(badge(verdict)), lines, link, behind)
+    return _Gate(verdict, drawn, words.cell(badge(verdict)), lines, rows)
 
 
 def _cases(release: Release, lang: Lang) -> list[tuple[str, Markup, Markup]]:
     """Where the rows behind a gate lie on the page, what they are called, and the rows."""
     words = HtmlWords(lang)
     return [
-        (_place(v), _case_title(v, words), to_html(case_table(v), lang))
+        (place_of(v), _case_title(v, words), to_html(case_table(v), lang))
         for verdicts in criteria(release).values()
         for v in verdicts
         if v.cases
@@ -178,20 +181,6 @@ def _cases(release: Release, lang: Lang) -> list[tuple[str, Markup, Markup]]:
 
 def _case_title(verdict: Verdict, words: HtmlWords) -> Markup:
     return words.cell(phrase("case.of", gate=Code(verdict.shown), n=len(verdict.cases)))
-
-
-def _place(verdict: Verdict) -> str:
-    return "cases-" + re.sub(r"[^\w-]+", "-", verdict.shown, flags=re.ASCII)
-
-
-def _rows_link(verdict: Verdict) -> str:
-    """To the rows counted against a gate, the surest mistakes first."""
-    if verdict.cases:
-        return f"#{_place(verdict)}"
-    field = verdict.metric.field if verdict.metric else None
-    if field and any(field in row.completion.confidences for row in verdict.wrong):
-        return _link(gate=verdict.shown, sort=f"-sure.{field}")
-    return _link(gate=verdict.shown)
 
 
 def _link(**view: str) -> str:

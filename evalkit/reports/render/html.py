@@ -165,6 +165,8 @@ def _table(table: Table, words: HtmlWords, about: str) -> Markup:
     is_matrix = any(isinstance(cell, Count) for row in table.rows for cell in row)
     heads = Markup("").join(
         Markup('<th scope="col"{}>{}</th>').format(_classes(column), words.cell(column.head))
+        if column.head
+        else Markup("<td></td>")
         for column in table.columns
     )
     rows = Markup("\n").join(
@@ -178,11 +180,11 @@ def _table(table: Table, words: HtmlWords, about: str) -> Markup:
         for row in table.rows
     )
     return Markup(
-        '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table{}>'
+        '<div class="scroll" tabindex="0" role="group" aria-label="{}"><table{}>'
         "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
     ).format(
         about or words.cell(table.columns[0].head).striptags(),
-        Markup(' class="matrix"' if is_matrix else ""),
+        Markup(f' class="matrix{" wide" * table.is_wide}"' if is_matrix else ""),
         heads,
         rows,
     )

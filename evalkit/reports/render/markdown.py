@@ -105,6 +105,8 @@ def _lines(block: Block, words: MarkdownWords) -> Iterator[str]:
             for number, item in enumerate(block.items, start=1):
                 mark = f"{number}." if block.numbered else "-"
                 yield f"{mark} {as_paragraph(words.cell(item))}"
+        case Table(is_wide=True):
+            return
         case Table():
             yield _row([words.cell(column.head) for column in block.columns])
             yield _row(["---" if column.is_text else "---:" for column in block.columns])

@@ -161,7 +161,7 @@ def _parts(block: Block, words: TerminalWords, dense: bool) -> Iterator[Renderab
                     if block.numbered
                     else (words.styled(item))
                 )
-        case Table():
+        case Table(is_wide=False):
             cells = TerminalWords(words.lang, _WIDEST_CELL)
             yield FittedTable(
                 block.columns,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from evalkit.locale import Note, Speaker
@@ -36,6 +37,8 @@ class Words(Speaker[_Text], Generic[_Text]):
                     self.text(found.text) if is_ours else self.data(view.Data(found.text, 1000))
                 )
                 return self._markup(shown.rstrip("."))
+            case view.Sentence(what=view.Link() | view.Page() as inner):
+                return self.cell(replace(inner, what=view.Sentence(inner.what)))
             case view.Sentence():
                 said = self("closing.line", what=self.cell(found.what))
                 return (

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import re
+
 from evalkit.evaluation import Case
 from evalkit.gates import Verdict
-from evalkit.reports.view import Blocks, Cell, Column, Data, Figure, phrase, table
+from evalkit.reports.view import Blocks, Cell, Column, Data, Figure, Link, Page, phrase, table
 
 SHOWN = 50
 """Of a gate, on a page."""
 _WIDTH = 400
 _TEXTS = ("text", "right", "before", "said", "context")
+
+
+def to_rows(what: Cell, verdict: Verdict) -> Cell:
+    """A cell that leads to the rows behind a gate, the surest mistakes first; itself without."""
+    if verdict.cases:
+        return Page(what, f"#{place_of(verdict)}")
+    field = verdict.metric.field if verdict.metric else None
+    sure = any(field in row.completion.confidences for row in verdict.wrong)
+    sort = {"sort": f"-sure.{field}"} if sure else {}
+    return Link(what, {"gate": verdict.shown, **sort}) if verdict.wrong else what
+
+
+def place_of(verdict: Verdict) -> str:
+    """Where the rows of `case_table` lie on a page."""
+    return "cases-" + re.sub(r"[^\w-]+", "-", verdict.shown, flags=re.ASCII)
 
 
 def case_table(verdict: Verdict) -> Blocks:

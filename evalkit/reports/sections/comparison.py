@@ -52,6 +52,8 @@ from evalkit.reports.view import (
 )
 from evalkit.tasks import Field
 
+_TOLD = 3
+"""Numbers that are named where not all need be."""
 _HASH = re.compile("[0-9a-f]{40,}")
 _SHIPS: dict[bool | None, tuple[str, Tone]] = {
     True: ("ship.some", "good"),
@@ -244,7 +246,7 @@ def _gate_table(gates: Sequence[GateRow], sides: Sequence[Side]) -> Blocks:
     ]
     rows: list[list[Cell]] = [
         [
-            Code(gate.label),
+            Code(gate.shown),
             bound(gate.known[0]) if gate.one_bound else phrase("not_the_same"),
             *(
                 None if v is None else listed([verdict_value(v), " ", badge(v)], "")
@@ -254,7 +256,7 @@ def _gate_table(gates: Sequence[GateRow], sides: Sequence[Side]) -> Blocks:
         for gate in gates
     ]
     blocks = table(heads, rows)
-    if other := [gate.label for gate in gates if not gate.one_bound]:
+    if other := [gate.shown for gate in gates if not gate.one_bound]:
         blocks.append(Paragraph(phrase("other_criteria", gates=gate_names(other))))
     return blocks
 
@@ -447,7 +449,44 @@ def _pair_blocks(run: JudgedRun, other: JudgedRun) -> Blocks:
     return [*bullets([line]), *paired_table(comparisons, fields, *columns("this", "other"))]
 
 
+def standing(run: JudgedRun, others: Sequence[JudgedRun]) -> Blocks:
+    """Whether a run is worse than the last release, or than the run before, and at what.
+
+    The line leads to the section with the comparison; there is none without such a run.
+    """
+    other = next((found for found in others if found.system == run.system), None)
+    if other is None:
+        return []
+    pairing, fields = Pairing(run.evaluation, other.evaluation), run.evaluation.task.fields
+    numbers = [*pairing.usual, *pairing.slices]
+    worse = [n for n in numbers if is_shown(n) and n.advantage < 0]
+    told = [
+        phrase(
+            "standing.number",
+            metric=metric_name(number.metric, fields),
+            difference=difference_in_words(number),
+        )
+        for number in worse
+    ]
+    more = phrase("form.and_more", names=listed(told[:_TOLD]), n=len(told) - _TOLD)
+    called = (
+        phrase("standing.baseline", name=other.name)
+        if other.is_baseline
+        else phrase("standing.earlier", date=other.date)
+    )
+    said = phrase(
+        "standing.worse" if worse else "standing.not_worse",
+        other=called,
+        numbers=more if len(told) > _TOLD else listed(told),
+        better=sum(is_shown(n) and n.advantage > 0 for n in numbers),
+        all=len(numbers),
+    )
+    return [Paragraph(Page(said, "#comparison"))]
+
+
 def _relation(run: JudgedRun, other: JudgedRun) -> Cell:
+    if other.is_baseline:
+        return phrase("against_baseline", name=other.name, date=other.date)
     key = "against_other"
     if other.system == run.system and other.started < run.started:
         key = "against_earlier"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from evalkit.evaluation import PairedComparison
 from evalkit.gates import Outcome, Release, Verdict, find_failures, overrun
+from evalkit.reports.diagnosis import to_try
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.numbers import paired_line
 from evalkit.reports.sections.verdict import verdict_section
@@ -61,7 +62,10 @@ def conclusion_section(run: JudgedRun) -> Blocks:
     release = run.release
     if release is None:
         return [Paragraph(Bold(verdict_sentence(run)))]
-    blocks = [*verdict_section(release, run.evaluation.task.fields), *paired_lines(run, release)]
+    blocks = [
+        *verdict_section(release, run.evaluation.task.fields, to_try(run)),
+        *paired_lines(run, release),
+    ]
     if failed := {v.gate for v in release.of(Outcome.FAIL)}:
         table = criteria_table(release, len(failed), why=True)
         blocks += [Paragraph(phrase("failed_gates")), *table]

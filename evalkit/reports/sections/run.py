@@ -11,6 +11,7 @@ from evalkit.errors import UserError
 from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.locale import Lang
 from evalkit.registry import Registry
+from evalkit.reports.diagnosis import help_section
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.render.markdown import to_markdown
 from evalkit.reports.sections.comparison import comparison_section
@@ -275,6 +276,7 @@ SECTIONS = Registry[Section](
         "cost": lambda it: _cost(it.run),
         "configuration": lambda it: _configuration(it.run),
         "limitations": lambda it: limit_section(it.run),
+        "help": lambda it: help_section(it.run),
         "next": lambda it: step_section(it.run, it.measured),
     },
     _read,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.gates import Verdict
@@ -25,6 +25,7 @@ from evalkit.reports.view import (
     Paragraph,
     Plain,
     Reliability,
+    Table,
     bound,
     columns,
     figure,
@@ -38,8 +39,8 @@ from evalkit.tasks import Field, FieldKind
 
 SAMPLES = 5
 """Wrong answers shown of each field."""
-WIDEST_MATRIX = 12
-"""Values of a field whose confusion is shown as a matrix."""
+WIDEST_MATRIX, WIDEST_DRAWN = 12, 24
+"""Values of a field whose confusion is shown as a matrix, and of one that only pages show."""
 FREQUENT = 10
 """Wrong answers that are counted where there is no matrix."""
 CLEAN = "clean"
@@ -259,8 +260,15 @@ def _by_label(name: str, field: Field, scores: Sequence[LabelScores]) -> Blocks:
 
 def _confusion(evaluation: Evaluation, name: str) -> Blocks:
     field = evaluation.task.fields[name]
-    if field.kind is FieldKind.MULTI_LABEL or len(field.labels) > WIDEST_MATRIX:
+    if field.kind is FieldKind.MULTI_LABEL or len(field.labels) > WIDEST_DRAWN:
         return _frequent_errors(evaluation, name)
+    matrix = _matrix(evaluation, name, field)
+    if len(field.labels) <= WIDEST_MATRIX:
+        return [matrix]
+    return [replace(matrix, is_wide=True), *_frequent_errors(evaluation, name)]
+
+
+def _matrix(evaluation: Evaluation, name: str, field: Field) -> Table:
     found = evaluation.confusion(name)
     others = [
         (key, cells)
@@ -303,7 +311,8 @@ def _confusion(evaluation: Evaluation, name: str) -> Blocks:
                 ),
             ]
         )
-    return table(heads, rows)
+    columns = (Column(head, is_text=not place) for place, head in enumerate(heads))
+    return Table(tuple(columns), tuple(map(tuple, rows)))
 
 
 def _frequent_errors(evaluation: Evaluation, name: str) -> Blocks:

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from evalkit.gates import Failure, Group, Outcome, Release, Verdict, find_failures
 from evalkit.locale import Note, phrases
+from evalkit.reports.sections.cases import to_rows
 from evalkit.reports.view import (
     Blocks,
     Bold,
@@ -31,13 +32,30 @@ _NAMES, _REASONS = 4, 3
 """Gates that are named, and reasons that are given, where not all need be."""
 
 
-def verdict_section(release: Release, fields: Fields) -> Blocks:
-    """Whether a system may ship; below it one line for each reason, the costliest first."""
-    reasons = list(reasons_of(release, fields))
+def verdict_section(
+    release: Release, fields: Fields, to_try: Mapping[Group, Cell] | None = None
+) -> Blocks:
+    """Whether a system may ship; below it one line for each reason, the costliest first.
+
+    Args:
+        release: what was judged.
+        fields: of the task.
+        to_try: what answers a question, where that is known; it stands behind the reason.
+    """
+    reasons = [
+        (reason, (to_try or {}).get(group) if group else None)
+        for reason, group in _reasons(release, fields)
+    ]
     if len(reasons) < 2:
-        return [Paragraph(Bold(closing(release, fields)))]
-    lines = bullets(Sentence(reason) for reason in reasons)
-    return [Paragraph(Bold(phrase("closing.line", what=headline(release)))), *lines]
+        lines: Blocks = [Paragraph(Bold(closing(release, fields)))]
+        return lines + [Paragraph(what) for _, what in reasons if what is not None]
+    return [
+        Paragraph(Bold(phrase("closing.line", what=headline(release)))),
+        *bullets(
+            Sentence(reason) if what is None else listed([Sentence(reason), what], "form.beside")
+            for reason, what in reasons
+        ),
+    ]
 
 
 def closing(release: Release, fields: Fields) -> Cell:
@@ -69,22 +87,39 @@ def headline(release: Release) -> Cell:
 
 
 def reasons_of(release: Release, fields: Fields) -> Iterator[Cell]:
-    """What keeps a system from shipping, and what has to be known where nothing does.
+    """What keeps a system from shipping, and what has to be known where nothing does."""
+    return (reason for reason, _ in _reasons(release, fields))
+
+
+def _reasons(release: Release, fields: Fields) -> Iterator[tuple[Cell, Group | None]]:
+    """The reasons, and of each that is a failed question, which one.
 
     Faults of the evidence first, then what was not judged, what failed by what it costs, what is
     open, what has become worse than the baseline run; what does not block comes last.
     """
+    yield from ((reason, None) for reason in _of_evidence(release))
+    for failure in find_failures(release.verdicts):
+        if failure.blocks and not release.partial:
+            what = to_rows(failure_sentence(failure, fields), failure.headline)
+            yield what, failure.group
+    yield from ((reason, None) for reason in _of_the_rest(release))
+
+
+def _of_evidence(release: Release) -> Iterator[Cell]:
     if release.partial:
         return
-    if not release.verdicts and not release.faults:
+    if _is_empty(release):
         yield phrase("closing.nothing_judged")
         if not release.missed:
             return
     for fault in release.faults:
         yield Clause(fault)
     yield from _not_judged(release)
-    failures = find_failures(release.verdicts)
-    yield from (failure_sentence(found, fields) for found in failures if found.blocks)
+
+
+def _of_the_rest(release: Release) -> Iterator[Cell]:
+    if release.partial or (_is_empty(release) and not release.missed):
+        return
     yield from _undecided([v for v in release.of(Outcome.INCONCLUSIVE) if v.blocks])
     if release.regressions:
         yield phrase(
@@ -148,6 +183,10 @@ def failure_sentence(failure: Failure, fields: Fields) -> Cell:
         least = phrase("finding.least", part=parts[0].part or parts[0].slice, value=value)
         what = listed([what, least], "form.clauses")
     return what if worst.blocks else phrase("finding.tier", what=what, tier=worst.policy.tier)
+
+
+def _is_empty(release: Release) -> bool:
+    return not release.verdicts and not release.faults
 
 
 def _code(failure: Failure, worst: Verdict) -> str:

@@ -247,6 +247,8 @@ function evalkitTable(box, spec) {
     }
     return list;
   };
+  // On a phone a row is a card, where each value stands behind the name of its column.
+  const named = (td, column) => { td.dataset.name = column.title; return td; };
   let bodies = [];
   const drawRow = (row) => {
     const body = make("tbody", { "data-row": row });
@@ -254,7 +256,7 @@ function evalkitTable(box, spec) {
       type: "button", class: "open", "aria-expanded": open.has(row) ? "true" : "false",
       "aria-label": say("all_of", { row: words(columns[0], row).slice(0, 80) }),
     });
-    const line = make("tr", {}, make("td", {}, toggle), ...columnsShown.map((c) => cell(c, row)));
+    const line = make("tr", {}, make("td", {}, toggle), ...columnsShown.map((c) => named(cell(c, row), c)));
     body.append(line);
     const more = () => make("tr", { class: "more" },
       make("td", { colspan: columnsShown.length + 1 }, whole(row)));
@@ -401,7 +403,7 @@ function evalkitTable(box, spec) {
     drawer,
     make("div", { class: "pages" }, found, first, back, where, next, last, size),
     paper,
-    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": spec.caption }, table));
+    make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": spec.caption }, table));
 
   const follow = () => {
     if (!readHash()) return;
