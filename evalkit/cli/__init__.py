@@ -30,6 +30,7 @@ from evalkit.cli.shelf import fetch, systems
 from evalkit.cli.show import diagnose, errors, runs, show
 from evalkit.cli.sweep import sweep
 from evalkit.cli.train import train
+from evalkit.cli.view import view
 from evalkit.errors import UserError, fault_of_the_machine
 from evalkit.printable import write_what_fits
 
@@ -79,6 +80,7 @@ for command in (
     errors,
     runs,
     report,
+    view,
     card,
     attest,
     verify,

@@ -13,7 +13,7 @@ import pytest
 
 from evalkit.errors import EvidenceError, UserError
 from evalkit.printable import printable
-from evalkit.runs import ASKED, RECORD, read_record, run_folders
+from evalkit.runs import ASKED, RECORD, noting, read_record, run_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +34,7 @@ class LiveLine:
         stream: TextIO,
         column: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.monotonic,
+        runs: Path | None = None,
     ) -> None:
         """Take where to draw.
 
@@ -41,9 +42,11 @@ class LiveLine:
             stream: a terminal; nothing is written to anything else.
             column: where pytest's cursor is in its line; 0 where it is at the start of one.
             clock: seconds.
+            runs: where to note it for `evalkit view`, whatever the stream is.
         """
         self._stream, self._column, self._clock = stream, column, clock
         self._is_shown = stream.isatty()
+        self._runs = runs
         self._answered, self._seconds = 0, 0.0
         self._plans: dict[str, Mapping[str, int]] = {}
         """System -> part -> rows, as its last run was asked them."""
@@ -58,15 +61,24 @@ class LiveLine:
     def __call__(self, system: str, part: str, total: int) -> Iterator[Callable[[], None]]:
         """Show a part while its rows are answered; call what is yielded for each of them."""
         self._asked.add((system, part))
-        if not self._is_shown:
-            yield lambda: None
-            return
+        with noting(self._runs, system, part, total) as note:
+            if self._is_shown:
+                with self._drawing(system, part, total, note) as advance:
+                    yield advance
+            else:
+                yield note
+
+    @contextmanager
+    def _drawing(
+        self, system: str, part: str, total: int, note: Callable[[], None]
+    ) -> Iterator[Callable[[], None]]:
         done, began, drawn = 0, self._clock(), 0.0
         column = self._column()
         self._stream.write("\n" if column else "")
 
         def advance() -> None:
             nonlocal done, drawn
+            note()
             done += 1
             now = self._clock()
             if now - drawn >= _EVERY:
@@ -105,7 +117,7 @@ class LiveLine:
         self._stream.flush()
 
 
-def live_line(config: pytest.Config) -> LiveLine:
+def live_line(config: pytest.Config, runs: Path) -> LiveLine:
     """A line that knows where pytest's own ends."""
     terminal = config.pluginmanager.getplugin("terminalreporter")
 
@@ -115,7 +127,7 @@ def live_line(config: pytest.Config) -> LiveLine:
         width: int = terminal._tw.width_of_current_line
         return width
 
-    return LiveLine(sys.stderr, column)
+    return LiveLine(sys.stderr, column, runs=runs)
 
 
 def rows_asked(runs: Path, system: str) -> dict[str, int]:

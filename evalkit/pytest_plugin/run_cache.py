@@ -89,7 +89,7 @@ class RunCache:
         self._parts: dict[tuple[str, str], Any] = {}
         """By subject and name of the part."""
         self._runner: Runner | None = None
-        self._line = live_line(config)
+        self._line = live_line(config, self.runs_folder)
 
     # Before anything answers
 

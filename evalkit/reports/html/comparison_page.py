@@ -24,7 +24,7 @@ MOST_CHOICES = 60
 
 
 def comparison_page(
-    runs: Sequence[JudgedRun], lang: Lang = "en", *, place: Path | None = None
+    runs: Sequence[JudgedRun], lang: Lang = "en", *, place: Path | None = None, live: bool = False
 ) -> str:
     """Verdicts, gates, paired tests, flipped rows, records and costs of runs on the same rows.
 
@@ -32,6 +32,7 @@ def comparison_page(
         runs: two or more; the first is held against the others.
         lang: the page's language.
         place: the folder that the page will lie in; it then links to the runs' own pages.
+        live: whether `evalkit view` serves it, together with the runs' own pages.
 
     Raises:
         UserError: the runs are not of the same rows, or one is named twice.
@@ -47,7 +48,7 @@ def comparison_page(
         source=evaluation.record.data.source,
         task=found.task.name,
     )
-    links = {side.letter: _link(side.run, lang, place) for side in found.sides}
+    links = {side.letter: _link(side.run, lang, place, live) for side in found.sides}
     pages = {letter: link for letter, link in links.items() if link}
     sections = comparison_sections(found, 0, pages)
     return render(
@@ -56,6 +57,7 @@ def comparison_page(
         title=title.striptags(),
         scripts=("table.js", "comparison.js"),
         data={"flipped": _flip_table(found, lang)} if found.flips else {},
+        live="" if live else None,
         heading=title,
         about=words.cell(about),
         contents=[(name, words(f"section.{name}")) for name in sections],
@@ -63,9 +65,10 @@ def comparison_page(
     )
 
 
-def _link(run: JudgedRun, lang: Lang, place: Path | None) -> str:
+def _link(run: JudgedRun, lang: Lang, place: Path | None, live: bool) -> str:
     """Where the run's own page is, from the place of this one; empty where there is none."""
-    if place is None or not (page := run.folder / PAGES[lang]).is_file():
+    page = run.folder / PAGES[lang]
+    if place is None or not (live or page.is_file()):
         return ""
     return quote(Path(os.path.relpath(page, place)).as_posix())
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+_OWN_SERVER = "connect-src 'self'; "
 _JOINERS = "\u200c\u200d"
 """Zero-width, and part of ordinary words and emoji."""
 _ENDS_A_SCRIPT = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
@@ -40,6 +41,7 @@ def render(
     styles: Sequence[str] = (),
     data: Mapping[str, object] | None = None,
     contents: Sequence[tuple[str, str]] = (),
+    live: str | None = None,
     **context: Any,
 ) -> str:
     """A whole page.
@@ -52,6 +54,7 @@ def render(
         styles: files of `assets/` behind `style.css`, for what only this page has.
         data: what the scripts read, by the id of the JSON block that holds it.
         contents: ids of the page's sections and their titles, for the line that stays in sight.
+        live: of a page that `evalkit view` serves, the run it is of, or empty; None in a file.
         context: what the template shows. Strings are escaped; those that are not ours belong
             through the filter `text`, which also keeps their direction to themselves.
     """
@@ -59,7 +62,7 @@ def render(
 
     style = "\n".join(_asset(name) for name in ("style.css", *styles))
     at_once = _asset("theme.js")
-    later = "\n".join(_asset(name) for name in scripts)
+    later = "\n".join(map(_asset, (*scripts, *(["live.js"] if live is not None else []))))
     said = {code[7:]: said for code, said in phrases(words.lang).items() if code[:7] == "script."}
     found = {**(data or {}), "says": said}
     return (
@@ -71,7 +74,8 @@ def render(
             words=words,
             version=__version__,
             contents=contents,
-            policy=_content_security_policy(style, [at_once, later]),
+            live=live,
+            policy=_content_security_policy(style, [at_once, later], live is not None),
             style=Markup(style),
             at_once=Markup(at_once),
             later=Markup(later),
@@ -157,8 +161,8 @@ def _asset(name: str) -> str:
     return text
 
 
-def _content_security_policy(style: str, scripts: Sequence[str]) -> str:
-    """Nothing is loaded, sent or run but what is written here."""
+def _content_security_policy(style: str, scripts: Sequence[str], is_live: bool) -> str:
+    """Nothing is loaded, sent or run but what is written here; a live page asks its own server."""
 
     def hashed(content: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
@@ -166,5 +170,5 @@ def _content_security_policy(style: str, scripts: Sequence[str]) -> str:
     return (
         f"default-src 'none'; style-src {hashed(style)}; "
         f"script-src {' '.join(hashed(script) for script in scripts)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        f"{_OWN_SERVER * is_live}img-src data:; base-uri 'none'; form-action 'none'"
     )

@@ -48,6 +48,8 @@ class _Line:
     """A run in the table of runs."""
 
     run: RunSummary
+    address: str
+    """Its folder under that of all runs."""
     link: str
     """To the run's own page; empty where there is none."""
     baselines: tuple[str, ...]
@@ -67,10 +69,11 @@ class _Line:
         return _TONES[self.run.may_ship]
 
 
-def index_page(runs: Path, lang: Lang = "en") -> str:
+def index_page(runs: Path, lang: Lang = "en", *, live: bool = False) -> str:
     """Every run under a folder with its verdict, and the gates of each system over time.
 
-    Predictions are not read. A run that cannot be read is listed with the reason.
+    Predictions are not read. A run that cannot be read is listed with the reason. A page that
+    `evalkit view` serves (`live`) leads to every run's page and compares any two.
     """
     words = HtmlWords(lang)
     summaries = [run for run in summarise(runs) if not run.is_yardstick]
@@ -79,12 +82,13 @@ def index_page(runs: Path, lang: Lang = "en") -> str:
     known = {run.record_sha256 for run in summaries}
     kept = [(run, names[run.folder]) for run in reversed(summaries)]
     kept += [(run, (run.name,)) for run in baselines if run.record_sha256 not in known]
-    lines = [_line(run, runs, of_baselines, words) for run, of_baselines in kept]
+    lines = [_line(run, runs, of_baselines, words, live) for run, of_baselines in kept]
     histories = gate_histories(summaries)
     return render(
         "index.html.j2",
         words,
         title=words("page.kind.runs"),
+        live="" if live else None,
         scripts=("index.js",),
         styles=("index.css",),
         contents=[("all", words("page.all_runs")), ("history", words("history.title"))]
@@ -108,16 +112,18 @@ def index_page(runs: Path, lang: Lang = "en") -> str:
     )
 
 
-def _line(run: RunSummary, runs: Path, baselines: tuple[str, ...], words: HtmlWords) -> _Line:
-    page = next(
-        (p for name in (PAGES[words.lang], REPORT) if (p := run.folder / name).is_file()), None
-    )
+def _line(
+    run: RunSummary, runs: Path, baselines: tuple[str, ...], words: HtmlWords, live: bool
+) -> _Line:
+    names = (PAGES[words.lang], REPORT)
+    page = next((p for p in map(run.folder.joinpath, names) if live or p.is_file()), None)
     link = quote(page.relative_to(runs).as_posix()) if page else ""
     verdict = {True: "may_ship", False: "may_not_ship", None: "no_verdict"}[run.may_ship]
     counts = {o.value: sum(gate.outcome is o for gate in run.gates) for o in Outcome}
     told = [phrase(f"tally.{outcome}", n=count) for outcome, count in counts.items() if count]
     return _Line(
         run,
+        run.folder.relative_to(runs).as_posix(),
         link,
         baselines,
         words(f"short.{'unreadable' if run.why_unreadable else verdict}"),

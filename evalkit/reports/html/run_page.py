@@ -43,7 +43,7 @@ from evalkit.reports.view import (
     verdict_span,
     verdict_value,
 )
-from evalkit.runs import ASKED, RECORD, read_record, read_run
+from evalkit.runs import ASKED, BASELINES, RECORD, read_record, read_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,13 @@ SHOWN = (
 """Sections of the report that the page has as they are; gates and rows it shows in its own way."""
 
 
-def run_page(run: JudgedRun, lang: Lang = "en", *, others: Sequence[JudgedRun] = ()) -> str:
+def run_page(
+    run: JudgedRun,
+    lang: Lang = "en",
+    *,
+    others: Sequence[JudgedRun] = (),
+    live: bool = False,
+) -> str:
     """Show a run, its verdict and its rows as one HTML page.
 
     The page holds all it needs and loads nothing. Its numbers are those of the record and of the
@@ -88,6 +94,7 @@ def run_page(run: JudgedRun, lang: Lang = "en", *, others: Sequence[JudgedRun] =
         run: what to show.
         lang: the language of its sections.
         others: runs on the same rows to hold it against.
+        live: whether the page follows the run, as `evalkit view` serves it.
     """
     evaluation, release, words = run.evaluation, run.release, HtmlWords(lang)
     found = run_sections(run, others) | {"asked": _asked(run)}
@@ -104,6 +111,7 @@ def run_page(run: JudgedRun, lang: Lang = "en", *, others: Sequence[JudgedRun] =
         "run.html.j2",
         words,
         title=f"{run.system}: {run.verdict}",
+        live=_address(run) if live else None,
         scripts=("table.js", "run.js"),
         data={"predictions": prediction_table(run, others)},
         run=run,
@@ -122,6 +130,10 @@ def run_page(run: JudgedRun, lang: Lang = "en", *, others: Sequence[JudgedRun] =
         sections=sections,
         contents=[*contents, ("table", words("page.predictions"))],
     )
+
+
+def _address(run: JudgedRun) -> str:
+    return f"{BASELINES}/{run.name}" if run.is_baseline else run.name
 
 
 def _verdict(run: JudgedRun) -> Blocks:
