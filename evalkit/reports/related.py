@@ -34,12 +34,12 @@ def find_related(run: JudgedRun, runs: Path) -> list[JudgedRun]:
         and record.data.sha256 == mine.data.sha256
     ]
 
-    found: dict[str | None, JudgedRun] = {}
+    found: dict[tuple[str, str | None], JudgedRun] = {}
 
     def add(fits: Callable[[Path, RunRecord], bool]) -> None:
         for folder, record in folders:
             if fits(folder, record) and (judged := _judged(folder, run)) is not None:
-                found.setdefault(record.predictions_sha256, judged)
+                found.setdefault((record.system, record.predictions_sha256), judged)
                 return
 
     def is_earlier(record: RunRecord) -> bool:
