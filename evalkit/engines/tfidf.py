@@ -10,12 +10,14 @@ scikit-learn ships no types.
 from __future__ import annotations
 
 import json
+import math
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalkit.data.perturbing import NAME_INPUTS
 from evalkit.engines.baseline import Answer, BaselineEngine, broken, check_header, describe_task
 from evalkit.engines.building import EngineKind, EngineOptions
 from evalkit.engines.tuning import (
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.floating[Any]]
     Counts = list[sparse.csr_matrix]
-    """Of runs of words and of characters: one row per text, one column per place."""
+    """Of runs of words and of characters, and of names: a row per text, a column per place."""
 
 VERSION = 1
 _HEADER = "evalkit"
@@ -48,6 +50,8 @@ WORD = r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+"
 """Chinese and Japanese write no spaces: every character of theirs is a word."""
 
 MAX_BITS = 22
+NAME_BITS = 12
+"""Names that are counted apart have 2^12 places: they are few and short."""
 MAX_ITERATIONS = 1000
 OUT_OF_FOLD = 5
 """Folds in which rows are asked of a model that was fitted on the others."""
@@ -67,6 +71,9 @@ class Hashing:
     """The second and further times that a run occurs count by their logarithm."""
     nfkc: bool = True
     """Texts are put into Unicode normalisation form KC first: full-width letters are letters."""
+    name_weight: float | None = None
+    """Length of what inputs that name something have to say (an app), counted apart, beside the
+    texts' 1; None counts them with the texts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +111,7 @@ class TfidfModel:
         A value that excludes others is named alone, where it is the likeliest. The set's
         probability takes its values for independent: it is the product over all of them.
         """
-        features = _weigh(_count(_texts(self.task, inputs), self.hashing), self.idf)
+        features = _weigh(_count(self.task, inputs, self.hashing), self.idf, self.hashing)
         labels: list[dict[str, Label]] = [{} for _ in inputs]
         confidences: list[dict[str, float]] = [{} for _ in inputs]
         for name, field in self.task.fields.items():
@@ -129,6 +136,7 @@ class TfidfModel:
             "bits": self.hashing.bits,
             "sublinear": self.hashing.sublinear,
             "nfkc": self.hashing.nfkc,
+            "name_weight": self.hashing.name_weight,
             "settings": {name: found.content() for name, found in self.settings.items()},
         }
         tensors = {"idf": self.idf}
@@ -162,9 +170,9 @@ def fit_tfidf(
     """
     import numpy as np
 
-    counts = _count(_texts(task, [example.inputs for example in examples]), hashing)
+    counts = _count(task, [example.inputs for example in examples], hashing)
     idf = _idf(counts, len(examples)).astype(np.float16)
-    features = _weigh(counts, idf)
+    features = _weigh(counts, idf, hashing)
     groups = range(len(examples)) if groups is None else groups
     regressions = {}
     for name, field in task.fields.items():
@@ -202,8 +210,8 @@ def out_of_fold(
     """
     import numpy as np
 
-    counts = _count(_texts(task, [example.inputs for example in examples]), hashing)
-    features = _weigh(counts, _idf(counts, len(examples)))
+    counts = _count(task, [example.inputs for example in examples], hashing)
+    features = _weigh(counts, _idf(counts, len(examples)), hashing)
     folds = make_folds(groups, count=OUT_OF_FOLD, most=len(examples))
     if not folds:
         raise InsufficientData(f"{len(set(groups))} different rows are too few to hold any out")
@@ -240,10 +248,11 @@ def load_tfidf(path: Path, task: Task) -> TfidfModel:
             bits=int(header["bits"]),
             sublinear=bool(header.get("sublinear", False)),
             nfkc=bool(header.get("nfkc", False)),
+            name_weight=_weight(header.get("name_weight")),
         )
         if not 1 <= hashing.bits <= MAX_BITS:
             raise ValueError(f"it cannot have 2^{hashing.bits} places")
-        places = 2 * 2**hashing.bits
+        places = 2 * 2**hashing.bits + (2**NAME_BITS if _names(task, hashing) else 0)
         shapes: dict[str, tuple[int, ...]] = {"idf": (places,)}
         for name, field in task.fields.items():
             shapes[f"weights.{name}"] = (len(field.labels), places)
@@ -277,16 +286,22 @@ def load_tfidf(path: Path, task: Task) -> TfidfModel:
     return model
 
 
-def _texts(task: Task, inputs: Sequence[Mapping[str, str]]) -> list[str]:
-    return ["\n".join(given[name] for name in task.inputs) for given in inputs]
+def _names(task: Task, hashing: Hashing) -> tuple[str, ...]:
+    """The inputs that are counted apart."""
+    found = tuple(name for name in task.inputs if name in NAME_INPUTS)
+    return () if hashing.name_weight is None or len(found) == len(task.inputs) else found
 
 
-def _count(texts: Sequence[str], hashing: Hashing) -> Counts:
+def _count(task: Task, inputs: Sequence[Mapping[str, str]], hashing: Hashing) -> Counts:
     from sklearn.feature_extraction.text import HashingVectorizer  # type: ignore[import-untyped]
 
-    if hashing.nfkc:
-        texts = [unicodedata.normalize("NFKC", text) for text in texts]
-    places = 2**hashing.bits
+    def text(given: Mapping[str, str], names: Collection[str]) -> str:
+        joined = "\n".join(given[name] for name in task.inputs if name in names)
+        return unicodedata.normalize("NFKC", joined) if hashing.nfkc else joined
+
+    places, apart = 2**hashing.bits, _names(task, hashing)
+    others = [name for name in task.inputs if name not in apart]
+    texts = [text(given, others) for given in inputs]
     words = HashingVectorizer(
         n_features=places, norm=None, token_pattern=WORD, ngram_range=hashing.words
     )
@@ -294,6 +309,9 @@ def _count(texts: Sequence[str], hashing: Hashing) -> Counts:
         n_features=places, norm=None, analyzer="char_wb", ngram_range=hashing.characters
     )
     counts = [words.transform(texts), characters.transform(texts)]
+    if apart:
+        of_names = characters.set_params(n_features=2**NAME_BITS)
+        counts.append(of_names.transform([text(given, apart) for given in inputs]))
     return [_dampen(block) for block in counts] if hashing.sublinear else counts
 
 
@@ -314,16 +332,17 @@ def _idf(counts: Counts, rows: int) -> Floats:
     return found
 
 
-def _weigh(counts: Counts, idf: Floats) -> sparse.csr_matrix:
-    """Counts -> TF-IDF features; words and characters have length 1 each."""
+def _weigh(counts: Counts, idf: Floats, hashing: Hashing) -> sparse.csr_matrix:
+    """Counts -> TF-IDF features; words and characters have length 1 each, names their weight."""
     from scipy import sparse
     from sklearn.preprocessing import normalize  # type: ignore[import-untyped]
 
     blocks = []
     start = 0
-    for block in counts:
+    for block, length in zip(counts, (1, 1, hashing.name_weight), strict=False):
         end = start + block.shape[1]
-        blocks.append(normalize(block @ sparse.diags(idf[start:end].astype("float64"))))
+        weighed = block @ sparse.diags(idf[start:end].astype("float64"))
+        blocks.append(length * normalize(weighed))
         start = end
     return sparse.csr_matrix(sparse.hstack(blocks))
 
@@ -443,6 +462,14 @@ def _lengths(given: Sequence[int]) -> tuple[int, int]:
     if not 1 <= shortest <= longest:
         raise ValueError(f"there are no runs of {shortest} to {longest}")
     return shortest, longest
+
+
+def _weight(given: float | None) -> float | None:
+    if given is None:
+        return None
+    if not 0 < float(given) < math.inf:
+        raise ValueError(f"names cannot weigh {given}")
+    return float(given)
 
 
 def _check_numbers(name: str, tensor: Floats) -> None:

@@ -69,7 +69,12 @@ def train_baseline(training: BaselineTraining, *, console: Console) -> dict[str,
     model: BaselineModel
     edited: dict[int, Example] = {}
     if isinstance(recipe, TfidfRecipe):
-        hashing = Hashing(recipe.words, recipe.characters, recipe.hash_bits)
+        hashing = Hashing(
+            recipe.words,
+            recipe.characters,
+            recipe.hash_bits,
+            name_weight=recipe.name_weight,
+        )
         plain = rows.seen
         edited = _edited(plain, recipe, task, training.format)
         if edited:

@@ -308,6 +308,9 @@ class TfidfRecipe(EditedRowsRecipe):
     """Shortest and longest run of characters that is counted, within words."""
     hash_bits: Annotated[int, Field(ge=4, le=22)] = 15
     """Runs of words are counted in 2^hash_bits places, runs of characters in as many."""
+    name_weight: Size | None = None
+    """What inputs that name something (`app_name`) count apart from the texts, which count 1. Left
+    out, they are counted with the texts."""
     c: Size | None = None
     """How closely the regression follows the rows; scikit-learn's C. Where it is left out, each
     field's is chosen by cross-validation on the training rows."""
