@@ -17,6 +17,7 @@ from evalkit.engines.tfidf import (
     Regression,
     TfidfModel,
     _count,
+    _weigh,
     fit_tfidf,
     likely_set,
     load_tfidf,
@@ -91,7 +92,7 @@ def test_every_chinese_or_japanese_character_is_a_word():
     hashing = dataclasses.replace(HASHING, words=(1, 1), bits=20)
 
     def words(text: str) -> int:
-        return int(_count([text], hashing)[0].nnz)
+        return int(_count(INTENTS, [{"prompt": text}], hashing)[0].nnz)
 
     assert words("支付账单") == 4
     assert words("支付 Pay3 café") == 4
@@ -113,10 +114,31 @@ def test_full_width_letters_are_letters(notes: TfidfModel, tmp_path: Path):
 
 def test_what_repeats_counts_by_its_logarithm():
     hashing = dataclasses.replace(HASHING, words=(1, 1), bits=20)
-    once, thrice = (abs(_count([text], hashing)[0]).max() for text in ("pay", "pay pay pay"))
+    asked = [{"prompt": "pay"}, {"prompt": "pay pay pay"}]
+    once, thrice = (abs(_count(INTENTS, [given], hashing)[0]).max() for given in asked)
     assert (once, thrice) == (1, pytest.approx(1 + math.log(3)))
     plain = dataclasses.replace(hashing, sublinear=False)
-    assert abs(_count(["pay pay pay"], plain)[0]).max() == 3
+    assert abs(_count(INTENTS, asked[1:], plain)[0]).max() == 3
+
+
+def test_names_count_apart_with_a_weight_of_their_own(tmp_path: Path):
+    hashing = dataclasses.replace(HASHING, name_weight=0.5)
+    asked = [
+        {"app_name": app, "title": title, "body": "b"}
+        for app, title in (("Bank", "sale"), ("Chat", "sale"), ("Bank", "fire"))
+    ]
+    counts = _count(NOTIFICATIONS, asked, hashing)
+    same = [[(b[0] != b[other]).nnz == 0 for b in counts] for other in (1, 2)]
+    assert same == [[True, True, False], [False, False, True]]
+    weighed = _weigh(counts, np.ones(sum(b.shape[1] for b in counts)), hashing)
+    assert weighed.multiply(weighed).sum(axis=1).ravel().tolist() == [[pytest.approx(2.25)] * 3]
+    model = fit_tfidf(NOTIFICATIONS, NOTES, hashing, c=100.0, class_weight="none")
+    model.save(tmp_path / "b.safetensors")
+    read = load_tfidf(tmp_path / "b.safetensors", NOTIFICATIONS)
+    assert read.hashing == hashing
+    assert read.answer(asked) == model.answer(asked)
+    # A task of one input that is a name, or of none, has nothing to count apart.
+    assert len(_count(INTENTS, [{"prompt": "pay"}], hashing)) == 2
 
 
 def test_choices_and_ordinals_are_learned(notes: TfidfModel):
