@@ -283,7 +283,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_sites_navigation() -> None:
     # Not safe_load: mkdocs' own tags would be unknown to it.
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
-    named = re.findall(r": ([\w/-]+\.md)$", nav, re.MULTILINE)
+    named = re.findall(r": ([\w/.-]+\.md)$", nav, re.MULTILINE)
     assert {page.name for page in DOCS.glob("*.md")} <= set(named)
     for name in named:
         assert (DOCS / name).is_file() or (ROOT / name).is_file(), name
