@@ -37,12 +37,12 @@ from transformers import PreTrainedModel
 from evalkit.data import load_dataset
 from evalkit.engines.chat import Chat, build_chat
 from evalkit.engines.loading import attach_adapter, choose_device, load_base, load_tokenizer
+from evalkit.engines.matmul_rate import matmul_rate
 from evalkit.engines.transformers_engine import SLACK_TOKENS, TransformersEngine
 from evalkit.environment import peak_memory
 from evalkit.evaluation import build_requests
 from evalkit.records import Request
 from evalkit.systems import System, load_system, missing_parts
-from hardware import matmul_rate
 from shapes import SHAPES, random_model
 
 SIDES = {"evalkit": "evalkit", "generate": "model.generate", "lm-eval": "lm-eval"}

@@ -41,6 +41,7 @@ from transformers import (
 from evalkit.data import load_dataset
 from evalkit.engines.chat import build_chat
 from evalkit.engines.loading import choose_device, load_base, load_tokenizer, quiet_libraries
+from evalkit.engines.matmul_rate import matmul_rate
 from evalkit.environment import peak_memory
 from evalkit.systems import load_system
 from evalkit.training.batches import ByLength
@@ -48,7 +49,6 @@ from evalkit.training.encoding import encode_rows
 from evalkit.training.prefix_sharing import IGNORED, Row, SharedPrefixCollator
 from evalkit.training.recipe import SEVEN_LINEARS, LoraRecipe, Recipe
 from evalkit.training.trainer import train_adapter
-from hardware import matmul_rate
 from shapes import SHAPES, random_model
 
 SIDES = {

@@ -46,6 +46,9 @@ class Cost(_Written):
     """Of the rows that were answered anew; None where there are none."""
     prompt_tokens: int | None = None
     generated_tokens: int | None = None
+    operations: float | None = None
+    """Of the trunk's matrix products, for the rows that were answered anew; None where the engine
+    does not count them."""
     peak_memory_bytes: dict[str, int] = {}
     """`process`, and `cuda` where it was used."""
 

@@ -100,7 +100,9 @@ def test_recorded_answers_are_not_taken_for_answers_to_changed_rows(project: Pro
 def test_a_language_model_is_asked_again(project: Project) -> None:
     project.write("adapters/tiny/system.toml", TINY)
     tiny_models.save_base(project.root / "adapters" / "tiny" / "base")
-    result, gates = project.run("repeatability", "tiny", "--limit", "8", "--precision", "fp32")
+    result, gates = project.run(
+        "repeatability", "tiny", "--limit", "8", "--precision", "fp32", "--durations=3"
+    )
     # These gates need more rows, but what can be said of so few is said.
     for way in ("one-by-one", "reversed", "padded"):
         for name in ("answer_instability", "clear_differences"):
@@ -109,6 +111,8 @@ def test_a_language_model_is_asked_again(project: Project) -> None:
             # In a padded batch the long row has one of the eight places.
             assert estimate["n"] == (7 if way == "padded" else 8)
     result.stdout.fnmatch_lines(["*there is no other device*"])
+    # Five parts of four names, of which the slowest three are shown: 8 rows, three times, and 8.
+    result.stdout.re_match_lines([r" *phase +rows +known .*of peak", r" *all +32 +0 .*%"])
 
 
 def test_a_baseline_is_not_asked_again(project: Project) -> None:

@@ -107,6 +107,8 @@ class CausalModel:
         self.device = inner.device
         self.dtype = inner.dtype
         self.config = inner.config.get_text_config()
+        self.fed: list[int] = []
+        """Tokens that went through the trunk, by pass; lanes append to it side by side."""
         self.trunk = inner.base_model
         """Adapter layers are inside."""
         self._windows = _windows(self.config)
@@ -135,6 +137,12 @@ class CausalModel:
     def forget_head(self) -> None:
         """Make the head's copy anew when it is next asked: its weights have changed."""
         self.__dict__.pop("_head", None)
+
+    @property
+    def operations(self) -> float:
+        """Of the trunk's matrix products so far."""
+        layers = (layer for layer in self.trunk.modules() if type(layer) is torch.nn.Linear)
+        return 2.0 * sum(layer.weight.numel() for layer in layers) * sum(self.fed)
 
     @cached_property
     def packs(self) -> bool:
@@ -182,6 +190,7 @@ class CausalModel:
             # Padding sees itself at least: weights over nothing would not be numbers.
             mask[:, :, -width:] |= torch.eye(width, dtype=torch.bool, device=ids.device)
             masks[kind] = self._as_asked(mask[:, None])
+        self.fed.append(ids.numel())
         out = self.trunk(
             input_ids=ids,
             attention_mask=masks if len(masks) > 1 else next(iter(masks.values())),

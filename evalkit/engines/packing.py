@@ -80,6 +80,7 @@ class PackedKeys:
         return torch.cat(found)
 
     def _run(self, step: _Step, asked: Sequence[int]) -> Iterator[torch.Tensor]:
+        self.model.fed.append(len(step.ids))
         out = self.model.trunk(
             input_ids=step.ids[None],
             position_ids=step.positions[None],

@@ -203,6 +203,11 @@ class TransformersEngine:
             with model.disable_adapter():
                 yield
 
+    @property
+    def operations(self) -> float:
+        """Of the trunk's matrix products so far, of all engines that share it."""
+        return self.causal.operations
+
     def describe(self) -> Mapping[str, str | int]:
         """Device, precision, batch size, how the adapter is held, decoding, and the context."""
         return {

@@ -6,7 +6,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -351,6 +351,13 @@ class RunCache:
                     f"judged.\n{legible(traceback.format_exc())}",
                     returncode=pytest.ExitCode.INTERNAL_ERROR,
                 )
+
+    def asked(self) -> Iterator[tuple[str, str, RunRecord]]:
+        """Of all that was asked: the system, the part of its run, and the record."""
+        for name, evaluation in self.evaluations.items():
+            yield name, "", evaluation.record
+        for (name, part), found in self._parts.items():
+            yield name, part, found.record
 
     def close(self) -> None:
         """End the last system's turn; one that changed what others share leaves nothing judged."""

@@ -27,11 +27,12 @@ from evalkit.printable import legible, printable
 from evalkit.pytest_plugin.expected import Expected, params
 from evalkit.pytest_plugin.junit import record_release
 from evalkit.pytest_plugin.marks import check_family, check_marks, families_of, place
+from evalkit.pytest_plugin.phases import measured_rate, phase_table, phases
 from evalkit.pytest_plugin.rows import RowsLeftOut
 from evalkit.pytest_plugin.run_cache import RunCache, SystemUnderTest
 from evalkit.pytest_plugin.suite_files import find_suites
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.render.terminal import to_text
+from evalkit.reports.render.terminal import to_terminal, to_text
 from evalkit.reports.terminal import (
     WRONG_CASES,
     evidence,
@@ -572,12 +573,24 @@ class GateSession:
             else:
                 shown = release_report(run)
             terminal.write(to_text(shown, width, colour=colour))
+        if self.config.option.durations is not None:
+            self._show_phases(terminal)
         judged = [release for release in releases if release.system in self.judged]
         if len(judged) > 1:
             terminal.section("side by side")
             evaluations = [self.judged[release.system].evaluation for release in judged]
             shown = side_by_side(judged, evaluations)
             terminal.write(to_text(shown, width, colour=colour))
+
+    def _show_phases(self, terminal: pytest.TerminalReporter) -> None:
+        """Where the time went, with `--durations`."""
+        asked = list(self.run_cache.asked())
+        counting = [record for *_, record in asked if record.cost.operations]
+        rate = measured_rate(counting[0].engine) if counting else None
+        if shown := phase_table(phases(asked), self.config.option.durations, rate):
+            terminal.section("where the time went")
+            width, colour = terminal._tw.fullwidth, terminal.hasmarkup
+            terminal.write(to_text(to_terminal(shown), width, colour=colour))
 
 
 def where_gates_are_named(config: pytest.Config) -> str:

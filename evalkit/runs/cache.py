@@ -44,6 +44,9 @@ class Answered:
     """How many completions were known from before."""
     seconds: float = 0.0
     """Wall-clock time, without that of loading."""
+    load_seconds: float = 0.0
+    operations: float = 0.0
+    """Of matrix products, where the engine counts them."""
 
 
 class CachedModel:
@@ -116,6 +119,7 @@ class CachedModel:
         """
         while True:
             started, loaded = time.perf_counter(), self.load_seconds
+            operations = self._operations
             answered = Answered()
             known_of = self.store.described
             for chunk in _chunks(requests()):
@@ -124,7 +128,9 @@ class CachedModel:
                     break
             else:
                 took = time.perf_counter() - started
-                answered.seconds = took - (self.load_seconds - loaded)
+                answered.load_seconds = self.load_seconds - loaded
+                answered.seconds = took - answered.load_seconds
+                answered.operations = self._operations - operations
                 return answered
 
     def _answer(
@@ -204,6 +210,11 @@ class CachedModel:
         if self.system.config.engine == "replay":  # recorded by id, whatever was asked
             key = hashlib.sha256(f"{key} {request.id}".encode()).hexdigest()
         return key
+
+    @property
+    def _operations(self) -> float:
+        counted: float = getattr(self._engine, "operations", 0.0)
+        return counted
 
     def _load(self) -> Engine:
         if self._engine is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from evalkit.run_record import (
     DataRecord,
     Provenance,
     RunRecord,
+    Seconds,
     SkippedRow,
 )
 from evalkit.runs import (
@@ -129,10 +131,6 @@ class Runner:
                 *_trust_notes(system, evaluation.record.contamination),
             ],
             **_circumstances(system),
-            seconds={
-                "load": round(model.load_seconds, 3),
-                "answer": round(answered.seconds, 3),
-            },
             cost=_cost(evaluation.rows, answered).to_json(),
         )
         folder = write_run(replace(evaluation, record=record), self.runs)
@@ -166,6 +164,8 @@ class Runner:
             requests_sha256=hash_requests(requests),
             **_identity(model),
             unanswered=answered.unanswered,
+            reused_rows=answered.reused,
+            **_spent(answered),
         )
         rows = ({"id": n, **completion_to_json(said)} for n, said in answered.completions.items())
         write_part(run, name, record, rows)
@@ -178,8 +178,16 @@ class Runner:
         """Measure how far an adapter moved its base on plain texts, as a part of a run."""
         model = self._model(system, AS_IT_IS)
         with self._progress(system.name, name, len(texts)):
+            started, loaded = time.perf_counter(), model.load_seconds
             rows = model.divergences(texts)
-        record = RunRecord(system=system.name, texts_sha256=hash_texts(texts), **_identity(model))
+            load = model.load_seconds - loaded
+            took = time.perf_counter() - started - load
+        record = RunRecord(
+            system=system.name,
+            texts_sha256=hash_texts(texts),
+            **_identity(model),
+            seconds=Seconds(load=round(load, 3), answer=round(took, 3)),
+        )
         write_part(run, name, record, rows)
         model.close()
         return read_part(run, name)
@@ -240,6 +248,7 @@ class Runner:
             part=name or None,
             reused_rows=answered.reused,
             unanswered=answered.unanswered,
+            **_spent(answered),
         )
         evaluation = evaluate(
             system.name,
@@ -358,7 +367,18 @@ def _cost(rows: Sequence[EvaluatedRow], answered: Answered) -> Cost:
             len(row.completion.token_ids) or row.completion.counted_tokens for row in rows
         ),
         peak_memory_bytes=peak_memory(),
+        **_operations(answered),
     )
+
+
+def _spent(answered: Answered) -> dict[str, Any]:
+    """What a part of a run took."""
+    seconds = Seconds(load=round(answered.load_seconds, 3), answer=round(answered.seconds, 3))
+    return {"seconds": seconds, "cost": Cost(**_operations(answered))}
+
+
+def _operations(answered: Answered) -> dict[str, float]:
+    return {"operations": answered.operations} if answered.operations else {}
 
 
 def _circumstances(system: System) -> dict[str, Any]:
