@@ -2,7 +2,8 @@
 
     python benchmarks/hostile.py [--examples 10000]
 
-tests/test_hostile.py draws some hundreds: the same tests with another number.
+tests/test_hostile.py and tests/reports/test_hostile_pages.py draw some hundreds: the same tests
+with another number.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--examples", type=int, default=10_000, help="of all kinds together")
     options = parser.parse_args()
-    tests = Path(__file__).parents[1] / "tests" / "test_hostile.py"
+    tests = Path(__file__).parents[1] / "tests"
     return subprocess.call(
         [
             sys.executable,
             "-m",
             "pytest",
-            str(tests),
+            str(tests / "test_hostile.py"),
+            str(tests / "reports" / "test_hostile_pages.py"),
             "-q",
             "--durations=0",
             "--hypothesis-show-statistics",

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
@@ -17,7 +18,7 @@ import scipy.stats  # noqa: F401
 import sklearn.linear_model  # noqa: F401
 
 from command_line import ROOT, Done, evalkit
-from evalkit import __version__
+from evalkit import __version__, cli
 from evalkit.printable import is_harmful
 
 MAIN = "from evalkit.cli import main; main()"
@@ -221,3 +222,13 @@ def test_output_in_another_encoding() -> None:
     assert done.returncode == 0, done.stderr
     assert "keyword-intents" in done.stdout
     assert done.stdout.isascii()
+
+
+def test_what_libraries_deprecate_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(cli, "app", lambda: warnings.warn("old", FutureWarning, stacklevel=1))
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 0
+    assert not recwarn.list

@@ -6,21 +6,17 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import socket
 import threading
 import time
-import unicodedata
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hostile_texts import TEXT, VALUE, check_message, hostile
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -30,78 +26,13 @@ from evalkit.engines.server import Refusal, Server, Trouble
 from evalkit.errors import UserError
 from evalkit.evaluation.evaluation import build_requests
 from evalkit.formats import FORMATS, get_format
-from evalkit.printable import legible
 from evalkit.records import Completion, Example, Prediction, Unanswered
-from evalkit.reports.html.run_page import run_page
-from evalkit.reports.judged import JudgedRun, read_judged
-from evalkit.reports.render.terminal import to_text
-from evalkit.reports.run_view import run_view
 from evalkit.tasks import Task, load_task
-from judged_runs import write_judged_run
 
-EXAMPLES = int(os.environ.get("EVALKIT_HOSTILE_EXAMPLES", "300"))
-"""Of all kinds together."""
 TASK = load_task("notifications-3level")
 JSON = get_format("json", TASK)
 LABELS = {"folder": "Work", "priority": 1}
 (REQUEST,) = build_requests(TASK, JSON, [Example("r", dict.fromkeys(TASK.inputs, "x"), LABELS)])
-
-WEAPONS = st.sampled_from(
-    [
-        "\x1b[2J",
-        "\x1b]8;;http://x\x07",
-        "\u202e",
-        "\u2028",
-        "\n::error::x",
-        "::stop-commands::x",
-        "##[group]x",
-        "<script>alert(1)</script>",
-        "</script><script>alert(1)//",
-        '"><img src=x onerror=alert(1)>',
-        "javascript:alert(1)",
-        "<!--<script>",
-        "[x](javascript:alert(1))",
-        "{{ 7 * 7 }}",
-        "[bold]",
-        "\ufeff",
-        "\0",
-        "a" * 300,
-        "../" * 20,
-        "[" * 3000,
-        '{"a":' * 3000,
-        "1e999",
-        "9" * 5000,
-        "<|im_end|>",
-        "</think>",
-    ]
-)
-TEXT = st.lists(st.one_of(WEAPONS, st.text(max_size=8)), max_size=4).map("".join)
-VALUE = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXT),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
-    max_leaves=6,
-)
-
-
-def hostile(share: float) -> Any:
-    """A share of the examples."""
-    return settings(
-        max_examples=round(share * EXAMPLES),
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-    )
-
-
-def check_message(text: str) -> None:
-    """What a command says of it."""
-    check_shown(legible(text))
-
-
-def check_shown(shown: str) -> None:
-    """It steers neither a terminal nor a CI service that reads it as a log."""
-    steering = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-    assert not [c for c in shown if c not in "\n\t" and unicodedata.category(c) in steering]
-    assert not re.search(r"^\s*::|##\w*\[", shown, re.MULTILINE)
 
 
 @hostile(0.36)
@@ -167,53 +98,6 @@ def test_replies(content: object, reason: object, usage: object, more: object, n
         else:
             assert isinstance(said, Completion)
             JSON.parse(TASK, said.text)
-
-
-class Scripts(HTMLParser):
-    """What a browser would run of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, str | None]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "iframe", "object", "embed", "base"):
-            self.found.append((tag, dict(attrs).get("type")))
-        for name, value in attrs:
-            if name.startswith("on") or (value or "").strip().lower().startswith("javascript:"):
-                self.found.append((name, value))
-
-
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> JudgedRun:
-    return read_judged(write_judged_run(tmp_path_factory.mktemp("runs")))
-
-
-@pytest.fixture(scope="module")
-def scripts(judged: JudgedRun) -> list[tuple[str, str | None]]:
-    return Scripts(run_page(judged)).found
-
-
-def with_words(run: JudgedRun, name: str, source: str, note: str, text: str) -> JudgedRun:
-    """The run as if its system, rows, notes and answers had these words in them."""
-    found = run.evaluation
-    first, *others = found.rows
-    inputs = dict.fromkeys(first.example.inputs, text)
-    example = replace(first.example, id=name, inputs=inputs)
-    row = replace(first, example=example, completion=replace(first.completion, text=text))
-    data = found.record.data.model_copy(update={"source": source, "notes": [note]})
-    record = found.record.model_copy(update={"data": data, "base": name})
-    changed = replace(found, system=name, record=record, rows=(row, *others))
-    return replace(run, evaluation=changed)
-
-
-@hostile(0.01)
-@given(name=TEXT, source=TEXT, note=TEXT, text=TEXT)
-def test_pages(judged: JudgedRun, scripts: object, name: str, source: str, note: str, text: str):
-    found = with_words(judged, name, source, note, text)
-    assert Scripts(run_page(found)).found == scripts
-    check_shown(to_text(run_view(found), 80, colour=False))
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+# In-process gates drop what they load first; a second load of numpy fails.
+import numpy as np  # noqa: F401
 import pytest
 
 from evalkit import cli
@@ -92,6 +96,38 @@ def test_a_byte_order_mark_in_toml(tmp_path: Path) -> None:
     assert load_system(tmp_path).config.engine == "keyword"
 
 
+GATE = [sys.executable, "-m", "pytest", "--model", "mine", "--data", "rows.jsonl"]
+NOBODY = 54_321
+"""A number that no user has."""
+PROBE = "import os, sys, evalkit, pytest; os.listdir(sys.argv[1]); print(os.getuid())"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A system, a row, a criterion and a suite."""
+    folder = tmp_path / "project"
+    (folder / "adapters" / "mine").mkdir(parents=True)
+    (folder / "adapters" / "mine" / "system.toml").write_text(SYSTEM)
+    (folder / "rows.jsonl").write_text(
+        '{"id": "\\u98de", "prompt": "money back \\u2028 \\ud83c\\udf89", "output": ["payment"]}\n'
+    )
+    (folder / "gates.toml").write_text(
+        '[one]\nmin_value = 0.5\nmin_cases = 1\nwhy = "飞 – ≥"\n', encoding="utf-8"
+    )
+    (folder / "test_one.py").write_text(
+        "def test_one(evaluation, gate): gate('one', evaluation.accuracy('intents'))\n"
+    )
+    return folder
+
+
+def check_verdict(said: subprocess.CompletedProcess[bytes], encoding: str = "utf-8") -> None:
+    """It is there, with nothing that the encoding has no bytes for."""
+    text = (said.stdout + said.stderr).decode(encoding)
+    assert said.returncode in (0, 1), text
+    assert re.search(r"mine may\s+(NOT\s+)?ship", text), text
+    assert "Traceback" not in text
+
+
 @pytest.mark.parametrize(
     ("environment", "encoding"),
     [
@@ -103,28 +139,53 @@ def test_a_byte_order_mark_in_toml(tmp_path: Path) -> None:
     ids=["cp1252", "ascii", "narrow", "socks"],
 )
 def test_a_gate_comes_to_its_verdict(
-    environment: dict[str, str], encoding: str, tmp_path: Path
+    environment: dict[str, str], encoding: str, project: Path
 ) -> None:
-    folder = tmp_path / "adapters" / "mine"
-    folder.mkdir(parents=True)
-    (folder / "system.toml").write_text(SYSTEM)
-    (tmp_path / "rows.jsonl").write_text(
-        '{"id": "\\u98de", "prompt": "money back \\u2028 \\ud83c\\udf89", "output": ["payment"]}\n'
+    given = {**os.environ, **environment}
+    check_verdict(
+        subprocess.run(GATE, cwd=project, env=given, capture_output=True, check=False), encoding
     )
-    (tmp_path / "gates.toml").write_text(
-        '[one]\nmin_value = 0.5\nmin_cases = 1\nwhy = "飞 – ≥"\n', encoding="utf-8"
+
+
+@pytest.fixture(scope="module")
+def nobody(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What makes a command one of a user without a passwd entry, who may read what we may."""
+    change = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    reads_all = ["--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search"]
+    for way in (change, change + reads_all, ["unshare", "--user", f"--map-user={NOBODY}"]):
+        probe = [*way, sys.executable, "-c", PROBE, str(tmp_path_factory.getbasetemp())]
+        with suppress(OSError):
+            said = subprocess.run(probe, capture_output=True, text=True, check=False)
+            if said.stdout.strip() == str(NOBODY):
+                return way
+    pytest.skip("neither setpriv nor unshare may make another user of us")
+
+
+@pytest.fixture
+def closed(project: Path) -> Iterator[Path]:
+    """A project that nobody may write, beside a folder that everybody may."""
+    scratch = project.parent / "scratch"
+    scratch.mkdir(mode=0o777)
+    scratch.chmod(0o777)
+    project.parent.chmod(0o755)
+    folders = [path for path in (project, *project.rglob("*")) if path.is_dir()]
+    for folder in folders:
+        folder.chmod(0o555)
+    yield project
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+def test_neither_a_home_nor_a_project_to_write_to(nobody: list[str], closed: Path) -> None:
+    runs = closed.parent / "scratch" / "runs"
+    given = {"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"}
+    elsewhere = ["--runs", str(runs), "--basetemp", str(runs.with_name("temporary"))]
+    check_verdict(
+        subprocess.run(
+            [*nobody, *GATE, *elsewhere], cwd=closed, env=given, capture_output=True, check=False
+        )
     )
-    (tmp_path / "test_one.py").write_text(
-        "def test_one(evaluation, gate): gate('one', evaluation.accuracy('intents'))\n"
-    )
-    said = subprocess.run(
-        [sys.executable, "-m", "pytest", "--model", "mine", "--data", "rows.jsonl"],
-        cwd=tmp_path,
-        env={**os.environ, **environment},
-        capture_output=True,
-        check=False,
-    )
-    text = (said.stdout + said.stderr).decode(encoding)  # and nothing that it has no bytes for
-    assert said.returncode in (0, 1), text
-    assert re.search(r"mine may\s+(NOT\s+)?ship", text), text
-    assert "Traceback" not in text
+    assert list(runs.glob("2*/verdicts.json"))
+    assert sorted(path.name for path in closed.iterdir()) == [
+        *("adapters", "gates.toml", "rows.jsonl", "test_one.py")
+    ]

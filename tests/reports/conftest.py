@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,21 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page that fails the test on any console error, script error or request but for files."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    with opening(browser) as opened:
+        yield opened
+
+
+@pytest.fixture
+def trusting(browser: Browser) -> Iterator[Page]:
+    """Such a page in a browser that keeps no Content-Security-Policy."""
+    with opening(browser, bypass_csp=True) as opened:
+        yield opened
+
+
+@contextmanager
+def opening(browser: Browser, *, bypass_csp: bool = False) -> Iterator[Page]:
+    """A page whose troubles are known once it is closed."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=bypass_csp)
     context.set_default_timeout(60_000)
     found = context.new_page()
     troubles: list[str] = []
