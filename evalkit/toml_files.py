@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,14 +23,33 @@ def parse_toml(model: type[M], path: Path, **defaults: object) -> M:
     Raises:
         UserError: with file, line or field, and what is wrong there.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}") from error
+    content = read_toml(path)
     try:
         return model.model_validate({**defaults, **content})
     except ValidationError as error:
         raise UserError(f"{path}: {explain(error, model)}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file, whose numbers are all finite.
+
+    Raises:
+        UserError: it is no TOML that can be read.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=_finite)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not valid TOML: {error}. Save it as UTF-8.") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is not valid TOML: it is nested too deep.") from error
+    except ValueError as error:  # a fault of form, or a number beyond all bounds
+        raise UserError(f"{path} is not valid TOML: {error}") from error
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return value
 
 
 def to_toml(recipe: Mapping[str, Any], system: Mapping[str, Any] | None = None) -> str:

@@ -274,6 +274,9 @@ def test_a_normalisation_holds_for_variants_of_the_task(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("task = ", "is not valid TOML"),
+        (f"task = {'[' * 5000}", "nested too deep"),
+        (f"task = {'9' * 5000}", "limit"),
+        (f"{PLAIN}[endpoint]\ntimeout = inf", "inf is no finite number"),
         (PLAIN.replace("base", "bass"), "unknown key 'bass'. Did you mean 'base'"),
         (PLAIN.replace("3level", "4level"), "There is no task 'notifications-4level'"),
         (PLAIN.replace("json", "xml"), "There is no format 'xml'"),

@@ -295,7 +295,10 @@ def _said(message: dict[str, Any]) -> tuple[str, str]:
         TypeError: it holds something else.
     """
     content = message.get("content") if "tool_calls" in message else message["content"]
-    whole: list[dict[str, Any]] = [{"type": "text", "text": content or ""}]
+    if content is None:
+        # OpenAI's models say here what they refuse; that is their answer.
+        content = message.get("refusal") or ""
+    whole: list[dict[str, Any]] = [{"type": "text", "text": content}]
     parts = content if isinstance(content, list) else whole
     thought = message.get("reasoning_content") or message.get("reasoning") or ""
     text = ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 OWN_KEYS = frozenset({"messages", "model", "n", "stream"})
 """Of a request to a server: what evalkit alone decides."""
@@ -55,7 +55,7 @@ class Endpoint(_Table):
     """The key that limits an answer's tokens; newer servers call it `max_completion_tokens`."""
     omit: tuple[str, ...] = ()
     """Keys that evalkit sets by itself (`temperature`, `max_tokens`) and this server refuses."""
-    body: dict[str, Any] = {}
+    body: dict[str, JsonValue] = {}
     """Further keys of each request, such as a server's own switches, or other values for those
     that evalkit sets."""
 
@@ -77,7 +77,7 @@ class Endpoint(_Table):
 
     @field_validator("body")
     @classmethod
-    def _check_body(cls, body: dict[str, Any]) -> dict[str, Any]:
+    def _check_body(cls, body: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if own := sorted(OWN_KEYS & set(body)):
             raise ValueError(f"{', '.join(own)} cannot be set: evalkit decides them")
         return body

@@ -5,7 +5,6 @@ A row says its topic; a file says what each topic is called and how it is descri
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from evalkit.errors import UserError, did_you_mean
 from evalkit.records import Example
+from evalkit.toml_files import read_toml
 from evalkit.validation import explain
 
 TAG = "topic"
@@ -47,11 +47,9 @@ def load_topics(path: Path) -> dict[str, Topic]:
         UserError: the file cannot be read, or a topic has a fault.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_toml(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}") from error
     return read_topics(content, str(path))
 
 

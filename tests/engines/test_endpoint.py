@@ -337,6 +337,7 @@ def test_what_the_server_took_out_of_an_answer_is_no_wrong_answer(
     [
         ({"content": "Work", "reasoning_content": "\n\n"}, "Work"),
         ({"content": "Work", "tool_calls": []}, "Work"),
+        ({"content": None, "refusal": "I can't."}, "I can't."),
         ({"content": [{"type": "text", "text": "Wo"}, {"type": "text", "text": "rk"}]}, "Work"),
         (
             {
@@ -366,13 +367,14 @@ def test_fewer_tokens_than_words_are_a_prompt_that_was_cut(counted: int | None, 
 ODD: tuple[Any, ...] = ([], ["x"], {}, {"x": 1}, "x", 7, True, 10**400, 1e400, None)
 
 
-@pytest.mark.parametrize("field", ["choice", "message", "reason", "usage", "logprobs", "entry"])
+@pytest.mark.parametrize("field", ["choice", "message", "content", "reason", "usage", "logprobs"])
 def test_a_field_of_any_kind_is_read_or_refused(field: str):
     def behave(handler: Handler, number: int) -> None:
         odd = ODD[int(handler.body["messages"][-1]["content"].rpartition(" ")[2])]
         entry = {"token": odd, "logprob": odd, "top_logprobs": [odd, {"logprob": odd}]}
+        message = {"content": odd if field == "content" else "x", "reasoning": odd}
         choice = {
-            "message": odd if field == "message" else {"content": "x", "reasoning": odd},
+            "message": odd if field == "message" else message,
             "finish_reason": odd if field == "reason" else "stop",
             "logprobs": odd if field == "logprobs" else {"content": [entry, odd]},
         }
@@ -693,6 +695,7 @@ def test_a_server_that_is_not_there_at_the_start_is_the_users_to_mend():
             '[endpoint]\nurl = "http://c"\nmodel = "m"\nbody = { stream = true }',
             "stream cannot be set",
         ),
+        ('[endpoint]\nurl = "http://c"\nmodel = "m"\nbody = { a = 2026-01-01 }', "endpoint.body.a"),
         ('[endpoint]\nurl = "http://c"\nmodel = "m"\nomit = ["messages"]', "cannot be left out"),
     ],
 )
