@@ -3,6 +3,7 @@
     pip install -c constraints.txt -e .[bench]
     python benchmarks/inference.py --data fixtures/notifications/test.jsonl --limit 500
     python benchmarks/inference.py --data ... --limit 2000 --device cuda --shape qwen3-0.6b
+    python benchmarks/inference.py --peer llama.cpp --quantization Q4_K_M
 
 Every side gets the same weights (the adapter merged into them), the same prompts, stop tokens,
 batch size and longest answer, and sorts its batches by length. Each runs in a process of its own,
@@ -13,6 +14,11 @@ there, padding and a prefix that is run once included. `of peak` is the rate of 
 products, padding included, as a share of the rate at which the machine multiplies large bf16
 matrices. Where answers differ from evalkit's, `margins` says how near those were to another: the
 least distance of a chosen token's logit from the next one's.
+
+`--peer llama.cpp` asks llama.cpp's own server the same messages. Its file is made of the same
+merged weights as `--quantization` says, and each of its slots keeps the prompts' common prefix.
+`--peer vllm` asks vLLM, where it is installed, with its prefix cache on. Their lines say what bits
+the weights have and where the prefix is kept; passes are not counted.
 
 `--shape qwen3-0.6b` makes a model of that size from random numbers and teaches it for a minute to
 answer with the labels of the rows, so that it writes what a trained model writes.
@@ -46,6 +52,7 @@ from evalkit.systems import System, load_system, missing_parts
 from shapes import SHAPES, random_model
 
 SIDES = {"evalkit": "evalkit", "generate": "model.generate", "lm-eval": "lm-eval"}
+PEERS = {"llama.cpp": "llama.cpp", "vllm": "vLLM"}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Answers = list[tuple[str, float | None]]
 """Text and, where it is known, margin, in the order of the requests."""
@@ -205,6 +212,68 @@ def with_lm_eval(
     return answer
 
 
+def ask_llama_cpp(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """The answers and figures of llama.cpp's server, on a file made of the same weights."""
+    from evalkit.engines.llamacpp import LlamaCppEngine, check_installed
+    from evalkit.engines.places import LlamaCpp
+    from evalkit.exports.gguf_folder import write_gguf
+
+    check_installed()
+    kind = options.quantization
+    file = folder / f"{kind}.gguf"
+    model = load_base(folder, device=torch.device("cpu"), dtype=torch.float32)
+    eos = model.generation_config.eos_token_id if model.generation_config else None
+    ends = eos if isinstance(eos, list) else [] if eos is None else [eos]
+    write_gguf(model, build_chat(load_tokenizer(folder), ends), file, kind, "same-weights")
+    slots = min(8, options.batch_size)
+    reach = min(4096, model.config.max_position_embeddings)
+    del model
+    place = LlamaCpp(file=file.name, context=reach, parallel=slots)
+    engine = LlamaCppEngine(place, folder)
+    found = timed(engine.complete, requests_of(load_system(options.model), options))
+    return {**found, "weights": kind, "prefix": f"cached in each of {slots} slots"}
+
+
+def ask_vllm(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """The answers and figures of vLLM, on the same tokens."""
+    try:
+        from vllm import LLM, SamplingParams  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise SystemExit(
+            "vLLM is not installed: pip install vllm, on a machine it is for."
+        ) from error
+    chat = build_chat(load_tokenizer(folder))
+    model = LLM(str(folder), dtype={"fp32": "float32", "bf16": "bfloat16"}[options.precision])
+
+    def complete(requests: Sequence[Request]) -> list[tuple[str, Any]]:
+        sampling = SamplingParams(
+            temperature=0.0,
+            max_tokens=longest(chat, requests),
+            stop_token_ids=sorted(chat.stop_ids),
+        )
+        prompts = [{"prompt_token_ids": chat.encode_prompt(r.prompt)} for r in requests]
+        done = model.generate(prompts, sampling, use_tqdm=False)
+        return [(r.id, one.outputs[0]) for r, one in zip(requests, done, strict=True)]
+
+    found = timed(complete, requests_of(load_system(options.model), options))
+    return {**found, "weights": options.precision, "prefix": "cached"}
+
+
+def timed(complete: Callable[[Sequence[Request]], Any], requests: list[Request]) -> dict[str, Any]:
+    """What a peer answers and how long it takes, behind a first two rows."""
+    dict(complete(requests[:2]))
+    started = time.perf_counter()
+    said = dict(complete(requests))
+    seconds = time.perf_counter() - started
+    # Where no answer came, its reason stands in its place, and differs.
+    texts = [getattr(said[r.id], "text", f"unanswered: {said[r.id]}") for r in requests]
+    return {
+        "answers": [(text, None) for text in texts],
+        "seconds": seconds,
+        "memory": peak_memory(),
+    }
+
+
 def longest(chat: Chat, requests: Sequence[Request]) -> int:
     """How many tokens an answer may have."""
     return max(len(chat.encode_answer(r.longest_answer)) for r in requests) + SLACK_TOKENS
@@ -212,6 +281,8 @@ def longest(chat: Chat, requests: Sequence[Request]) -> int:
 
 def run_side(side: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """One side's answers and figures."""
+    if side in PEERS:
+        return ask_llama_cpp(folder, options) if side == "llama.cpp" else ask_vllm(folder, options)
     device = choose_device(options.device)
     model = load_base(folder, device=device, dtype=DTYPES[options.precision])
     config = model.generation_config
@@ -258,6 +329,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--precision", default="bf16", choices=list(DTYPES))
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
+    parser.add_argument("--peer", action="append", default=[], choices=list(PEERS))
+    parser.add_argument("--quantization", default="F16", choices=["F16", "Q8_0", "Q4_K_M"])
     parser.add_argument("--teaching-steps", type=int, default=300)
     parser.add_argument("--teaching-rate", type=float, default=2e-4)
     parser.add_argument("--json", type=Path, help="write the figures there, too")
@@ -286,16 +359,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         prepare(load_system(options.model), options, folder)
-        for side in options.sides:
+        names = SIDES | PEERS
+        for side in [*options.sides, *options.peer]:
             command = [sys.executable, __file__, *sys.argv[1:], "--side", side, "--weights", place]
             done = subprocess.run(command, check=False, capture_output=True, text=True)
             if done.returncode:
                 last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-                show(f"{SIDES[side]:16} did not run: {last}", markup=False)
+                show(f"{names[side]:16} did not run: {last}", markup=False)
                 continue
             found = json.loads((folder / f"{side}.json").read_text())
             ours = found if side == "evalkit" else ours
-            show(line(SIDES[side], found, ours, rate))
+            show(line(names[side], found, ours, rate))
             figures[side] = {key: value for key, value in found.items() if key != "answers"}
             figures[side]["differ"] = len(differing(ours, found)) if ours else None
     if options.json:
@@ -308,10 +382,16 @@ def line(name: str, found: dict[str, Any], ours: dict[str, Any] | None, rate: fl
     memory = found["memory"].get("cuda", found["memory"].get("process", 0)) / 1e9
     text = f"{name:16} {rows / found['seconds']:8.2f}"
     text += f" {found['seconds'] / ours['seconds']:6.2f}" if ours else f" {'':6}"
-    text += f" {found['passes']:7.2f} {found['tokens']:7.1f} {memory:8.2f}"
-    text += f" {found['work'] / found['seconds'] / rate:8.0%}"
+    if "work" in found:
+        text += f" {found['passes']:7.2f} {found['tokens']:7.1f} {memory:8.2f}"
+        text += f" {found['work'] / found['seconds'] / rate:8.0%}"
+    else:
+        text += f" {'':7} {'':7} {'':8} {'':8}"
     if ours is None or found is ours:
         return text
+    if "work" not in found:
+        differ = len(differing(ours, found))
+        return f"{text} {differ:7}  weights {found['weights']}, prefix {found['prefix']}"
     margins = differing(ours, found)
     return f"{text} {len(margins):7}  {' '.join(f'{margin:.3f}' for margin in margins)}"
 
