@@ -156,7 +156,7 @@ def test_gates_stand_side_by_side(tmp_path: Path) -> None:
         "40.0% ✗ fail",
         "–",
     ]
-    assert row_of(page, "recall[2]", 5)[2:4] == ["75.0% ✓ pass", "40.0% ✓ pass ~"]
+    assert row_of(page, "recall[medium]", 5)[2:4] == ["75.0% ✓ pass", "40.0% ✓ pass ~"]
     # 'one' beats the other system, 'two' does not: these gates come first.
     section = page.split('id="differing_gates"')[1].split("</section>")[0]
     assert re.findall("<code><bdi>(.*?)</bdi>", section) == ["beats"]
@@ -272,7 +272,7 @@ def test_nothing_is_wider_than_its_place_or_lies_over_another(
 ) -> None:
     runs = two(tmp_path)
     for html in (comparison_page(runs, lang), index_page(tmp_path, lang)):
-        page = show(html.replace("recall[2]", "attack_success_rate[fake-values]"))
+        page = show(html.replace("recall[medium]", "attack_success_rate[fake-values]"))
         page.set_viewport_size({"width": width, "height": 900})
         assert misplaced(page) == []
 
