@@ -19,6 +19,7 @@ import sklearn.linear_model  # noqa: F401
 
 from command_line import ROOT, Done, evalkit
 from evalkit import __version__, cli
+from evalkit.cli.commands import COMMANDS, load
 from evalkit.printable import is_harmful
 
 MAIN = "from evalkit.cli import main; main()"
@@ -128,6 +129,12 @@ def test_help_does_not_load_what_is_heavy() -> None:
     assert done.returncode == 0, done.stderr
     assert "HEAVY []" in done.stdout
     assert "train" in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_command_says(name: str) -> None:
+    first, *_ = load(name).help.split("\n\n")
+    assert first.replace("\n", " ") == COMMANDS[name]
 
 
 # Baselines: trained here, and judged like any other system

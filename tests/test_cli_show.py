@@ -440,7 +440,7 @@ def test_in_a_terminal_enter_turns_the_page_and_q_stops(
     keys = iter(["", "q"])
     monkeypatch.setattr("builtins.input", lambda prompt: next(keys))
     # The package has the command under its module's name.
-    monkeypatch.setattr(sys.modules["evalkit.cli.show"], "at_terminal", lambda: True)
+    monkeypatch.setattr("evalkit.cli.show.at_terminal", lambda: True)
     _, out, _ = cli("errors", name, "--field", "priority", "--per-page", "4")
     assert "page 1 of 3" in out
     assert "page 2 of 3" in out

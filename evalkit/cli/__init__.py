@@ -14,23 +14,8 @@ from typing import Annotated
 import typer
 
 from evalkit import __version__
-from evalkit.cli.card import card
+from evalkit.cli.commands import LazyGroup
 from evalkit.cli.common import PytestCode, tell
-from evalkit.cli.data import data
-from evalkit.cli.export import export
-from evalkit.cli.grammar import grammar
-from evalkit.cli.init import init
-from evalkit.cli.predict import predict, prompt
-from evalkit.cli.proof import attest, gates, verify
-from evalkit.cli.report import report
-from evalkit.cli.runs import baseline, compare, gate, parity
-from evalkit.cli.schema import schema
-from evalkit.cli.serve import serve
-from evalkit.cli.shelf import fetch, systems
-from evalkit.cli.show import diagnose, errors, runs, show
-from evalkit.cli.sweep import sweep
-from evalkit.cli.train import train
-from evalkit.cli.view import view
 from evalkit.errors import UserError, fault_of_the_machine
 from evalkit.printable import write_what_fits
 
@@ -56,42 +41,14 @@ _FORMER = {"to": "out", "show": "limit", "per-page": "limit"}
 """What options were called before one word was chosen for each; they are still understood."""
 
 app = typer.Typer(
+    cls=LazyGroup,
     help="A release gate for small fine-tuned language models that classify text. "
     "The gate itself is `pytest suites/ --model NAME`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"token_normalize_func": lambda name: _FORMER.get(name, name)},
 )
-for command in (
-    init,
-    systems,
-    fetch,
-    train,
-    sweep,
-    export,
-    predict,
-    prompt,
-    serve,
-    gate,
-    compare,
-    parity,
-    show,
-    diagnose,
-    errors,
-    runs,
-    report,
-    view,
-    card,
-    attest,
-    verify,
-    grammar,
-    schema,
-):
-    app.command()(command)
 app.callback()(options)
-app.add_typer(baseline, name="baseline")
-app.add_typer(data, name="data")
-app.add_typer(gates, name="gates")
 
 
 def main() -> None:

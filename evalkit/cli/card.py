@@ -12,6 +12,14 @@ import typer
 from evalkit.cli.common import AnyName, AsJson, print_json, tell
 from evalkit.cli.runs import RUNS
 from evalkit.errors import UserError
+from evalkit.reports.card.metadata import benchmark_entry, describe_subject
+from evalkit.reports.card.subject import subject_of
+from evalkit.reports.card.text import render_card
+from evalkit.reports.card.upload import check_upload, upload
+from evalkit.reports.card.which_run import find_card_run
+from evalkit.reports.writing import write_text
+from evalkit.runs import read_verdicts
+from evalkit.systems import load_system, missing_parts, shown_path
 
 if TYPE_CHECKING:
     from evalkit.reports.judged import JudgedRun
@@ -48,16 +56,13 @@ def card(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a system's model card: what the gates said of it, as the Hugging Face Hub reads it."""
+    """Write a system's model card for the Hugging Face Hub: what the gates said of it."""
     for option, said, form, such_as in (
         ("--license", license, r"[a-z0-9][a-z0-9.-]*", "apache-2.0"),
         ("--language", language, r"[a-z]{2,3}|code|multilingual", "en"),
     ):
         if said is not None and not re.fullmatch(form, said):
             raise UserError(f"{option} {said}: the Hub writes it in small letters: {such_as}.")
-    from evalkit.reports.card.upload import check_upload, upload
-    from evalkit.reports.card.which_run import find_card_run
-    from evalkit.systems import load_system, missing_parts, shown_path
 
     system = load_system(name)
     if not system.trained_files:
@@ -108,12 +113,6 @@ def _write(
     """Write the card, and the benchmark's entry beside it; returns the files and the metadata."""
     from huggingface_hub import eval_result_entries_to_yaml
     from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
-
-    from evalkit.reports.card.metadata import benchmark_entry, describe_subject
-    from evalkit.reports.card.subject import subject_of
-    from evalkit.reports.card.text import render_card
-    from evalkit.reports.writing import write_text
-    from evalkit.runs import read_verdicts
 
     measured = (read_verdicts(judged.folder) or {})["measured"]
     entry = None

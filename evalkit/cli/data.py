@@ -27,7 +27,27 @@ from evalkit.cli.pipeline import (
     stats,
     write_header,
 )
+from evalkit.data import Fingerprints, find_overlap, load_dataset
+from evalkit.data.any_task import load_both_by_any_task, load_by_any_task
+from evalkit.data.fingerprints import FILE
+from evalkit.data.overlap import check_threshold
+from evalkit.data.row_files import open_task_rows
+from evalkit.data.writing import check_outputs
 from evalkit.errors import UserError
+from evalkit.reports.overlap import (
+    OverlapReport,
+    overlap_report,
+    overlap_to_json,
+    without_sheet,
+    without_to_json,
+)
+from evalkit.reports.render.terminal import to_text
+from evalkit.run_record import Provenance
+from evalkit.systems import load_system, shown_path
+from evalkit.tasks import load_task
+from evalkit.training.reading import read_rows
+from evalkit.training.recipe import RowsRecipe
+from evalkit.training.rows import prepare_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +60,7 @@ if TYPE_CHECKING:
     from evalkit.training.recipe import RowsRecipe
 
 data = typer.Typer(
-    help="Rows: cleaned, remapped, split, augmented; duplicates, overlap, fingerprints.",
+    help="Clean, remap, split and augment rows; find duplicates, overlap, fingerprints.",
     no_args_is_help=True,
 )
 for command in (stats, errors, clean, remap, relabel, split, augment):
@@ -71,11 +91,6 @@ def overlap(
     letters), or nearly (most of their three-character pieces are the same; or all but a word or an
     input, in TEST and TRAIN). --json names the twin of every row.
     """
-    from evalkit.data import find_overlap
-    from evalkit.data.overlap import check_threshold
-    from evalkit.reports.overlap import OverlapReport, overlap_report, overlap_to_json
-    from evalkit.reports.render.terminal import to_text
-
     check_threshold(threshold)
     task, known, asked = _load(train, test, task_name, mapping, on_bad_row)
     for note in (*known.notes, *(asked.notes if asked else ())):
@@ -109,12 +124,6 @@ def without(
     Rows that are kept are written as they stand. The other way round, TEST is rid of what was
     trained on.
     """
-    from evalkit.data import find_overlap, load_dataset
-    from evalkit.data.overlap import check_threshold
-    from evalkit.data.row_files import open_task_rows
-    from evalkit.data.writing import check_outputs
-    from evalkit.reports.overlap import without_sheet, without_to_json
-
     check_threshold(threshold)
     job = Job(train, (out or beside(train, "without"),), None, dry_run, force, as_json)
     if not test.startswith("hf:"):
@@ -168,12 +177,6 @@ def fingerprint(
     Training does so itself; this is for what was trained before, or elsewhere. A provenance.json
     says which rows it has to be; without one, all rows of --data are taken at your word.
     """
-    from evalkit.data import Fingerprints
-    from evalkit.data.fingerprints import FILE
-    from evalkit.systems import load_system, shown_path
-    from evalkit.training.reading import read_rows
-    from evalkit.training.recipe import RowsRecipe
-
     system = load_system(name)
     path = system.folder / "provenance.json"
     known = _read_provenance(path, system.name) if path.is_file() or source is None else None
@@ -210,8 +213,6 @@ def _trained_rows(
     Raises:
         UserError: the data set holds others.
     """
-    from evalkit.training.rows import prepare_rows
-
     dataset = read.dataset
     if dataset.sha256 != provenance.data_sha256:
         raise UserError(
@@ -230,10 +231,6 @@ def _trained_rows(
 
 
 def _read_provenance(path: Path, system: str) -> tuple[Provenance, RowsRecipe]:
-    from evalkit.run_record import Provenance
-    from evalkit.systems import shown_path
-    from evalkit.training.recipe import RowsRecipe
-
     if not path.is_file():
         raise UserError(
             f"{system} has no {path.name}, so what it was trained on is not known. "
@@ -257,10 +254,6 @@ def _load(
     train: str, test: str | None, task_name: str | None, mapping: str, on_bad_row: str
 ) -> tuple[Task, Dataset, Dataset | None]:
     """Read one source, or two on one scale."""
-    from evalkit.data import load_dataset
-    from evalkit.data.any_task import load_both_by_any_task, load_by_any_task
-    from evalkit.tasks import load_task
-
     options: dict[str, Any] = {"mapping": mapping, "on_bad_row": on_bad_row}
     if task_name is None:
         if test:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from evalkit.cli.common import AnyName, AsJson, PytestCode, console, print_json, tell
+from evalkit.cli.runs import QUIET, show_parity
+from evalkit.data import load_dataset
+from evalkit.engines.building import EngineOptions
+from evalkit.engines.llamacpp import check_installed
 from evalkit.errors import UserError
+from evalkit.exports.merged import export_merged
+from evalkit.runs import read_record, run_folders
+from evalkit.runs.runner import Runner
+from evalkit.systems import load_system
 
 if TYPE_CHECKING:
     from evalkit.systems import System
@@ -37,8 +45,6 @@ def export(
     `pytest suites/ --model FOLDER` judges what was exported; --judge does so at once, with the
     gate's exit codes, and says which answers the export changed.
     """
-    from evalkit.systems import load_system
-
     if precision not in ("bf16", "fp32"):
         raise UserError(f"--precision is bf16 or fp32, not '{precision}'.")
     if gguf is not None and gguf not in ("F16", "Q8_0", "Q4_K_M"):
@@ -49,14 +55,10 @@ def export(
     folder = to or Path("exports") / (f"{system.name}-{gguf}" if gguf else system.name)
     done: dict[str, Any] = {"system": system.name, "folder": str(folder)}
     if gguf is None:
-        from evalkit.exports.merged import export_merged
-
         export_merged(system, folder, precision)  # type: ignore[arg-type]
         done["precision"] = precision
     else:
         if judge:
-            from evalkit.engines.llamacpp import check_installed
-
             check_installed()
         from evalkit.exports.gguf_folder import export_gguf
 
@@ -77,8 +79,6 @@ def _judge(
 
     import pytest
 
-    from evalkit.cli.runs import QUIET
-
     arguments = [*QUIET, str(suites), "-q", "--model", str(folder.absolute()), "--runs", str(runs)]
     with contextlib.redirect_stdout(out):
         code = pytest.main([*arguments, *(["--data", data] if data else [])])
@@ -88,12 +88,6 @@ def _judge(
 
 
 def _show_parity(system: System, folder: Path, runs: Path, out: TextIO) -> None:
-    from evalkit.cli.runs import show_parity
-    from evalkit.data import load_dataset
-    from evalkit.engines.building import EngineOptions
-    from evalkit.runs import read_record, run_folders
-    from evalkit.runs.runner import Runner
-
     name = folder.absolute().name
     exported = [run for run in run_folders(runs) if read_record(run).system == name][-1]
     source = read_record(exported).data.source

@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
+from evalkit.errors import UserError
+from evalkit.formats import get_format
+from evalkit.formats.grammar import gbnf, json_schema
+from evalkit.tasks import load_task
+
 
 def grammar(
     task: Annotated[str, typer.Argument(help="A built-in task, or the path of a task's .toml.")],
     answer_format: Annotated[str, typer.Option("--format", help="json, call or labels.")] = "json",
     notation: Annotated[str, typer.Option("--as", help="gbnf or json-schema.")] = "gbnf",
 ) -> None:
-    """Print what an answer may be, for servers that keep a model to a grammar."""
-    from evalkit.errors import UserError
-    from evalkit.formats import get_format
-    from evalkit.formats.grammar import gbnf, json_schema
-    from evalkit.tasks import load_task
-
+    """Print the grammar of a task's answers, for servers that can enforce one."""
     if notation not in ("gbnf", "json-schema"):
         raise UserError(f"--as is gbnf or json-schema, not '{notation}'.")
     asked = load_task(task)

@@ -11,12 +11,13 @@ import typer
 
 from evalkit.cli.common import tell
 from evalkit.errors import UserError
+from evalkit.schemas import SCHEMAS, schema_text
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]
 
 
 def init(folder: Folder) -> None:
-    """Write a task of your own to start from: task, rows, two systems, suites and criteria."""
+    """Write a task of your own to start from: rows, two systems, suites and criteria."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file. Name a new folder.")
     if folder.is_dir() and any(folder.iterdir()):
@@ -48,8 +49,6 @@ def init(folder: Folder) -> None:
 
 def _write_schemas(folder: Path) -> None:
     """What an editor knows the TOML files by: each begins with a line that names its schema."""
-    from evalkit.schemas import SCHEMAS, schema_text
-
     folder.mkdir()
     for kind in SCHEMAS:
         (folder / f"{kind}.json").write_text(schema_text(kind), encoding="utf-8")

@@ -25,7 +25,21 @@ from evalkit.cli.pipeline import (
     write_header,
 )
 from evalkit.cli.runs import RUNS
+from evalkit.data.corrections import read_corrections
+from evalkit.data.describing import read_any
+from evalkit.data.relabelling import relabel as relabel_rows
+from evalkit.data.row_files import open_task_rows
 from evalkit.errors import UserError
+from evalkit.reports.judged import read_judged
+from evalkit.reports.relabelling import (
+    effect_of,
+    label_errors_sheet,
+    label_errors_to_json,
+    relabel_sheet,
+    relabel_to_json,
+)
+from evalkit.runs import find_run
+from evalkit.training.label_errors import find_label_errors
 
 if TYPE_CHECKING:
     from evalkit.data.relabelling import Relabelled
@@ -46,10 +60,6 @@ def errors(
 
     Confident learning (cleanlab) on TF-IDF and rows held out. A list to read, not to believe.
     """
-    from evalkit.data.describing import read_any
-    from evalkit.reports.relabelling import label_errors_sheet, label_errors_to_json
-    from evalkit.training.label_errors import find_label_errors
-
     _refuse_run(source, runs)
     job = Job(source, (), report, dry_run=False, force=force, as_json=as_json)
     rows = read_any(source, task_name, mapping)
@@ -112,11 +122,6 @@ def relabel(
     What `evalkit errors --csv | --label-studio | --argilla` wrote comes back so. Nothing is asked
     again: a run's stored answers are held against the corrected labels.
     """
-    from evalkit.data.corrections import read_corrections
-    from evalkit.data.relabelling import relabel as relabel_rows
-    from evalkit.data.row_files import open_task_rows
-    from evalkit.reports.relabelling import effect_of, relabel_sheet, relabel_to_json
-
     if in_place and out is not None:
         raise UserError("--out and --in-place contradict each other. Give one of them.")
     read = read_corrections(corrections)
@@ -149,9 +154,6 @@ def relabel(
 
 def _find_run(name: str, runs: Path, *, is_named: bool) -> JudgedRun | None:
     """The run, if one is named and there; what a file names may be gone."""
-    from evalkit.reports.judged import read_judged
-    from evalkit.runs import find_run
-
     if not name:
         return None
     try:

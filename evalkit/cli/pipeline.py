@@ -13,7 +13,34 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from evalkit.cli.common import AsJson, console, print_json, tell
+from evalkit.data.cleaning import clean as clean_rows
+from evalkit.data.combining import combine, synthetic_links
+from evalkit.data.describing import survey
+from evalkit.data.overlap import check_threshold
+from evalkit.data.quality import Limits
+from evalkit.data.remapping import count_changes, declared_changes, read_changes
+from evalkit.data.remapping import remap as remap_row
+from evalkit.data.row_files import open_task_rows
+from evalkit.data.rows import RowFault
+from evalkit.data.splitting import read_shares, split_into_parts
+from evalkit.data.writing import check_outputs, written_whole
 from evalkit.errors import UserError
+from evalkit.reports.data_report import (
+    augment_sheet,
+    augment_to_json,
+    clean_sheet,
+    clean_to_json,
+    remap_sheet,
+    remap_to_json,
+    split_sheet,
+    split_to_json,
+    stats_sheet,
+    stats_to_json,
+)
+from evalkit.reports.render.markdown import to_markdown
+from evalkit.reports.render.terminal import to_terminal, to_text
+from evalkit.reports.sheets import draw
+from evalkit.reports.view import Block, Picture, bullets
 
 if TYPE_CHECKING:
     from evalkit.data.row_files import RowFile, TaskRows
@@ -58,8 +85,6 @@ class Job:
 
     def check(self, files: Sequence[Path]) -> None:
         """Refuse files that may not be written, before anything is done."""
-        from evalkit.data.writing import check_outputs
-
         others = [path for path in files if not (self.in_place and path == Path(self.source))]
         if not self.source.startswith("hf:"):
             check_outputs(others, Path(self.source), replace=self.force or self.dry_run)
@@ -80,8 +105,6 @@ class Job:
             notes: choices made for the user.
 
         """
-        from evalkit.data.writing import written_whole
-
         texts = self._report_files(sheet) if self.report and not self.dry_run else {}
         files = [*(self.outputs if write and not self.dry_run else ()), *texts]
         self.check(files)
@@ -96,8 +119,6 @@ class Job:
     def _show(
         self, sheet: Sheet, content: dict[str, Any], files: Sequence[Path], notes: Iterable[str]
     ) -> None:
-        from evalkit.reports.render.terminal import to_terminal, to_text
-
         for note in notes:
             tell(note, err=True)
         if self.as_json:
@@ -113,10 +134,6 @@ class Job:
 
     def _report_files(self, sheet: Sheet) -> dict[Path, bytes]:
         """The report's Markdown and its pictures."""
-        from evalkit.reports.render.markdown import to_markdown
-        from evalkit.reports.sheets import draw
-        from evalkit.reports.view import Block, Picture, bullets
-
         assert self.report is not None
         blocks: list[Block] = list(sheet.blocks)
         files: dict[Path, bytes] = {}
@@ -160,12 +177,6 @@ def clean(
 
     Of duplicates the first is kept. Rows that are kept are written as they stand.
     """
-    from evalkit.data.cleaning import clean as clean_rows
-    from evalkit.data.overlap import check_threshold
-    from evalkit.data.quality import Limits
-    from evalkit.data.row_files import open_task_rows
-    from evalkit.reports.data_report import clean_sheet, clean_to_json
-
     check_threshold(threshold)
     job = Job(source, (out or beside(source, "clean"),), report, dry_run, force, as_json)
     rows = open_task_rows(source, "clean", task_name, mapping)
@@ -208,12 +219,6 @@ def remap(
 
     By a mapping that the task declares (five levels to three), or value by value with --map.
     """
-    from evalkit.data.remapping import count_changes, declared_changes, read_changes
-    from evalkit.data.remapping import remap as remap_row
-    from evalkit.data.row_files import open_task_rows
-    from evalkit.data.rows import RowFault
-    from evalkit.reports.data_report import remap_sheet, remap_to_json
-
     _check_bad_rows(on_bad_row)
     if task_name is None:
         raise UserError("Name the task that the new labels are of with --task.")
@@ -295,12 +300,6 @@ def split(
 
     Near duplicates, and synthetic rows with those they are made of, stay together.
     """
-    from evalkit.data.combining import synthetic_links
-    from evalkit.data.overlap import check_threshold
-    from evalkit.data.row_files import open_task_rows
-    from evalkit.data.splitting import read_shares, split_into_parts
-    from evalkit.reports.data_report import split_sheet, split_to_json
-
     _check_bad_rows(on_bad_row)
     check_threshold(threshold)
     shares = read_shares([*(parts or ()), *(more or ())] or ["train=0.8", "dev=0.1", "test=0.1"])
@@ -356,10 +355,6 @@ def augment(
     tasks with a field that takes several values; split before, so that no made row tells of
     the test rows.
     """
-    from evalkit.data.combining import combine
-    from evalkit.data.row_files import open_task_rows
-    from evalkit.reports.data_report import augment_sheet, augment_to_json
-
     _check_bad_rows(on_bad_row)
     job = Job(source, (out or beside(source, "augmented"),), report, dry_run, force, as_json)
     rows = open_task_rows(source, "augment", task_name)
@@ -397,9 +392,6 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """Say what rows are like: labels, lengths, scripts, duplicates. Changes nothing."""
-    from evalkit.data.describing import survey
-    from evalkit.reports.data_report import stats_sheet, stats_to_json
-
     job = Job(source, (), report, dry_run=False, force=force, as_json=as_json)
     found = survey(source, task_name, mapping, threshold)
     job.finish(stats_sheet(found, source), stats_to_json(found, source), notes=found.notes)

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evalkit.classifier import load, read_inputs, render_prompt
 from evalkit.cli.common import AnyName, AsJson, console, print_json
+from evalkit.data.questions import load_questions
+from evalkit.data.tables import check_ending, write_records
+from evalkit.data.writing import check_outputs, written_whole
 from evalkit.errors import UserError
+from evalkit.printable import printable
+from evalkit.systems import load_system
 
 if TYPE_CHECKING:
     from evalkit.classifier import Classification, Classifier
@@ -51,10 +57,6 @@ def predict(
     TEXT, each line of standard input, or the rows of --in. Values, confidences and margins go to
     --out, or as JSON lines to standard output.
     """
-    from evalkit.classifier import load
-    from evalkit.data.tables import check_ending
-    from evalkit.data.writing import check_outputs
-
     _check_choices(on_bad_row, device, precision)
     if name is not None and _is_text(name):
         texts, name = [name, *(texts or ())], None
@@ -93,10 +95,7 @@ def prompt(
     inputs: Inputs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the whole prompt that a system reads for a text, and the tokens it becomes."""
-    from evalkit.classifier import read_inputs, render_prompt
-    from evalkit.systems import load_system
-
+    """Show the whole prompt that a system reads for a text, and its tokens."""
     if name is not None and text is None and _is_text(name):
         name, text = None, name
     if (text is None) == (not inputs):
@@ -110,7 +109,6 @@ def prompt(
         ]
         print_json({"text": shown.text, "tokens": tokens})
         return
-    from evalkit.printable import printable
 
     sys.stdout.write("".join(f"{printable(line, len(line))}\n" for line in shown.text.split("\n")))
     if not shown.token_ids:
@@ -134,7 +132,6 @@ def _is_text(given: str) -> bool:
         return True
     if all(c.isascii() and not c.isspace() for c in given):
         return False
-    from evalkit.systems import load_system
 
     try:
         load_system(given)
@@ -163,11 +160,7 @@ def _asked(
     on_bad_row: str,
 ) -> list[dict[str, Any]]:
     """What is to be classified, as `id` and `inputs`."""
-    from evalkit.classifier import read_inputs
-
     if source is not None:
-        from evalkit.data.questions import load_questions
-
         rows, skipped = load_questions(source, task, on_bad_row=on_bad_row)  # type: ignore[arg-type]
         for row in skipped:
             typer.echo(f"left out: {row.where}: {row.why}", err=True)
@@ -204,9 +197,6 @@ def _pairs(inputs: Sequence[str] | None) -> dict[str, str]:
 
 
 def _write(out: Path, records: Sequence[dict[str, Any]]) -> None:
-    from evalkit.data.tables import write_records
-    from evalkit.data.writing import written_whole
-
     with written_whole([out]) as (making,):
         write_records(making, records, ending=out.suffix)
     typer.echo(f"Written: {out} ({len(records):,} rows)", err=True)

@@ -7,8 +7,16 @@ from typing import Annotated
 
 import typer
 
+from evalkit.atomic import write_text
+from evalkit.attestation.envelope import UntrustedError, sign, verified
+from evalkit.attestation.envelope import new_key as make_key
+from evalkit.attestation.statement import FILE, build_statement, objection
 from evalkit.cli.common import SYSTEM, AsJson, PytestCode, print_json, tell
 from evalkit.errors import UserError
+from evalkit.gates import load_policies, policies_sha256
+from evalkit.gates.sealing import read_seal, seal
+from evalkit.runs import find_run, read_subject
+from evalkit.systems import load_system, shown_path
 
 gates = typer.Typer(help="Release criteria.", no_args_is_help=True)
 
@@ -30,18 +38,11 @@ def attest(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Sign what the gate said of a run, with the hashes of the files that it said it of.
+    """Sign what the gate said of a run, with the hashes of the files it is about.
 
     An in-toto statement (predicate test-result) in a DSSE envelope. A run that may not ship is
     attested as failed. `evalkit verify` holds a folder against it.
     """
-    from evalkit.atomic import write_text
-    from evalkit.attestation.envelope import new_key as make_key
-    from evalkit.attestation.envelope import sign
-    from evalkit.attestation.statement import FILE, build_statement
-    from evalkit.runs import find_run, read_subject
-    from evalkit.systems import load_system, shown_path
-
     if new_key:
         if run is not None:
             raise UserError("--new-key makes a key and signs nothing; leave out the run.")
@@ -76,12 +77,7 @@ def verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that these very files passed: exit code 0, or 1 and the reason in one line."""
-    from evalkit.attestation.envelope import UntrustedError, verified
-    from evalkit.attestation.statement import FILE, objection
-    from evalkit.gates import load_policies, policies_sha256
-    from evalkit.systems import load_system
-
+    """Check that these very files passed: exit code 0, or 1 with the reason."""
     system = load_system(folder)
     wanted = policies_sha256(load_policies(criteria)) if criteria is not None else None
     sealed = None
@@ -112,9 +108,6 @@ def gates_seal(
 
     Commit the file: the verdict then says whether the criteria in force are those, and since when.
     """
-    from evalkit.gates.sealing import read_seal, seal
-    from evalkit.systems import shown_path
-
     path = seal(criteria)
     found = read_seal(criteria)
     assert found is not None

@@ -11,6 +11,12 @@ import typer
 from evalkit.cli.common import AsJson, InLang, print_json, tell
 from evalkit.cli.runs import RUNS
 from evalkit.errors import UserError
+from evalkit.gates import load_policies, policies_sha256
+from evalkit.reports import writing
+from evalkit.reports.compare import compare_runs
+from evalkit.reports.judged import read_judged
+from evalkit.runs import find_run
+from evalkit.systems import shown_path
 
 if TYPE_CHECKING:
     from evalkit.locale import Lang
@@ -44,12 +50,7 @@ def report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a run's report beside it, a comparison of several runs, and the index of all runs."""
-    from evalkit.gates import load_policies, policies_sha256
-    from evalkit.reports.judged import read_judged
-    from evalkit.runs import find_run
-    from evalkit.systems import shown_path
-
+    """Write a run's report, a comparison of several runs, and the index of all runs."""
     _check_options(form, to, named or [])
     criteria = None
     if gates is not None or GATES.is_file():
@@ -89,9 +90,6 @@ def _write(
     to: Path | None,
 ) -> list[Written]:
     """Write what is asked for, and the index last, as it links to the rest."""
-    from evalkit.reports import writing
-    from evalkit.reports.compare import compare_runs
-
     several = len(found) > 1
     if several:
         compare_runs(found)  # before anything is written

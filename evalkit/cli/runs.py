@@ -11,6 +11,30 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from evalkit.cli.common import AsJson, InLang, PytestCode, console, print_json, tell
+from evalkit.errors import UserError
+from evalkit.gates import load_policies, policies_sha256
+from evalkit.reports.compare import (
+    compare_answers,
+    compare_runs,
+    comparison_to_json,
+    parity_to_json,
+)
+from evalkit.reports.judged import read_judged
+from evalkit.reports.render.terminal import to_terminal, to_text
+from evalkit.reports.sections.comparison import comparison_blocks
+from evalkit.reports.sections.parity import parity_blocks
+from evalkit.runs import (
+    BASELINES,
+    VERDICTS,
+    baseline_folders,
+    copy_run,
+    find_run,
+    read_record,
+    read_run,
+    read_subject,
+    read_verdicts,
+)
+from evalkit.systems import shown_path
 
 if TYPE_CHECKING:
     from evalkit.locale import Lang
@@ -21,7 +45,9 @@ Run = Annotated[str, typer.Argument(help="A run's folder, or (the start of) its 
 # evalkit is imported before pytest can rewrite its asserts, and has none to rewrite.
 QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 
-baseline = typer.Typer(help="Runs that later ones are held against.", no_args_is_help=True)
+baseline = typer.Typer(
+    help="Baselines: runs that later ones are compared with.", no_args_is_help=True
+)
 
 
 def gate(
@@ -37,15 +63,13 @@ def gate(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a stored run again, under the criteria as they are now. Needs no model.
+    """Judge a stored run again, under the present criteria. Needs no model.
 
     The same as `pytest SUITES --run RUN`, with its exit codes. With --json, what pytest has to
     say goes to standard error, and the content of verdicts.json to standard output: null where
     the run was refused.
     """
     import pytest
-
-    from evalkit.runs import VERDICTS, find_run, read_verdicts
 
     arguments = [
         *QUIET,
@@ -82,14 +106,7 @@ def compare(
     lang: InLang = "en",
     as_json: AsJson = False,
 ) -> None:
-    """Hold two runs against each other, metric by metric, by paired tests on the same rows."""
-    from evalkit.gates import load_policies, policies_sha256
-    from evalkit.reports.compare import compare_runs, comparison_to_json
-    from evalkit.reports.judged import read_judged
-    from evalkit.reports.render.terminal import to_terminal, to_text
-    from evalkit.reports.sections.comparison import comparison_blocks
-    from evalkit.runs import find_run
-
+    """Compare two runs metric by metric, by paired tests on the same rows."""
     criteria = policies_sha256(load_policies(gates)) if gates.is_file() else None
     judged = [read_judged(find_run(name, runs), criteria) for name in (first, second)]
     found = compare_runs(judged)
@@ -109,10 +126,7 @@ def parity(
     lang: InLang = "en",
     as_json: AsJson = False,
 ) -> None:
-    """Show what changed between two runs of the same model: quantised, served, in bf16."""
-    from evalkit.reports.compare import compare_answers, parity_to_json
-    from evalkit.runs import find_run, read_run
-
+    """Show what changed between runs of one model: quantised, served, in bf16."""
     folders = [find_run(name, runs) for name in (first, second)]
     if as_json:
         print_json(parity_to_json(compare_answers(*map(read_run, folders))))
@@ -122,12 +136,6 @@ def parity(
 
 def show_parity(folders: Sequence[Path], show: int, lang: Lang, stream: TextIO) -> None:
     """Print what changed between two runs, by their folders."""
-    from evalkit.reports.compare import compare_answers
-    from evalkit.reports.render.terminal import to_terminal, to_text
-    from evalkit.reports.sections.parity import parity_blocks
-    from evalkit.runs import read_run
-    from evalkit.systems import shown_path
-
     found = compare_answers(*map(read_run, folders))
     out = console(stream)
     names = [
@@ -146,10 +154,6 @@ def baseline_set(
     as_json: AsJson = False,
 ) -> None:
     """Keep a run, so that `pytest suites/ --model NAME --against BASELINE` can find it."""
-    from evalkit.errors import UserError
-    from evalkit.runs import BASELINES, copy_run, find_run, read_record, read_run
-    from evalkit.systems import shown_path
-
     folder = find_run(run, runs)
     name = name or read_run(folder).system
     if Path(name).name != name or name.startswith("."):
@@ -175,8 +179,6 @@ def baseline_set(
 @baseline.command("list")
 def baseline_list(runs: RUNS = Path("runs"), as_json: AsJson = False) -> None:
     """List the baselines that are kept."""
-    from evalkit.runs import baseline_folders, read_subject
-
     found = [
         {"name": folder.name, "system": read_subject(folder)[0]}
         for folder in baseline_folders(runs)

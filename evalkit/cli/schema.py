@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+from evalkit.data.writing import written_whole
+from evalkit.errors import UserError
+from evalkit.schemas import schema_text
+
 
 def schema(
     kind: Annotated[str, typer.Argument(help="system, task or gates.")],
@@ -19,10 +23,6 @@ def schema(
     An editor reads it where the file begins with a line `#:schema PATH`, as those of `evalkit
     init` do.
     """
-    from evalkit.data.writing import written_whole
-    from evalkit.errors import UserError
-    from evalkit.schemas import schema_text
-
     text = schema_text(kind)
     if out is None:
         typer.echo(text, nl=False)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from evalkit.classifier import load
 from evalkit.cli.common import AnyName, tell
 from evalkit.errors import UserError
 
@@ -22,8 +23,6 @@ def serve(
 
     For trials, and for engine "endpoint"; there is no authentication.
     """
-    from evalkit.classifier import load
-
     for option, given, choices in (
         ("--device", device, ("auto", "cpu", "cuda", "mps")),
         ("--precision", precision, ("auto", "fp32", "bf16")),

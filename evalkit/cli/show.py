@@ -10,7 +10,18 @@ import typer
 
 from evalkit.cli.common import AsJson, InLang, console, print_json, tell
 from evalkit.cli.runs import RUNS, Run
+from evalkit.data import load_dataset
+from evalkit.data.nearest import nearest as find_nearest
 from evalkit.errors import UserError
+from evalkit.reports.diagnosis import diagnose_run, diagnosis_blocks, diagnosis_to_json
+from evalkit.reports.history import of_system, summaries_to_json, summarise
+from evalkit.reports.judged import read_judged
+from evalkit.reports.labelling import write_mistakes
+from evalkit.reports.mistakes import check_field, find_mistakes, mistake_to_json
+from evalkit.reports.render.terminal import to_terminal, to_text
+from evalkit.reports.run_view import errors_page, run_to_json, run_view
+from evalkit.reports.sections.history import history_blocks
+from evalkit.runs import find_run, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,12 +41,7 @@ def show(
     lang: InLang = "en",
     as_json: AsJson = False,
 ) -> None:
-    """Show a run: verdict, gates, values, confusions, calibration, worst cases, cost, notes."""
-    from evalkit.reports.judged import read_judged
-    from evalkit.reports.mistakes import check_field
-    from evalkit.reports.run_view import run_to_json, run_view
-    from evalkit.runs import find_run
-
+    """Show a run: verdict, gates, confusions, calibration, worst cases, cost, notes."""
     found = read_judged(find_run(run, runs))
     if field is not None:
         check_field(found.evaluation, field)
@@ -51,12 +57,7 @@ def diagnose(
     lang: InLang = "en",
     as_json: AsJson = False,
 ) -> None:
-    """Say what answers a run's failed gates: recipe keys, with the evidence, worst first."""
-    from evalkit.reports.diagnosis import diagnose_run, diagnosis_blocks, diagnosis_to_json
-    from evalkit.reports.judged import read_judged
-    from evalkit.reports.render.terminal import to_terminal
-    from evalkit.runs import find_run
-
+    """Say what answers a run's failed gates: recipe keys and evidence."""
     found = diagnose_run(read_judged(find_run(run, runs)))
     if as_json:
         print_json(diagnosis_to_json(found))
@@ -95,20 +96,14 @@ def errors(
     runs: RUNS = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Page through the rows that a run got wrong, the most confident first.
+    """Page through the rows a run got wrong, the most confident first.
 
     Or write them for those who label; `evalkit data relabel` brings their corrections back.
     """
-    from evalkit.reports.mistakes import find_mistakes, mistake_to_json
-    from evalkit.runs import find_run, read_run
-
     folder = find_run(run, runs)
     evaluation = read_run(folder)
     mistakes = find_mistakes(evaluation, field, said, right)
     if csv or label_studio or argilla:
-        from evalkit.reports.judged import read_judged
-        from evalkit.reports.labelling import write_mistakes
-
         written = write_mistakes(
             mistakes,
             read_judged(folder),
@@ -131,8 +126,6 @@ def errors(
         shown = mistakes[(page - 1) * per_page : page * per_page]
         neighbours = []
         if known is not None:
-            from evalkit.data.nearest import nearest as find_nearest
-
             asked = [mistake.row.example for mistake in shown]
             neighbours = find_nearest(asked, known.examples, nearest)
         if as_json:
@@ -161,7 +154,6 @@ def errors(
                 }
             )
             return
-        from evalkit.reports.run_view import errors_page
 
         _print(errors_page(evaluation, shown, len(mistakes), neighbours, field=field))
         if pages > 1:
@@ -177,11 +169,7 @@ def runs(
     lang: InLang = "en",
     as_json: AsJson = False,
 ) -> None:
-    """List the runs there are, oldest first: verdict and headline numbers."""
-    from evalkit.reports.history import of_system, summaries_to_json, summarise
-    from evalkit.reports.render.terminal import to_terminal
-    from evalkit.reports.sections.history import history_blocks
-
+    """List all runs, oldest first: verdict and headline numbers."""
     found = summarise(folder)
     if system is not None:
         found = of_system(found, system)
@@ -195,8 +183,6 @@ def runs(
 
 
 def _training_rows(source: str, task: Task, mapping: str, on_bad_row: str) -> Dataset:
-    from evalkit.data import load_dataset
-
     dataset = load_dataset(
         source,
         task,
@@ -222,7 +208,5 @@ def _goes_on() -> bool:
 
 
 def _print(shown: Sequence[RenderableType]) -> None:
-    from evalkit.reports.render.terminal import to_text
-
     out = console(sys.stdout)
     sys.stdout.write(to_text(shown, out.width, colour=out.is_terminal))

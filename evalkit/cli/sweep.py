@@ -12,9 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evalkit.atomic import write_text
 from evalkit.cli.common import AnyName, AsJson, console, print_json, tell
 from evalkit.cli.train import changed
+from evalkit.data.sources import find_source
 from evalkit.errors import UserError
+from evalkit.gates.score import score
+from evalkit.reports.judged import read_judged
+from evalkit.reports.render.terminal import to_terminal, to_text
+from evalkit.reports.sweep import Trial, plot_trials, sweep_blocks, sweep_to_json
+from evalkit.runs import RECORD
+from evalkit.systems import load_system, shown_path
+from evalkit.toml_files import toml_value
+from evalkit.training.recipe import read_baseline_recipe, read_recipe
+from evalkit.training.trials import grid, read_space, search
+from evalkit.weights.cache import hash_file
 
 if TYPE_CHECKING:
     from evalkit.reports.sweep import Trial
@@ -46,16 +58,10 @@ def sweep(
     out: Annotated[Path, typer.Option(help="Folder of all sweeps.")] = Path("runs/sweeps"),
     as_json: AsJson = False,
 ) -> None:
-    """Train by several recipes and say which stands best to the gates on dev rows.
+    """Train with several recipes; say which does best at the gates on dev rows.
 
     Interrupted, the same command goes on where it was.
     """
-    from evalkit.atomic import write_text
-    from evalkit.reports.render.terminal import to_terminal, to_text
-    from evalkit.reports.sweep import plot_trials, sweep_blocks, sweep_to_json
-    from evalkit.systems import load_system, shown_path
-    from evalkit.training.trials import grid, read_space, search
-
     if split != "dev":
         raise UserError(
             "--split dev is the only one: who chooses by the test rows has trained on them, and "
@@ -133,13 +139,6 @@ def try_recipe(
     system: System, changes: Mapping[str, Any], folder: Path, commands: Commands
 ) -> Trial:
     """Train by a changed recipe and judge it on dev rows, unless that was done before."""
-    from evalkit.atomic import write_text
-    from evalkit.gates.score import score
-    from evalkit.reports.judged import read_judged
-    from evalkit.reports.sweep import Trial
-    from evalkit.runs import RECORD
-    from evalkit.toml_files import toml_value
-
     result = folder / RESULT
     if result.is_file():
         return Trial.from_json(json.loads(result.read_text(encoding="utf-8")))
@@ -158,8 +157,6 @@ def try_recipe(
 
 def _check(system: System, changes: Mapping[str, Any]) -> None:
     """Refuse a recipe before the first one is trained."""
-    from evalkit.training.recipe import read_baseline_recipe, read_recipe
-
     table, where = _changed_table(system, changes), str(system.folder / "system.toml")
     engine = system.config.engine
     if engine == "tfidf" or engine == "majority":
@@ -169,8 +166,6 @@ def _check(system: System, changes: Mapping[str, Any]) -> None:
 
 
 def _changed_table(system: System, changes: Mapping[str, Any]) -> dict[str, Any]:
-    from evalkit.toml_files import toml_value
-
     settings = [f"{key}={toml_value(value)}" for key, value in changes.items()]
     return changed(system.config.recipe, settings)
 
@@ -188,8 +183,6 @@ def _key(system: System, changes: Mapping[str, Any], data: str | None, suites: P
 
 def _files(content: object, system: System) -> Iterable[Path]:
     """The files that a recipe names, wherever it does."""
-    from evalkit.data.sources import find_source
-
     if isinstance(content, Mapping):
         content = list(content.values())
     if isinstance(content, list | tuple):
@@ -202,6 +195,4 @@ def _files(content: object, system: System) -> Iterable[Path]:
 
 
 def _hash(path: Path) -> str:
-    from evalkit.weights.cache import hash_file
-
     return hash_file(path) if path.is_file() else ""

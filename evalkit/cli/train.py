@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalkit.atomic import only_one
+from evalkit.atomic import only_one, write_text
 from evalkit.cli.common import AnyName, AsJson, console, print_json, tell
+from evalkit.data.sources import find_source
 from evalkit.errors import UserError
+from evalkit.reports.card.text import training_card
+from evalkit.systems import FILE, load_system
+from evalkit.toml_files import to_toml
+from evalkit.training.reading import read_rows
+from evalkit.training.recipe import read_baseline_recipe, read_recipe
+from evalkit.training.topics import load_topics
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,8 +69,6 @@ def train(
 
     The interrupted training of an adapter goes on where it was.
     """
-    from evalkit.systems import load_system
-
     if device not in ("auto", "cpu", "cuda", "mps"):
         raise UserError(f"--device is auto, cpu, cuda or mps, not '{device}'.")
     system = load_system(name)
@@ -77,8 +82,6 @@ def train(
     out = console(sys.stderr)
 
     def read(recipe: RowsRecipe) -> RowsRead:
-        from evalkit.training.reading import read_rows
-
         read = read_rows(
             recipe,
             system.task,
@@ -105,7 +108,6 @@ def train(
     from evalkit.engines.loading import quiet_libraries
 
     quiet_libraries()
-    from evalkit.reports.card.text import training_card
     from evalkit.training.run import plan, run_training
 
     training = replace(_describe(system, table, read), name=made.name, folder=made.folder)
@@ -124,10 +126,6 @@ def train(
 
 def system_at(system: System, folder: Path) -> System:
     """The same system in another folder, with a system.toml there, to be trained anew."""
-    from evalkit.atomic import write_text
-    from evalkit.systems import FILE, load_system
-    from evalkit.toml_files import to_toml
-
     keys = system.config.model_dump(exclude={"recipe"}, exclude_defaults=True, mode="json")
     for key in ("task", "base"):
         beside = system.folder / str(keys.get(key) or "")
@@ -183,11 +181,8 @@ def changed(recipe: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]
 
 
 def _describe(system: System, table: Mapping[str, Any], read: ReadRows) -> Training:
-    from evalkit.data.sources import find_source
     from evalkit.training.keeping import read_general_rows
-    from evalkit.training.recipe import read_recipe
     from evalkit.training.run import Training
-    from evalkit.training.topics import load_topics
     from evalkit.weights import weights_fingerprint
 
     recipe = read_recipe(table, str(system.folder / "system.toml"))
@@ -227,7 +222,6 @@ def _train_baseline(
     out: Console,
 ) -> None:
     from evalkit.training.baselines import BaselineTraining, train_baseline
-    from evalkit.training.recipe import read_baseline_recipe
 
     recipe = read_baseline_recipe(engine, table, str(system.folder / "system.toml"))
     rows = read(recipe)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.cli.shelf import fetch
+from evalkit.cli.systems import fetch
 from evalkit.errors import UserError
 from evalkit.weights import weights_fingerprint
 from evalkit.weights.cache import (

@@ -10,6 +10,18 @@ import typer
 
 from evalkit.cli.common import AnyName, AsJson, console, print_json, tell
 from evalkit.errors import UserError
+from evalkit.reports.render.terminal import to_terminal, to_text
+from evalkit.reports.view import Column, table
+from evalkit.systems import (
+    BrokenSystem,
+    System,
+    adapter_notes,
+    list_systems,
+    load_system,
+    shown_path,
+)
+from evalkit.weights.cache import cached_folders, damaged
+from evalkit.weights.sources import Hub, damaged_in_hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,17 +32,12 @@ if TYPE_CHECKING:
 def systems(
     as_json: AsJson = False,
 ) -> None:
-    """List the shelf: every system, and whether its weights and adapter are here."""
-    from evalkit.systems import BrokenSystem, adapter_notes, list_systems
-
+    """List all systems, and whether their weights and adapters are here."""
     found = list_systems()
     if as_json:
         print_json([_describe(system) for system in found])
         return
     from rich.text import Text
-
-    from evalkit.reports.render.terminal import to_terminal, to_text
-    from evalkit.reports.view import Column, table
 
     rows, broken = [], []
     for system in found:
@@ -66,8 +73,7 @@ def fetch(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a system's base weights here; or, with --verify, check all that are."""
-    from evalkit.systems import load_system
+    """Download a system's base weights; with --verify, check all that are here."""
     from evalkit.weights import stderr_progress
 
     if verify:
@@ -104,10 +110,6 @@ def _verify(name: str | None, as_json: bool) -> None:
 
 def _fetched() -> Iterator[tuple[Path, list[str]]]:
     """Every folder of weights that was fetched, and which of its files have changed."""
-    from evalkit.systems import System, list_systems
-    from evalkit.weights.cache import cached_folders, damaged
-    from evalkit.weights.sources import Hub, damaged_in_hub
-
     for folder in cached_folders():
         yield folder, damaged(folder, anew=True)
     sources = {s.source for s in list_systems() if isinstance(s, System) and s.source}
@@ -117,8 +119,6 @@ def _fetched() -> Iterator[tuple[Path, list[str]]]:
 
 
 def _describe(system: System | BrokenSystem) -> dict[str, str | bool | None]:
-    from evalkit.systems import BrokenSystem, shown_path
-
     if isinstance(system, BrokenSystem):
         return {"name": system.name, "problem": system.problem}
     return {
