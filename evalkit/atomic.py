@@ -1,6 +1,6 @@
 """Files and folders that are there whole or not at all, whoever is killed and whoever else writes.
 
-What is made stands beside its place under a name of its own and is moved in by one rename. A lock
+What is made is beside its place under a name of its own and is moved in by one rename. A lock
 dies with its process, so that what an unlocked name has left half-made is rubbish.
 """
 

@@ -204,7 +204,7 @@ def render_prompt(system: System, inputs: Inputs) -> RenderedPrompt:
     """
     (request,) = build_requests(system.task, system.format, [Example("0", inputs, {})])
     if "language_model" not in system.capabilities:
-        raise UserError(f"{system.name} is no language model, so it reads no prompt.")
+        raise UserError(f"{system.name} is not a language model, so it reads no prompt.")
     if place := system.config.endpoint or system.config.llamacpp:
         return _messages(request.prompt, system_role=place.system_role)
     folder = system.source.locate() if system.source else None

@@ -34,7 +34,7 @@ class InsufficientData(EvalkitError):  # noqa: N818 (names what there is, not a 
 class DoesNotApply(EvalkitError):  # noqa: N818 (names what is so, not a fault)
     """A suite's question makes no sense for this system or task: nothing is held against it.
 
-    The message says why, and stands beside the verdict.
+    The message says why, and is beside the verdict.
     """
 
 

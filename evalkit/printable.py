@@ -35,7 +35,7 @@ _PLAIN = {
 
 
 def printable(text: str, width: int = 100) -> str:
-    r"""One line that a terminal shows as it stands, of at most `width` characters.
+    r"""One line that a terminal shows as it is, of at most `width` characters.
 
     Characters that steer a terminal or reorder text are written as escapes.
 
@@ -47,7 +47,7 @@ def printable(text: str, width: int = 100) -> str:
 
 
 def legible(text: str) -> str:
-    r"""Lines that a terminal shows as they stand, and that no CI service takes for its commands.
+    r"""Lines that a terminal shows as they are, and that no CI service takes for its commands.
 
     >>> legible("safe" + chr(27) + "[2J\n ::error::no")
     'safe\\x1b[2J\n : :error::no'

@@ -153,7 +153,7 @@ class FailureReason(StrEnum):
     EXTRA_TEXT = "extra_text"
     """A well-formed answer with something before or after it (strict reading only)."""
     DUPLICATE_KEY = "duplicate_key"
-    """A key stands twice (strict reading only)."""
+    """A key appears twice (strict reading only)."""
     WRONG_TYPE = "wrong_type"
     """A value of the wrong type, such as "3" for 3 (strict reading only)."""
     MISSING_FIELD = "missing_field"

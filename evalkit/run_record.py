@@ -1,6 +1,6 @@
 """`record.json` and `provenance.json`: what identifies a run, and what an adapter was made of.
 
-Keys that are not known here are kept as they stand, and a key that was not given is not written.
+Keys that are not known here are kept as they are, and a key that was not given is not written.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Written(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
 
     def to_json(self) -> dict[str, Any]:
-        """The keys that were given, as they stand in the file."""
+        """The keys that were given, as they are in the file."""
         return self.model_dump(by_alias=True, exclude_unset=True)
 
     def having(self, **changes: Any) -> Self:

@@ -76,7 +76,7 @@ SCHEMAS = {"system": _system, "task": _task, "gates": _gates}
 
 
 def schema_text(kind: str) -> str:
-    """The same as `json_schema_of`, as it stands in a file."""
+    """The same as `json_schema_of`, as it is in a file."""
     return json.dumps(json_schema_of(kind), indent=2, ensure_ascii=False) + "\n"
 
 

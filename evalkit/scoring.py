@@ -59,7 +59,7 @@ def evaluate(
         system: a system on the shelf, the path of its folder, or a function.
         data: rows: a file, or `hf:OWNER/NAME[@REVISION][:SPLIT]`.
         task: for a function: a built-in task's name, or the path of a task's .toml.
-        on_bad_row: `stop` at a row that is no example, or `skip` it.
+        on_bad_row: `stop` at a row that is not an example, or `skip` it.
         mapping: the labels' scheme: `auto`, `none` or one that the task declares.
         device: for a system: `auto`, `cpu`, `cuda` or `mps`.
         precision: for a system: `auto`, `fp32` or `bf16`.

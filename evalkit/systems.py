@@ -37,7 +37,7 @@ class SystemConfig(BaseModel):
     format: str
     """How answers are written: `json`, `call` or `labels`."""
     thoughts: tuple[tuple[str, str], ...] = ()
-    """Pairs of marks around what is no answer, besides those of docs/formats.md."""
+    """Pairs of marks around what is not an answer, besides those of docs/formats.md."""
     base: str | None = None
     """Where the base weights come from; absent for baselines."""
     adapter: bool = True

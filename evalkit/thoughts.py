@@ -30,17 +30,17 @@ CHANNELS = (
     ("<|channel|>analysis<|message|>", "<|end|>"),
     ("<|channel|>commentary<|message|>", "<|end|>"),
 )
-"""Harmony's channels that are no answers. `<|end|>` ends the answer's channel as well, and so says
+"""Harmony's channels that are not answers. `<|end|>` ends the answer's channel as well, and so says
 nothing by itself."""
 HEADS = ("<|start|>assistant", "<|channel|>final<|message|>", "assistantfinal")
-"""What stands before an answer in harmony; the last is left of it by servers that drop special
+"""What is before an answer in harmony; the last is left of it by servers that drop special
 tokens, and ends a thought."""
 TAILS = ("<|return|>", "<|end|>")
 
 
 @dataclass(frozen=True)
 class Thoughts:
-    """Which parts of a text are no answer."""
+    """Which parts of a text are not an answer."""
 
     added: tuple[tuple[str, str], ...] = ()
     """Opening and closing marks besides those of this module."""

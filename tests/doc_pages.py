@@ -130,7 +130,7 @@ def prose(page: Path) -> str:
 
 
 def inline_code(page: Path) -> list[str]:
-    """What stands in single backticks, on one line each."""
+    """What is in single backticks, on one line each."""
     return [" ".join(found["code"].split()) for found in _INLINE.finditer(prose(page))]
 
 

@@ -115,7 +115,7 @@ def test_a_prompt_is_shown_as_the_model_reads_it(tiny: Path, rows: Path, tmp_pat
 
 def test_what_reads_no_prompt_says_so() -> None:
     system = load_system("keyword-intents", ROOT / "adapters")
-    with pytest.raises(UserError, match="is no language model"):
+    with pytest.raises(UserError, match="is not a language model"):
         render_prompt(system, {"prompt": "x"})
 
 

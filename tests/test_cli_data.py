@@ -107,7 +107,7 @@ def test_a_task_that_maps_labels_is_taken_where_none_reads_them(tmp_path: Path) 
         (["overlap", "{train}", "--task", "intent"], "Did you mean 'intents'?"),
         (["overlap", "{train}", "--task", "intents"], "nothing at 'prompt'"),
         (["overlap", "{train}", "{other}"], "{other}:1:"),
-        (["overlap", "{train}", "--threshold", "80"], "no share from 0.5 to 1"),
+        (["overlap", "{train}", "--threshold", "80"], "not a share from 0.5 to 1"),
         (["overlap", "{train}", "--on-bad-row", "skipp"], "Did you mean 'skip'?"),
         (["fingerprint", "qwen3-3level-base"], "has no provenance.json"),
     ],

@@ -222,7 +222,7 @@ def test_a_report_without_matplotlib_says_so(
         (["clean", "nothing.jsonl"], "There is no file nothing.jsonl"),
         (["clean", "rows.jsonl", "--keep", "exact-dup"], "Did you mean 'exact-duplicate'?"),
         (["clean", "rows.jsonl", "--min-chars", "9", "--max-chars", "3"], "--min-chars 9"),
-        (["clean", "rows.jsonl", "--threshold", "80"], "no share from 0.5 to 1"),
+        (["clean", "rows.jsonl", "--threshold", "80"], "not a share from 0.5 to 1"),
         (["clean", "rows.jsonl", "--report", "r.html"], "end its name in .md"),
         (["clean", "rows.jsonl", "--out", "r.md", "--report", "r.md"], "same name"),
         (["split", "rows.jsonl", "--parts", "a=0.5", "b=0.6"], "come to 1.1"),
@@ -231,9 +231,9 @@ def test_a_report_without_matplotlib_says_so(
         (["remap", "rows.jsonl"], "Name the task"),
         (["remap", "rows.jsonl", "--task", "intents"], "There is nothing to map"),
         (["remap", "rows.jsonl", "--task", "intents", "--map", "x"], "FIELD.OLD=NEW"),
-        (["augment", "rows.jsonl", "--share", "1.5"], "no share between 0 and 1"),
+        (["augment", "rows.jsonl", "--share", "1.5"], "not a share between 0 and 1"),
         (["augment", "five.jsonl"], "for multi-label tasks"),
-        (["stats", "five.jsonl", "--task", "intents"], "no example of task 'intents'"),
+        (["stats", "five.jsonl", "--task", "intents"], "not an example of task 'intents'"),
     ],
 )
 def test_a_users_mistake_exits_4_and_writes_nothing(

@@ -88,7 +88,7 @@ def test_the_only_system_need_not_be_named(evalkit: Run) -> None:
     assert evalkit("predict", *TEXTS, "--json") == named
     assert evalkit("predict", "--input", f"prompt={TEXTS[0]}")[0] == 0
     code, _, err = evalkit("prompt", TEXTS[0])
-    assert (code, "words is no language model" in err) == (4, True)
+    assert (code, "words is not a language model" in err) == (4, True)
 
 
 def test_lines_of_standard_input_become_json_lines(evalkit: Run) -> None:
@@ -172,7 +172,7 @@ def test_a_bad_row_stops_or_is_named(evalkit: Run, tmp_path: Path) -> None:
         (["predict", "words", "--input", "text=x"], "has no input 'text'"),
         (["predict", "words", "x", "--device", "tpu"], "--device is auto, cpu, cuda or mps"),
         (["predict", "words", "--in", "no.jsonl"], "There is no file no.jsonl"),
-        (["prompt", "words", "x"], "is no language model"),
+        (["prompt", "words", "x"], "is not a language model"),
         (["prompt", "words"], "Give a text"),
     ],
 )

@@ -316,7 +316,7 @@ def test_one_row_many_times_is_one_case(project: Project) -> None:
     [
         ("max_value = 1", '*write 0.01 or "1%" for 1 percent, or 1.0 or "100%"*'),
         ("max_value = 80", '*write 0.8 or "80%" for 80 percent*'),
-        ("max_value = 80.0", '*80 is no share: write 0.8 or "80%"*'),
+        ("max_value = 80.0", '*80 is not a share: write 0.8 or "80%"*'),
         ("max_valu = 0.8", "*unknown key 'errors.max_valu'. Did you mean 'max_value'?*"),
     ],
 )

@@ -91,7 +91,7 @@ def verified(envelope: Path, public: Path) -> dict[str, Any]:
     except VerificationError as error:
         raise UntrustedError(f"{envelope.name} carries no signature of this key") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UntrustedError(f"{envelope.name} is no signed statement: {error}") from error
+        raise UntrustedError(f"{envelope.name} is not a signed statement: {error}") from error
     if found.payload_type != PAYLOAD_TYPE:
         raise UntrustedError(f"{envelope.name} is of another kind: {found.payload_type}")
     return statement

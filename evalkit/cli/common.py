@@ -49,7 +49,7 @@ InLang = Annotated[Lang, typer.Option("--lang", parser=_lang, metavar="LANG", he
 
 
 def console(stream: object) -> Console:
-    """A console that leaves text as it stands."""
+    """A console that leaves text as it is."""
     from evalkit.console import LegibleConsole
 
     return LegibleConsole(file=stream, highlight=False)  # type: ignore[arg-type]

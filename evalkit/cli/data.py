@@ -121,7 +121,7 @@ def without(
 ) -> None:
     """Take out of TRAIN the rows that repeat one of TEST, as `overlap` finds them.
 
-    Rows that are kept are written as they stand. The other way round, TEST is rid of what was
+    Rows that are kept are written as they are. The other way round, TEST is rid of what was
     trained on.
     """
     check_threshold(threshold)

@@ -52,7 +52,7 @@ TaskName = Annotated[
     typer.Option("--task", help="The rows' task: a name or a .toml file; found by trying."),
 ]
 Mapping = Annotated[str, typer.Option(help="Label scheme of the data.")]
-BadRows = Annotated[str, typer.Option(help="stop at a row that is no example, or skip it.")]
+BadRows = Annotated[str, typer.Option(help="stop at a row that is not an example, or skip it.")]
 Threshold = Annotated[float, typer.Option(help="Least similarity of near duplicates.")]
 Seed = Annotated[int, typer.Option(help="Decides what is drawn.")]
 Out = Annotated[Path | None, typer.Option(help="File to write; in the working folder, by default.")]
@@ -175,7 +175,7 @@ def clean(
 ) -> None:
     """Remove duplicates, label conflicts and rows of low quality.
 
-    Of duplicates the first is kept. Rows that are kept are written as they stand.
+    Of duplicates the first is kept. Rows that are kept are written as they are.
     """
     check_threshold(threshold)
     job = Job(source, (out or beside(source, "clean"),), report, dry_run, force, as_json)
@@ -338,7 +338,7 @@ def augment(
     field: Annotated[str | None, typer.Option(help="The field, where there are several.")] = None,
     connective: Annotated[
         list[str] | None,
-        typer.Option(metavar="TEXT", help="What joins texts, as it stands; may be repeated."),
+        typer.Option(metavar="TEXT", help="What joins texts, as it is; may be repeated."),
     ] = None,
     task_name: TaskName = None,
     on_bad_row: BadRows = "stop",
@@ -351,7 +351,7 @@ def augment(
 ) -> None:
     """Make rows with several labels out of rows with one, to a share of all.
 
-    All rows are written as they stand, and the made ones after them, marked "synthetic". For
+    All rows are written as they are, and the made ones after them, marked "synthetic". For
     tasks with a field that takes several values; split before, so that no made row tells of
     the test rows.
     """

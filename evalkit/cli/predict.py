@@ -53,7 +53,7 @@ def predict(
 ) -> None:
     """Classify texts with a system, asked and read as the gate does it.
 
-    TEXT is classified, by the project's only system where no NAME stands before it; without a
+    TEXT is classified, by the project's only system where no NAME is before it; without a
     TEXT, each line of standard input, or the rows of --in. Values, confidences and margins go to
     --out, or as JSON lines to standard output.
     """
@@ -124,7 +124,7 @@ def prompt(
 
 
 def _is_text(given: str) -> bool:
-    """Whether what stands in a name's place is what is to be classified.
+    """Whether what is in a name's place is what is to be classified.
 
     A single word in ASCII letters is a name, and a slip in it is told.
     """

@@ -163,7 +163,7 @@ def baseline_set(
         raise UserError(f"{shown_path(folder)} is that baseline already.")
     replaced = None
     if kept.exists():
-        replaced = "what was no run"
+        replaced = "what was not a run"
         with contextlib.suppress(UserError):
             before = read_record(kept)
             replaced = f"a run of {before.system}, {before.started}"

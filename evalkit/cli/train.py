@@ -160,7 +160,7 @@ def changed(recipe: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]
             not stands for itself).
 
     Raises:
-        UserError: a change without `=`, or one that leads into what is no table.
+        UserError: a change without `=`, or one that leads into what is not a table.
     """
     table = copy.deepcopy(dict(recipe))
     for change in changes:

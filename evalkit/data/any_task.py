@@ -19,7 +19,7 @@ def load_by_any_task(
 ) -> tuple[Task, Dataset]:
     """Read rows by the built-in task or the project's own that can, and return both.
 
-    A task that takes the labels as they stand goes before one that has to map them.
+    A task that takes the labels as they are goes before one that has to map them.
 
     Raises:
         UserError: no task can read the rows; says why each one cannot.
@@ -55,7 +55,7 @@ def load_both_by_any_task(
 ) -> tuple[Task, Dataset, Dataset]:
     """Read two sources by one built-in task, on one scale.
 
-    Five-level labels beside three-level ones can be read by the five-level task as they stand, but
+    Five-level labels beside three-level ones can be read by the five-level task as they are, but
     are not the same scale. Where a task maps the labels of one source and finds the other's on its
     own scale already, it is taken.
 

@@ -251,7 +251,7 @@ def _remove_repeated_ids(
         if example.id in seen:
             removed[i] = (
                 Rule.REPEATED_ID,
-                f"id {example.id!r} stands at {wheres[seen[example.id]]}",
+                f"id {example.id!r} is at {wheres[seen[example.id]]}",
             )
         else:
             seen[example.id] = i

@@ -109,7 +109,7 @@ def combine(
     What is combined: rows with one value each, all different, written in the same script, whose
     other labels agree. Every set of values is as likely as any other, so that rare ones gain
     most. A value that stands alone (such as "none") is never combined. No text is made that
-    stands there already.
+    is there already.
 
     Args:
         rows: the file.
@@ -118,7 +118,7 @@ def combine(
         most: how many rows are combined at most.
         field: the field, where the task has several that take several values.
         connectives: in place of `CONNECTIVES`.
-        on_bad_row: `stop`, or `skip` to pass over rows that are no examples.
+        on_bad_row: `stop`, or `skip` to pass over rows that are not examples.
 
     Raises:
         UserError: the task or an option does not fit, or there are not enough rows to combine.
@@ -126,7 +126,7 @@ def combine(
     """
     name = multi_label_field(rows.task, field)
     if not 0 < share < 1:
-        raise UserError(f"--share {share:g} is no share between 0 and 1.")
+        raise UserError(f"--share {share:g} is not a share between 0 and 1.")
     if not 2 <= most <= 4:
         raise UserError(f"--most {most}: 2, 3 or 4 rows can be combined.")
     if rows.file.is_csv:

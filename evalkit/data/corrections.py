@@ -65,7 +65,7 @@ def read_corrections(source: str) -> Corrections:
             given += _read_row(row)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UserError(
-                f"{row.where} is no row that `evalkit errors` wrote, nor what Label Studio or "
+                f"{row.where} is not a row that `evalkit errors` wrote, nor what Label Studio or "
                 f"Argilla made of one ({type(error).__name__}: {error})."
             ) from error
     if not given:

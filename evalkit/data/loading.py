@@ -22,7 +22,7 @@ OnBadRow = Literal["stop", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that is no example of the task, left out on request."""
+    """A row that is not an example of the task, left out on request."""
 
     where: str
     """`train.jsonl:278`, or `train.parquet row 278`."""
@@ -38,7 +38,7 @@ class Dataset:
     examples: tuple[Example, ...]
     skipped: tuple[BadRow, ...]
     label_mappings: Mapping[str, str]
-    """Field name -> the scheme its labels were mapped from; fields read as they stand are not
+    """Field name -> the scheme its labels were mapped from; unmapped fields are not
     listed."""
     sha256: str
     """Of the examples' ids, inputs and labels, in order; hexadecimal."""

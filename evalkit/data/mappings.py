@@ -26,7 +26,7 @@ def choose_schemes(
         task: the task, whose fields may declare schemes.
         mapping: `auto` to decide from the values; `none` to map nothing; or a scheme, which
             then holds for every field that declares it (other fields stay on `auto`).
-        count_values: field name -> how often each raw value stands in the source.
+        count_values: field name -> how often each raw value is in the source.
 
     Raises:
         UserError: no field has that scheme, or `auto` cannot tell two schemes apart.

@@ -59,7 +59,7 @@ def jaccard(one: str, other: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class GramTable:
-    """The n-grams of some texts, one bit for each that stands in two texts or more."""
+    """The n-grams of some texts, one bit for each that two or more texts share."""
 
     bits: npt.NDArray[np.uint64]
     sizes: Positions

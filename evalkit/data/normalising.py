@@ -1,4 +1,4 @@
-"""What is compared where inputs are looked for again: as they stand, or normalised."""
+"""What is compared where inputs are looked for again: as they are, or normalised."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _words(folded: str) -> str:
 
 
 def exact_inputs(example: Example) -> tuple[tuple[str, str], ...]:
-    """Return an example's inputs as they stand, equal for equal ones and fit for a dict's key."""
+    """Return an example's inputs as they are, equal for equal ones and fit for a dict's key."""
     return tuple(sorted(example.inputs.items()))
 
 

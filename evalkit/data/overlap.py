@@ -1,4 +1,4 @@
-"""Rows that stand in the data more than once, within a set or in training and test.
+"""Rows that appear in the data more than once, within a set or in training and test.
 
 Duplicates come in three kinds, each of which includes the ones before it: `exact` (the inputs are
 the same, character by character), `normalised` (the same after `normalise_text`) and `near` (their
@@ -46,7 +46,7 @@ class Match:
     """Jaccard index of the n-grams of the normalised texts; 1.0 for exact and normalised. From
     fingerprints an estimate of it, or the share of words that an edit leaves, if that is more."""
     position: int | None = None
-    """Where the row stands in training, from 0; the first of several alike. None from
+    """Where the row is in training, from 0; the first of several alike. None from
     fingerprints, which know no rows."""
 
 
@@ -57,7 +57,7 @@ class DuplicateGroup:
     kind: Kind
     """The rows hang together by duplicates of this kind or a stronger one."""
     positions: tuple[int, ...]
-    """Where they stand, from 0, ascending."""
+    """Where they are, from 0, ascending."""
     labels_differ: bool
 
 
@@ -67,7 +67,7 @@ class Duplicates:
 
     rows: int
     groups: tuple[DuplicateGroup, ...]
-    """Of every kind. A row may stand in one group of each: an exact group lies within a
+    """Of every kind. A row may be in one group of each: an exact group lies within a
     normalised one, and that within a near one."""
 
     def of(self, kind: Kind) -> tuple[DuplicateGroup, ...]:
@@ -92,7 +92,7 @@ def find_overlap(
     threshold: float = THRESHOLD,
     edits: bool = True,
 ) -> Overlap:
-    """Find test rows that stand in training too, and duplicates within either set.
+    """Find test rows that are in training too, and duplicates within either set.
 
     Args:
         train: rows to look among.
@@ -175,7 +175,7 @@ def check_threshold(threshold: float) -> None:
     """Refuse a threshold that is not a share from 0.5 to 1."""
     if not 0.5 <= threshold <= 1:
         raise UserError(
-            f"A threshold of {threshold:g} is no share from 0.5 to 1. Texts less alike than 0.5 "
+            f"A threshold of {threshold:g} is not a share from 0.5 to 1. Texts less alike than 0.5 "
             "are not near duplicates; 0.8 is the default."
         )
 

@@ -183,7 +183,7 @@ def draw_examples(examples: Sequence[Example], most: int, seed: int = 0) -> list
 
 
 def reorder_values(task: Task, examples: Sequence[Example]) -> tuple[Task, list[Example]]:
-    """List the values of every field that is no scale in the opposite order.
+    """List the values of every field that is not a scale in the opposite order.
 
     Returns:
         The task, and the examples with their label sets in its order. A task of nothing but

@@ -40,17 +40,17 @@ NO_EXAMPLE = (Rule.UNREADABLE, Rule.INPUT, Rule.EMPTY, Rule.NO_LABEL, Rule.UNKNO
 
 MEANINGS = {
     Rule.UNREADABLE: "no JSON object on the line, no valid UTF-8, or cells that fit no columns",
-    Rule.INPUT: "an input of the task is not there or is no text",
+    Rule.INPUT: "an input of the task is not there or is not text",
     Rule.EMPTY: "every input is empty",
     Rule.NO_LABEL: "a label is not there, or is of the wrong type",
     Rule.UNKNOWN_LABEL: "a label that the task does not have",
-    Rule.EXACT: "the inputs stand in an earlier row, character by character",
+    Rule.EXACT: "the inputs are in an earlier row, character by character",
     Rule.CONFLICT: "the same inputs with different labels, none of which most rows have",
     Rule.SHORT: "fewer than {min_characters} characters in all inputs together, white space aside",
     Rule.LONG: "more than {max_characters:,} characters in all inputs together",
     Rule.NO_WORDS: "not one letter in any input: digits, punctuation and symbols alone",
     Rule.GARBLED: "replacement or control characters, or UTF-8 that was read as Latin-1",
-    Rule.NEAR: "most of its text stands in an earlier row with the same labels",
+    Rule.NEAR: "most of its text is in an earlier row with the same labels",
     Rule.REPEATED_ID: "another row before it has the same id",
 }
 
@@ -80,7 +80,7 @@ class Limits:
 def rule_of_fault(
     row: RawRow, reader: RowReader, fault: RowFault, schemes: Mapping[str, str]
 ) -> Rule:
-    """Return under which rule a row is no example of the task."""
+    """Return under which rule a row is not an example of the task."""
     if row.content is None:
         return Rule.UNREADABLE
     if isinstance(fault, EmptyInputs):

@@ -155,7 +155,7 @@ def _rewritten(
         keys = locate(content, field.paths, rows.reader)
         if keys is None:
             raise UserError(
-                f"{line.row.where}: {name} stands in a list or in text that holds JSON, where no "
+                f"{line.row.where}: {name} is in a list or in text that holds JSON, where no "
                 "label can be written. Correct the rows that these were made of."
             )
         label = as_written(field, after[name], is_text=rows.reader.is_text)

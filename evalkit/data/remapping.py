@@ -88,7 +88,7 @@ def remap(line: Line, rows: TaskRows[RowFile], changes: Changes) -> Remapped:
             keys = locate(content, field.paths, reader)
             if keys is None:
                 raise RowFault(
-                    f"field '{name}': it stands in a list or in text that holds JSON, where no "
+                    f"field '{name}': it is in a list or in text that holds JSON, where no "
                     "label can be written. Remap the rows that these were made of."
                 )
             content = replaced(content, keys, as_written(field, new, is_text=reader.is_text))

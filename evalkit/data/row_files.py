@@ -1,4 +1,4 @@
-"""Files of rows gone through line by line, as often as needed, and with each line as it stands.
+"""Files of rows gone through line by line, as often as needed, and with each line as it is.
 
 The commands that write rows read them so: what they keep is written byte for byte, and the file
 need not fit into memory.
@@ -41,7 +41,7 @@ _ROWS_TRIED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row and what stands in the file for it."""
+    """A row and what is in the file for it."""
 
     row: RawRow
     raw: bytes
@@ -136,7 +136,7 @@ def open_row_file(source: str, command: str) -> RowFile:
     path = Path(source)
     if source.startswith("hf:") or path.suffix.lower() == ".parquet":
         raise UserError(
-            f"{source}: `evalkit data {command}` writes lines as they stand, and so reads "
+            f"{source}: `evalkit data {command}` writes lines as they are, and so reads "
             f"{', '.join(ENDINGS)}. Save the rows as JSON lines first."
         )
     check_file(path, source, ENDINGS)
@@ -157,7 +157,7 @@ def open_row_file(source: str, command: str) -> RowFile:
 
 @dataclass(frozen=True, slots=True)
 class LoadedRows:
-    """Rows of a source that is no file of lines, all of them in memory."""
+    """Rows of a source that is not a file of lines, all of them in memory."""
 
     source: str
     raw: RawRows
@@ -192,7 +192,7 @@ class TaskRows(Generic[F]):
     task: Task
     reader: RowReader
     schemes: Mapping[str, str]
-    """Field name -> the scheme its labels are on; other fields are read as they stand."""
+    """Field name -> the scheme its labels are on; other fields are read as they are."""
     notes: tuple[str, ...] = ()
     """Choices made for the user, each a sentence."""
 
@@ -207,13 +207,13 @@ class TaskRows(Generic[F]):
     def read_examples(self, on_bad_row: str) -> Iterator[tuple[Line, Example]]:
         """Go through the rows that are examples.
 
-        Raises `UserError` at the first that is none, or whose id stands already; `on_bad_row`
+        Raises `UserError` at the first that is none, or whose id exists already; `on_bad_row`
         `skip` passes over those.
         """
         seen: dict[str, str] = {}
         for line, found in self.read():
             if isinstance(found, Example) and found.id in seen:
-                found = RowFault(f"id {found.id!r} already stands at {seen[found.id]}.")
+                found = RowFault(f"id {found.id!r} is already at {seen[found.id]}.")
             if isinstance(found, Example):
                 seen[found.id] = line.row.where
                 yield line, found
@@ -255,7 +255,7 @@ def read_as(
 
 
 def _choose_task(file: RowFile | LoadedRows) -> Task:
-    """Return the built-in task that reads most rows as they stand."""
+    """Return the built-in task that reads most rows as they are."""
     counts: dict[str, int] = {}
     tried = list(islice(file.rows(), _ROWS_TRIED))
     # Of tasks that read as many, the one without other label schemes.

@@ -26,7 +26,7 @@ _KEYS_SHOWN = 12
 
 
 class RowFault(Exception):  # noqa: N818  a row's fault is data here, not an error of evalkit
-    """Why a row is no example, as a sentence."""
+    """Why a row is not an example, as a sentence."""
 
 
 class EmptyInputs(RowFault):
@@ -50,7 +50,7 @@ class RowReader:
     def example(self, row: RawRow, schemes: Mapping[str, str]) -> Example:
         """Read one row; `schemes` says which fields' labels are mapped, and how.
 
-        Raises `RowFault` where the row is no example of the task.
+        Raises `RowFault` where the row is not an example of the task.
         """
         asked = self.question(row)
         assert row.content is not None

@@ -189,7 +189,7 @@ def _refuse_repeated_keys(pairs: Sequence[tuple[str, object]]) -> dict[str, obje
     content = {sys.intern(key): value for key, value in pairs}  # rows share their keys
     if len(content) < len(pairs):
         ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"key {shown(key)} stands twice")
+        raise ValueError(f"key {shown(key)} appears twice")
     return content
 
 
@@ -273,7 +273,7 @@ def csv_row(line: int, where: str, columns: Sequence[str], cells: list[str] | st
 def _check_columns(columns: Sequence[str], where: str) -> None:
     twice = [name for name, count in Counter(columns).items() if name and count > 1]
     if twice:
-        raise UserError(f"{where}: column {shown(twice[0])} stands twice. Rename one of the two.")
+        raise UserError(f"{where}: column {shown(twice[0])} appears twice. Rename one of the two.")
 
 
 # --- Parquet and the hub ------------------------------------------------------------------

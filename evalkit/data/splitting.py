@@ -72,7 +72,7 @@ def read_shares(parts: Sequence[str]) -> dict[str, float]:
     """Read `NAME=SHARE` as the user wrote it.
 
     Raises:
-        UserError: another form, a name that is no file's, or shares that do not come to 1.
+        UserError: another form, a name that is not a file's, or shares that do not come to 1.
 
     """
     shares: dict[str, float] = {}

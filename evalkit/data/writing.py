@@ -20,7 +20,7 @@ def check_outputs(outputs: Sequence[Path], source: Path, *, replace: bool = Fals
         replace: whether other files may be replaced.
 
     Raises:
-        UserError: an output is the source, stands already, or is named twice.
+        UserError: an output is the source, exists already, or is named twice.
 
     """
     for output in outputs:

@@ -201,7 +201,7 @@ class Evaluation:
         rows = self.clean_rows if metric.on_clean_rows else self.rows
         if self.rows and not rows:
             raise InsufficientData(
-                f"{metric.name}: all {len(self.rows):,} rows stand in the training data"
+                f"{metric.name}: all {len(self.rows):,} rows are in the training data"
             )
         against = tuple(row for row in rows if metric.counts_against(row))
         return Measurement(
@@ -215,7 +215,7 @@ class Evaluation:
         )
 
     def _cases(self, rows: Rows, field: str | None) -> tuple[Case, ...]:
-        """The rows of a part of a run in words; those of a run itself stand in its report."""
+        """The rows of a part of a run in words; those of a run itself are in its report."""
         if self.record.part is None:
             return ()
         # What is pooled was asked of several tasks.

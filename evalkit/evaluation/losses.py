@@ -29,7 +29,7 @@ def accuracy_lost(field: str, *asked: tuple[Evaluation, Evaluation]) -> Measurem
     Raises:
         InsufficientData: there is no such row; or the first evaluations are not shown to be better
             than guessing (by the interval of their accuracy), so that nothing could be lost.
-        ValueError: an id stands in more than one pair, or with other inputs in the two.
+        ValueError: an id is in more than one pair, or with other inputs in the two.
     """
     before: dict[str, EvaluatedRow] = {}
     after: dict[str, EvaluatedRow] = {}

@@ -382,7 +382,7 @@ def _composite(
     statistic: Callable[..., Statistic],
     *more: object,
 ) -> Metric:
-    """A number that is no share, from functions of truths, answers and `more`."""
+    """A number that is not a share, from functions of truths, answers and `more`."""
     return Metric(
         key,
         f"{field} {name}",

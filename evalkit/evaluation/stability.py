@@ -137,7 +137,7 @@ def near_tie(evaluation: Evaluation) -> float:
 
 
 def accuracy_change(original: Evaluation, *again: Evaluation, field: str) -> PairedComparison:
-    """Accuracy on the rows asked again against that on the same rows as they stand, paired.
+    """Accuracy on the rows asked again against that on the same rows as they are, paired.
 
     Raises:
         InsufficientData: there is no row.
@@ -174,7 +174,7 @@ def attack_success_rate(
     where all it asks for is in the answer.
 
     Args:
-        original: the answers to the rows as they stand.
+        original: the answers to the rows as they are.
         attacked: the answers to the same rows with an attack in them.
         targets: row id -> field -> what the attack asks for there.
 

@@ -24,7 +24,7 @@ FILE_TYPES: dict[Quantization, LlamaFileType] = {
 _OF_GGML = (Type.Q4_K, Type.Q6_K)
 """What gguf can read and not write."""
 _NARROW = {Type.Q4_K: Type.Q5_0, Type.Q6_K: Type.Q8_0, Type.Q5_0: Type.F16, Type.Q8_0: Type.F16}
-"""What a tensor is stored in whose rows are no whole number of blocks, as in llama.cpp."""
+"""What a tensor is stored in whose rows are not a whole number of blocks, as in llama.cpp."""
 
 
 def choose_type(

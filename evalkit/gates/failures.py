@@ -49,9 +49,14 @@ def find_failures(verdicts: Iterable[Verdict]) -> list[Failure]:
             group = Group.ACCURACY if group is Group.RECALL else group
             field = verdict.metric.field if verdict.metric and group in _OF_FIELDS else None
             found.setdefault((group, field), []).append(verdict)
+    return by_cost((group, failed) for (group, _), failed in found.items())
+
+
+def by_cost(found: Iterable[tuple[Group, Iterable[Verdict]]]) -> list[Failure]:
+    """Failed verdicts of each question as failures, the costliest first, here and within each."""
     failures = [
         Failure(group, tuple(sorted(failed, key=lambda v: (not v.blocks, -overrun(v)))))
-        for (group, _), failed in found.items()
+        for group, failed in found
     ]
     return sorted(failures, key=lambda failure: failure.cost, reverse=True)
 

@@ -170,7 +170,7 @@ def judge(
 
     Raises:
         UserError: the criterion is for a comparison and the number is none, or the reverse; or
-            its bound is no share where the number is one.
+            its bound is not a share where the number is one.
         InsufficientData: its bound is relative to a value of 0.
     """
     compares = policy.compares
@@ -194,7 +194,7 @@ def judge(
     metric = measurement.metric
     if (metric is None or metric.unit == "%") and not 0 <= policy.threshold <= 1:
         raise UserError(
-            f"[{gate}] in gates.toml: {policy.threshold:g} is no share. Give it between 0 and 1, "
+            f"[{gate}] in gates.toml: {policy.threshold:g} is not a share between 0 and 1, "
             "such as 0.80 for 80%."
         )
     task = measurement.evaluation.task if measurement.evaluation else None

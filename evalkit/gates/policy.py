@@ -33,13 +33,13 @@ def _read_bound(written: Any) -> float:
         with suppress(ValueError):
             return float(written.rstrip().removesuffix("%")) / 100
     if isinstance(written, bool) or not isinstance(written, int | float):
-        raise ValueError(f'{written!r} is no bound; write a number such as 0.8, or "80%"')
+        raise ValueError(f'{written!r} is not a bound; write a number such as 0.8, or "80%"')
     if isinstance(written, int) and written != 0:
         percent = f'{written / 100:g} or "{written}%" for {written} percent'
         if abs(written) == 1:
             whole = f'{written}.0 or "{written}00%" for {written}00 percent'
         else:
-            whole = f"{written}.0 with share = false for a number that is no share"
+            whole = f"{written}.0 with share = false for a number that is not a share"
         raise ValueError(f"a bare {written} can be read in two ways: write {percent}, or {whole}")
     return float(written)
 
@@ -185,8 +185,8 @@ def _fault(name: str, policy: Policy) -> str | None:
     lowest = -1 if policy.compares else 0
     if policy.share and not lowest <= bound <= 1:
         return (
-            f'{bound:g} is no share: write {bound / 100:g} or "{bound:g}%". For a number that is '
-            "none, such as a mean of levels, add share = false."
+            f'{bound:g} is not a share: write {bound / 100:g} or "{bound:g}%". For a number that '
+            "is none, such as a mean of levels, add share = false."
         )
     if policy.compares and (fault := _fault_of_difference(name, policy)):
         return fault

@@ -75,7 +75,7 @@ class Release:
 
     @property
     def not_blocking(self) -> list[Verdict]:
-        """The verdicts that are no pass, of criteria that are not critical."""
+        """The verdicts that are not a pass, of criteria that are not critical."""
         return [v for v in self.verdicts if v.outcome is not Outcome.PASS and not v.blocks]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from evalkit.evaluation import Metric
-from evalkit.gates.failures import overrun
+from evalkit.gates.failures import Failure, by_cost
 from evalkit.gates.groups import Group, by_group
 from evalkit.gates.judging import Outcome, Verdict
 
@@ -140,7 +140,7 @@ class Subject:
     """None for what evalkit does not train."""
     family: str
     fields: Sequence[str]
-    """Of the task; those that are no scale first."""
+    """Of the task; those that are not a scale first."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """As it is now, defaults filled in."""
     system: Mapping[str, Any] = field(default_factory=dict)
@@ -161,22 +161,19 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A question that was failed, and what answers it."""
+    """A failure and what answers it."""
 
-    group: Group
-    failed: tuple[Verdict, ...]
-    """Farthest from its bound first."""
+    failure: Failure
     advice: tuple[Advice, ...]
 
 
 def diagnose(verdicts: Collection[Verdict], subject: Subject) -> tuple[Finding, ...]:
-    """What failed, by question, the farthest from its bound first, and what answers it."""
-    failed = [v for v in verdicts if v.outcome is Outcome.FAIL]
-    found = [
-        Finding(group, tuple(sorted(of, key=lambda v: -overrun(v))), _advise(group, of, subject))
-        for group, of in by_group(failed).items()
-    ]
-    return tuple(sorted(found, key=lambda finding: -overrun(finding.failed[0])))
+    """What failed, by question, the costliest first, and what answers it."""
+    failed = by_group(v for v in verdicts if v.outcome is Outcome.FAIL)
+    return tuple(
+        Finding(found, _advise(found.group, found.failed, subject))
+        for found in by_cost(failed.items())
+    )
 
 
 def merged(findings: Sequence[Finding]) -> tuple[dict[str, Any], dict[str, Any]]:

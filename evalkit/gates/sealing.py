@@ -63,7 +63,7 @@ def read_seal(gates: Path) -> Seal | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no seal: `evalkit gates seal` writes it anew.") from error
+        raise UserError(f"{path} is not a seal: `evalkit gates seal` writes it anew.") from error
 
 
 def breach(gates: Path) -> Note | None:

@@ -77,7 +77,7 @@ class Speaker(Generic[_Text]):
     Args:
         lang: the language.
         markup: makes a text of ours into this kind; it holds nothing of anybody else's.
-        data: makes any other text safe to stand in it, and lets this kind pass.
+        data: makes any other text safe to be in it, and lets this kind pass.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Speaker(Generic[_Text]):
         return self._markup(self._phrases[code].format(**shown))
 
     def text(self, found: object) -> _Text:
-        """A note in this language; anything else as it stands."""
+        """A note in this language; anything else as it is."""
         if not isinstance(found, Note) or found.code not in self._phrases:
             return self._data(found)
         try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 Statistic: TypeAlias = "Callable[[Floats], Floats]"
-"""Takes weights (resamples, n), how often each row stands in each resample, and returns
+"""Takes weights (resamples, n), how often each row is in each resample, and returns
 (resamples,) values, nan where there is none. All-ones weights give the statistic itself."""
 
 

@@ -2,7 +2,7 @@
 
 Everywhere `confidences` and `correct` are parallel: the probability in [0, 1] that a system gave
 to its answer on a row, and whether the answer was right. All raise `InsufficientData` where there
-are no rows, and `ValueError` where a confidence is no probability.
+are no rows, and `ValueError` where a confidence is not a probability.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def _check(confidences: Sequence[float], correct: Sequence[bool], asked: str) ->
         raise InsufficientData(f"{asked}: there is no answer with a confidence")
     for confidence in confidences:
         if not 0 <= confidence <= 1:  # also refuses nan
-            raise ValueError(f"{asked}: a confidence of {confidence} is no probability")
+            raise ValueError(f"{asked}: a confidence of {confidence} is not a probability")
 
 
 def _edges(bins: int) -> list[float]:

@@ -102,7 +102,7 @@ def macro_f1(
     """Return the mean F1 over the values in truth or answers, with a bootstrap interval.
 
     A value that is only ever said has an F1 of 0, as in scikit-learn's `f1_score(average="macro",
-    zero_division=0)` without `labels`; what is none of the task's values is no value here, and
+    zero_division=0)` without `labels`; what is none of the task's values is not a value here, and
     lowers the F1 of those that it stands in for. Each resample averages over the values in its own
     rows. The interval depends on the seed and the rows, not on their order.
 

@@ -74,7 +74,7 @@ def cases_to_settle(
         would do) or more than a million would be needed.
 
     Raises:
-        ValueError: value, threshold or power is no share, or n_now is negative.
+        ValueError: value, threshold or power is not a share, or n_now is negative.
     """
     _check_shares(power, 0.05)
     if not (0 <= estimate_value <= 1 and 0 <= threshold <= 1 and n_now >= 0):

@@ -246,7 +246,7 @@ def repeats(words: Sequence[str]) -> bool:
 
 
 def _holds(words: Sequence[str], wanted: Sequence[str], *, begins: bool = False) -> bool:
-    """Whether some words stand in a row; with `begins`, the last may go on.
+    """Whether some words are in a row; with `begins`, the last may go on.
 
     What is wanted is not empty: nothing is found nowhere.
     """

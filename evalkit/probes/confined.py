@@ -164,7 +164,7 @@ class Channel:
         try:
             data = json.dumps(found).encode()
         except (TypeError, ValueError, RecursionError, MemoryError):
-            data = b'{"stopped": "error", "detail": "returned what is no JSON value"}'
+            data = b'{"stopped": "error", "detail": "returned what is not a JSON value"}'
         self.say(data)
         os._exit(0)
 

@@ -108,7 +108,7 @@ def load_probes(path: Path) -> list[Probe]:
         except ValidationError as error:
             raise UserError(f"{where}: {explain(error)}") from error
         if probe.id in probes:
-            raise UserError(f"{where}: id '{probe.id}' stands twice. Give every probe its own.")
+            raise UserError(f"{where}: id '{probe.id}' appears twice. Give every probe its own.")
         probes[probe.id] = probe
     return list(probes.values())
 
@@ -127,7 +127,7 @@ def load_texts(path: Path) -> dict[str, str]:
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{where}: not a JSON object with `id` and `text`.") from error
         if name in texts:
-            raise UserError(f"{where}: id '{name}' stands twice. Give every text its own.")
+            raise UserError(f"{where}: id '{name}' appears twice. Give every text its own.")
         texts[name] = text
     return texts
 

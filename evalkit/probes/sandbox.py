@@ -208,5 +208,5 @@ def _conclude(stopped: Stop | None, said: bytes, returncode: int) -> Ran:
 
 
 def _one_line(said: str) -> str:
-    """What code said, with escapes for all that is not printed as it stands."""
+    """What code said, with escapes for all that is not printed as it is."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)

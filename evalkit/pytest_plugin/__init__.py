@@ -60,7 +60,7 @@ def _is_used(config: pytest.Config) -> bool:
 def _has_criteria(place: Path) -> bool:
     try:
         return (place / "gates.toml").is_file()
-    except (OSError, ValueError):  # an option's value that is no path
+    except (OSError, ValueError):  # an option's value that is not a path
         return False
 
 

@@ -117,7 +117,7 @@ class Expected:
     def uncollected(
         self, subject: SystemUnderTest, suites: Iterable[Path], criteria: Collection[str]
     ) -> dict[str, str]:
-        """Tests that stand in suite files, are for a system, and were never found by pytest."""
+        """Tests that are in suite files, are for a system, and were never found by pytest."""
         found: dict[str, str] = {}
         for test in (test for path in suites for test in self._read(path)):
             if not test.is_hidden and (test.path, test.name) in self._collected:

@@ -88,7 +88,7 @@ def families_of(item: pytest.Item) -> tuple[str, ...]:
 
 
 def place(item: pytest.Item) -> str:
-    """Where a test stands, for messages."""
+    """Where a test is, for messages."""
     return f"{item.location[0]}, {item.location[2].partition('[')[0]}"
 
 

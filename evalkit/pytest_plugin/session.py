@@ -435,7 +435,7 @@ class GateSession:
     def _seals(self, name: str) -> dict[str | None, str]:
         """Since when the criteria were sealed, and what to say of it; empty where none is.
 
-        Where they stand in several files, the one whose seal is missing or broken is told.
+        Where they are in several files, the one whose seal is missing or broken is told.
         """
         evaluation = self.run_cache.evaluations.get(name)
         if evaluation is None:

@@ -33,7 +33,7 @@ class Call:
 
 @dataclass(frozen=True)
 class SuiteTest:
-    """A suite test as it stands in its file."""
+    """A suite test as it is in its file."""
 
     path: Path
     name: str
@@ -65,7 +65,7 @@ class SuiteTest:
 
 
 def read_suite(path: Path) -> tuple[SuiteTest, ...]:
-    """The suite tests in a file; none where it is no Python, which pytest complains about."""
+    """The suite tests in a file; none where it is not Python, which pytest complains about."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):

@@ -17,7 +17,7 @@ class WrittenOrder:
         self._places: dict[pytest.Item, int] = {}
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Note where a test stands."""
+        """Note where a test is."""
         self._places[item] = len(self._places)
 
     @pytest.hookimpl(tryfirst=True)

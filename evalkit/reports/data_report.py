@@ -140,7 +140,7 @@ def split_sheet(
     lines = [
         f"{len(examples):,} rows of {source}, read as {task.name}, in {parts.groups:,} groups of "
         f"near duplicates; the largest has {parts.largest_group:,} rows.",
-        "No group stands in two parts.",
+        "No group is in two parts.",
     ]
     lines += [
         f"{part} has no row with {name} = {value}."
@@ -238,7 +238,7 @@ def _augmented_labels(augmented: Augmented, task: Task) -> tuple[Counter[str], C
 def stats_sheet(described: Description, source: str) -> Sheet:
     """What a set of rows is like."""
     task, faults, low = described.task, described.no_examples, described.low_quality
-    no_example = f"; {faults.total():,} more are no examples of it" if faults else ""
+    no_example = f"; {faults.total():,} more are not examples of it" if faults else ""
     lines = [f"{described.rows:,} rows of {source}, read as {task.name}{no_example}."]
     grids = [
         grid(

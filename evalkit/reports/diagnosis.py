@@ -151,7 +151,7 @@ def diagnosis_blocks(found: Diagnosis) -> Blocks:
     """What failed, worst first, with the evidence and the advice; then all keys in one piece."""
     release = found.run.release
     assert release is not None
-    failed = sum(len(finding.failed) for finding in found.findings)
+    failed = sum(len(finding.failure.failed) for finding in found.findings)
     said = {"system": found.run.system, "run": found.run.name, "all": len(release.verdicts)}
     head = phrase("diagnosis.system", failed=failed, **said) if failed else (
         phrase("diagnosis.none", **said)
@@ -167,9 +167,9 @@ def diagnosis_blocks(found: Diagnosis) -> Blocks:
 def _finding(finding: Finding, found: Diagnosis) -> Blocks:
     release = found.run.release
     assert release is not None
-    of = [v for v in release.verdicts if group_of(v.gate, v.slice, v.metric) is finding.group]
-    question = phrase(f"group.{finding.group}")
-    n, failed = len(of), len(finding.failed)
+    group, verdicts = finding.failure.group, finding.failure.failed
+    n = sum(group_of(v.gate, v.slice, v.metric) is group for v in release.verdicts)
+    question, failed = phrase(f"group.{group}"), len(verdicts)
     rows = [
         [
             Code(v.shown),
@@ -179,7 +179,7 @@ def _finding(finding: Finding, found: Diagnosis) -> Blocks:
             v.weakest or None,
             ", ".join(found.rows.get(v.label, ())[:ROWS]) or None,
         ]
-        for v in finding.failed
+        for v in verdicts
     ]
     heads = [*columns("gate", "value", "needs", "n"), Column(phrase("col.detail"), True, 2, True)]
     heads.append(Column(phrase("col.counted"), True, 1, True))
@@ -234,7 +234,7 @@ def diagnosis_to_json(found: Diagnosis) -> dict[str, Any]:
         "may_ship": None if release.partial else release.may_ship,
         "findings": [
             {
-                "question": finding.group.value,
+                "question": finding.failure.group.value,
                 "gates": [
                     {
                         "gate": v.gate,
@@ -246,7 +246,7 @@ def diagnosis_to_json(found: Diagnosis) -> dict[str, Any]:
                         "detail": v.weakest,
                         "rows": list(found.rows.get(v.label, ())),
                     }
-                    for v in finding.failed
+                    for v in finding.failure.failed
                 ],
                 "advice": [
                     {

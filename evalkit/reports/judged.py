@@ -67,7 +67,7 @@ def read_judged(folder: Path, criteria_sha256: str | None = None) -> JudgedRun:
 
     Raises:
         EvidenceError: the run was changed after it was written, or is not whole.
-        UserError: the folder is no run, or one that was written under another schema.
+        UserError: the folder is not a run, or one that was written under another schema.
     """
     evaluation = read_run(folder)
     try:

@@ -13,7 +13,7 @@ from evalkit.records import Missing, OutOfEnum
 from evalkit.tasks import Field, FieldKind, Task
 
 UNREADABLE, MISSING, OUT_OF_ENUM = "unreadable", "missing", "out of enum"
-"""What may be said that is no value."""
+"""What may be said that is not a value."""
 
 
 @dataclass(frozen=True, slots=True)

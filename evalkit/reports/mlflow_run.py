@@ -1,7 +1,7 @@
 """A judged run as a run of MLflow: parameters, metrics, tags, files.
 
 MLflow's names hold letters, digits, `_`, `-`, `.`, `:`, spaces and slashes, and a page groups them
-by what stands before the slash. So the number of a gate is `gate/NAME`, of a slice
+by what is before the slash. So the number of a gate is `gate/NAME`, of a slice
 `gate/NAME/SLICE`, and a usual number `measured/NAME`; `.low` and `.high` behind it are the bounds
 of its 95% interval. Every other character of a name, and a dot in it, becomes `_`; of two names
 that would then be one, the later gets a number behind it. Values are as they are counted: a share

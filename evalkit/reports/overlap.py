@@ -66,7 +66,7 @@ def overlap_report(report: OverlapReport, show: int) -> list[RenderableType]:
 
 
 def overlap_to_json(report: OverlapReport) -> dict[str, Any]:
-    """The counts, and every test row that stands in training; rows by their ids."""
+    """The counts, and every test row that is in training; rows by their ids."""
     train, test = report.train, report.test
     content: dict[str, Any] = {
         "schema": SCHEMA,

@@ -305,7 +305,7 @@ def grid(
 
 
 def sectioned(title: Cell, head: Blocks, sections: Iterable[tuple[Cell, Blocks]]) -> Blocks:
-    """A whole report: a title, what stands under it, and sections with their titles."""
+    """A whole report: a title, what is under it, and sections with their titles."""
     blocks: Blocks = [Heading(1, title), *head]
     for name, section in sections:
         blocks += [Heading(2, name), *section]

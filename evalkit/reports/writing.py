@@ -1,7 +1,7 @@
 """Which report goes into which file, and that it gets there whole.
 
 A run's folder holds the reports on the run; what is about several runs lies in the folder of all
-runs. Reports are no evidence: no hash covers them, and they are written again at will.
+runs. Reports are not evidence: no hash covers them, and they are written again at will.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def write_text(path: Path, text: str) -> Path:
         UserError: it cannot be written.
     """
     try:
-        # A lone surrogate in a model's answer is no text; a page shows it as "?".
+        # A lone surrogate in a model's answer is not text; a page shows it as "?".
         atomic.write_text(path, text, errors="replace")
     except OSError as error:
         raise UserError(

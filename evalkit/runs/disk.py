@@ -69,7 +69,7 @@ def read_run(folder: Path, known: Mapping[str, Example] | None = None) -> Evalua
 
     Raises:
         EvidenceError: it was changed after it was written, or is not whole.
-        UserError: the folder is no run, or one that was written under another schema.
+        UserError: the folder is not a run, or one that was written under another schema.
     """
     record = read_record(folder)
     try:
@@ -154,7 +154,7 @@ def read_subject(folder: Path) -> tuple[str, Task, frozenset[str]]:
     """The system, the task and the system's capabilities, whatever became of the predictions.
 
     Raises:
-        UserError: the folder is no run.
+        UserError: the folder is not a run.
     """
     try:
         found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
@@ -268,7 +268,7 @@ def read_record(folder: Path) -> RunRecord:
 
     Raises:
         EvidenceError: it was changed after the run.
-        UserError: the folder is no run, or one that was written under another schema.
+        UserError: the folder is not a run, or one that was written under another schema.
     """
     try:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))

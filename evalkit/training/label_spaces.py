@@ -1,6 +1,6 @@
 """Label spaces: another list of values for each micro-batch.
 
-The values' list stands in the prompt. All rows of a micro-batch get the same one, so its prefix
+The values' list is in the prompt. All rows of a micro-batch get the same one, so its prefix
 stays shared; the next micro-batch gets another: the task's own values under other names, in
 another order and company; nothing but topics; or a topic or two beside the task's own values.
 """

@@ -290,7 +290,7 @@ class Recipe(EditedRowsRecipe):
 
     @property
     def varies_rows(self) -> bool:
-        """Whether micro-batches are other than their rows as they stand."""
+        """Whether micro-batches are other than their rows as they are."""
         return any((self.labels, self.noise, self.attacks, self.keep))
 
     @property

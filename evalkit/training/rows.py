@@ -51,7 +51,7 @@ class TrainingRows:
             text += f"\n{self.dev_repeats_dropped:,} rows repeat a dev row and were dropped."
         if self.conflicts:
             text += (
-                f"\n{self.conflicts} inputs stand in the data with different labels; "
+                f"\n{self.conflicts} inputs are in the data with different labels; "
                 "the first label was kept."
             )
         return text

@@ -67,7 +67,7 @@ class Training:
     format: Format
     recipe: Recipe
     base_name: str
-    """`base` as system.toml gives it; stands in the adapter's config."""
+    """`base` as system.toml gives it; is in the adapter's config."""
     base_folder: Path
     """Local folder of the base weights."""
     weights_sha256: str

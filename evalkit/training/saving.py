@@ -34,7 +34,7 @@ def save_adapter(
 
     Args:
         trained: the adapter on its base.
-        base_name: `base` of the system.toml; stands in the adapter's config.
+        base_name: `base` of the system.toml; is in the adapter's config.
         provenance: what `provenance.json` says.
         folder: where the files go.
         beside: further files, name -> what writes it to a path.

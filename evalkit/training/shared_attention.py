@@ -20,7 +20,7 @@ NAME = "evalkit_shared_prefix"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the prefix and the suffixes stand in the row."""
+    """Where the prefix and the suffixes are in the row."""
 
     shared: int
     """Tokens of the prefix; may be 0."""

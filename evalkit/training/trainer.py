@@ -155,7 +155,7 @@ def train_adapter(
         metric_for_best_model="eval_loss" if stops_early else None,
         restore_callback_states_from_checkpoint=stops_early,
         logging_steps=LOG_STEPS,
-        # It would put the mean so far in the place of a loss that is no number.
+        # It would put the mean so far in the place of a loss that is not a number.
         logging_nan_inf_filter=False,
         disable_tqdm=True,
         report_to=list(recipe.report_to) or "none",

@@ -38,7 +38,7 @@ def read_space(texts: Sequence[str]) -> dict[str, tuple[Any, ...] | Range]:
     Values are TOML, divided by commas; a text that is not stands for itself.
 
     Raises:
-        UserError: a text is neither, or a key stands twice.
+        UserError: a text is neither, or a key appears twice.
     """
     space: dict[str, tuple[Any, ...] | Range] = {}
     for text in texts:

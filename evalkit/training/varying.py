@@ -29,7 +29,7 @@ from evalkit.training.topics import Topics
 class VaryingCollator:
     """Rows -> a micro-batch under another list of values, with edits and attacks in some rows.
 
-    `examples` are those of an epoch, and `rows` the same as they stand, encoded.
+    `examples` are those of an epoch, and `rows` the same as they are, encoded.
     """
 
     def __init__(

@@ -135,7 +135,7 @@ def test_another_key_or_a_changed_statement_is_no_proof(evalkit: Run) -> None:
     assert code == 1
     assert "no signature of this key" in out
     path.write_text("[]")
-    assert "is no signed statement" in verify(evalkit)[1]
+    assert "is not a signed statement" in verify(evalkit)[1]
 
 
 def test_other_criteria_than_those_attested(evalkit: Run) -> None:

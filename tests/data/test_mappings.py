@@ -77,7 +77,7 @@ def test_a_value_that_no_scheme_knows_is_a_bad_row(write, row, three_levels):
     source = write(*rows_with(row, [1, 9]))
     dataset = load_dataset(source, three_levels, on_bad_row="skip")
     assert (priorities(dataset), dataset.label_mappings) == ([1], {})
-    assert dataset.notes[0] == "priority: read as it stands; no mapping knows the 1 outside 1-3"
+    assert dataset.notes[0] == "priority: read as it is; no mapping knows the 1 outside 1-3"
 
 
 def test_very_few_values_outside_may_be_slips(write, row, three_levels):

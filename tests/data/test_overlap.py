@@ -143,7 +143,7 @@ def test_nothing_in_nothing_out():
 
 @pytest.mark.parametrize("threshold", [0.0, 0.49, 1.01, 80, float("nan")])
 def test_thresholds_that_are_no_share(threshold):
-    with pytest.raises(UserError, match="is no share from"):
+    with pytest.raises(UserError, match="is not a share from"):
         find_overlap([], [], threshold=threshold)
 
 

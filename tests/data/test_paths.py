@@ -1,4 +1,4 @@
-"""Where a value stands in a row."""
+"""Where a value is in a row."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Texts that are poor, and rows that are no examples."""
+"""Texts that are poor, and rows that are not examples."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Files gone through line by line, each line as it stands."""
+"""Files gone through line by line, each line as it is."""
 
 import json
 
@@ -87,7 +87,7 @@ def test_bad_rows_and_repeated_ids_stop_or_are_skipped(write):
         {"prompt": "bye", "output": ["none"]},
     ]
     found = open_task_rows(write(*rows), "split")
-    with pytest.raises(UserError, match=r":2: id '1' already stands at"):
+    with pytest.raises(UserError, match=r":2: id '1' is already at"):
         list(found.read_examples("stop"))
     kept = [example.id for _, example in found.read_examples("skip")]
     assert kept == ["1", "row-000004"]

@@ -38,7 +38,7 @@ def test_a_line_separator_inside_a_string_does_not_end_the_row(tmp_path, three_l
         ('[{"id": 1},', "one JSON object per line, not one list"),
         ('["a"]', "a list, not an object"),
         ("42", "a whole number, not an object"),
-        ('{"id": 1, "id": 2}', "key 'id' stands twice"),
+        ('{"id": 1, "id": 2}', "key 'id' appears twice"),
         ("[" * 100_000, "not valid JSON"),
         ('{"id": ' + "9" * 5000 + "}", "not valid JSON"),
         ('{"id": "\\ud83d", "x"}', "not valid JSON"),
@@ -167,7 +167,7 @@ def test_csv_bytes_that_are_not_utf8_are_one_bad_row(tmp_path, three_levels):
 
 
 def test_csv_headers_that_cannot_be_right(write, three_levels):
-    with pytest.raises(UserError, match="column 'folder' stands twice"):
+    with pytest.raises(UserError, match="column 'folder' appears twice"):
         load_dataset(write("folder,folder", "a,b", name="twice.csv"), three_levels)
     with pytest.raises(UserError, match="Separate columns with commas"):
         load_dataset(write("id;folder", "1;Work", name="semi.csv"), three_levels)

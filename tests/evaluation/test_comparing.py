@@ -82,7 +82,7 @@ def test_rows_that_either_was_trained_on_are_left_out() -> None:
     none = replace(ours, rows=tuple(replace(row, contaminated_by=SEEN) for row in ours.rows))
     with pytest.raises(InsufficientData):
         compare(none, theirs, accuracy(TASK, "priority"))
-    with pytest.raises(InsufficientData, match="all 60 rows stand in the training data"):
+    with pytest.raises(InsufficientData, match="all 60 rows are in the training data"):
         none.accuracy("priority")
     assert none.parse_failure_rate().estimate.n == 60
 

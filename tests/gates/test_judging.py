@@ -118,7 +118,7 @@ def test_a_criterion_and_its_number_have_to_be_of_one_kind() -> None:
 
 
 def test_a_percentage_is_no_share() -> None:
-    with pytest.raises(UserError, match=r"8 is no share"):
+    with pytest.raises(UserError, match=r"8 is not a share"):
         judge("g", Policy(min_value=8.0, why="x"), proportion(100, 100))
 
 
@@ -331,11 +331,11 @@ def test_criteria_for_other_tasks_are_not_due() -> None:
         ("[g]\nmin_value = 80\nwhy = 'x'\n", r'min_value: a bare 80 .*write 0.8 or "80%"'),
         ("[g]\nmax_value = 1\nwhy = 'x'\n", r'0.01 or "1%" .*, or 1.0 or "100%"'),
         ("[g]\nmin_difference = -5\nwhy = 'x'\n", r'-0.05 or "-5%"'),
-        ("[g]\nmin_value = 80.0\nwhy = 'x'\n", r'80 is no share: write 0.8 or "80%"'),
-        ("[g]\nmax_value = -0.1\nwhy = 'x'\n", r"-0.1 is no share"),
-        ("[g]\nmin_value = '0.8'\nwhy = 'x'\n", r"'0.8' is no bound"),
-        ("[g]\nmin_value = 'x%'\nwhy = 'x'\n", r"'x%' is no bound"),
-        ("[g]\nmin_value = true\nwhy = 'x'\n", r"True is no bound"),
+        ("[g]\nmin_value = 80.0\nwhy = 'x'\n", r'80 is not a share: write 0.8 or "80%"'),
+        ("[g]\nmax_value = -0.1\nwhy = 'x'\n", r"-0.1 is not a share"),
+        ("[g]\nmin_value = '0.8'\nwhy = 'x'\n", r"'0.8' is not a bound"),
+        ("[g]\nmin_value = 'x%'\nwhy = 'x'\n", r"'x%' is not a bound"),
+        ("[g]\nmin_value = true\nwhy = 'x'\n", r"True is not a bound"),
         ("[g]\nmin_value = nan\nwhy = 'x'\n", r"finite"),
         ("[beats_x]\nmin_difference = -0.25\nwhy = 'x'\n", r"would pass a loss"),
         ("[beats_x]\nmin_relative_difference = -0.1\nwhy = 'x'\n", r"would pass a loss"),

@@ -83,8 +83,12 @@ def test_the_worst_comes_first_with_the_farthest_of_its_gates_first() -> None:
         verdict("unseen_folder_accuracy", 75, "one", AT_LEAST),
     ]
     found = diagnose(verdicts, subject())
-    assert [finding.group for finding in found] == [Group.ATTACKS, Group.UNSEEN, Group.FLIPS]
-    assert [[v.slice for v in finding.failed] for finding in found] == [
+    assert [finding.failure.group for finding in found] == [
+        Group.ATTACKS,
+        Group.UNSEEN,
+        Group.FLIPS,
+    ]
+    assert [[v.slice for v in finding.failure.failed] for finding in found] == [
         ["fake-call", "instruction"],
         ["one"],
         ["case"],
@@ -100,6 +104,13 @@ def test_the_worst_comes_first_with_the_farthest_of_its_gates_first() -> None:
     }
     assert not system
     Recipe.model_validate({"data": "rows.jsonl", **nested(recipe)})
+
+
+def test_what_blocks_comes_before_what_lies_further_beyond_its_bound() -> None:
+    reported = AT_MOST.model_copy(update={"tier": "report"})
+    verdicts = [verdict("flip_rate", 60, "case", reported), verdict("attack_success_rate", 15)]
+    found = diagnose(verdicts, subject())
+    assert [finding.failure.group for finding in found] == [Group.ATTACKS, Group.FLIPS]
 
 
 def test_what_a_recipe_has_is_raised_and_then_spent() -> None:

@@ -106,5 +106,5 @@ def test_a_seal_that_does_not_say_what_it_sealed_holds_for_these_criteria_only(g
 
 def test_a_broken_seal_is_a_users_mistake(gates: Path):
     seal_of(gates).write_text("{}")
-    with pytest.raises(UserError, match="is no seal"):
+    with pytest.raises(UserError, match="is not a seal"):
         read_seal(gates)

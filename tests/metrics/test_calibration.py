@@ -126,7 +126,7 @@ def test_what_cannot_be_measured(metric):
     with pytest.raises(InsufficientData):
         metric([], [])
     for wrong in (1.01, -0.01, float("nan")):
-        with pytest.raises(ValueError, match="no probability"):
+        with pytest.raises(ValueError, match="not a probability"):
             metric([0.5, wrong], [True, True])
     with pytest.raises(ValueError, match="2 confidences for 1 answers"):
         metric([0.5, 0.5], [True])

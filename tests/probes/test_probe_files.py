@@ -93,7 +93,7 @@ FACT = {"id": "a", "kind": "fact", "prompt": "?", "accepted": ["x"]}
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([FACT, FACT], "probes.jsonl:2: id 'a' stands twice"),
+        ([FACT, FACT], "probes.jsonl:2: id 'a' appears twice"),
         ([{**FACT, "kind": "song"}], "probes.jsonl:1: .*song"),
         ([{**FACT, "accepted": []}], "probes.jsonl:1: fact.accepted: "),
         ([{**FACT, "answer": 1}], "probes.jsonl:1: unknown key 'fact.answer'"),

@@ -78,7 +78,7 @@ HARM = {
         Stop.ENDED,
     ),
     "recurses for ever": ("def f(a, b): return f(a, b)", Stop.ERROR),
-    "is no Python": ("def f(:", Stop.ERROR),
+    "is not Python": ("def f(:", Stop.ERROR),
     "asks a question": ("a = int(input())", Stop.ERROR),
     "defines nothing": ("x = 1", Stop.ERROR),
     "returns no value of JSON": ("def f(a, b): return {1, 2}", Stop.ERROR),

@@ -349,7 +349,7 @@ def renderings(value: float) -> Iterator[str]:
 
 
 def numbers_in(found: Any) -> Iterator[float | str]:
-    """Every number of a JSON document, the lengths of its lists, and what stands in its texts."""
+    """Every number of a JSON document, the lengths of its lists, and what is in its texts."""
     if isinstance(found, dict):
         for key, value in found.items():
             yield from numbers_in(key)

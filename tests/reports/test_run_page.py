@@ -153,7 +153,7 @@ def release(mine: Evaluation) -> Release:
         "notifications",
         verdicts,
         POLICIES,
-        not_applicable={"only_adapters": "it is no adapter"},
+        not_applicable={"only_adapters": "it is not an adapter"},
     )
 
 
@@ -244,7 +244,7 @@ def test_every_gate_stands_there_with_its_numbers(tmp_path: Path) -> None:
         unit = found.metric.unit if found.metric else "%"
         assert number(found.estimate.value, unit) in shown, name
     assert "forgotten" in shown
-    assert "it is no adapter" in shown
+    assert "it is not an adapter" in shown
     assert "one of 7,418 training rows: 1 of 20" in shown
     assert "1,382.0" in shown
     assert "with changes that were not committed" in shown

@@ -57,7 +57,7 @@ def test_contradictions_are_counted_and_said() -> None:
     dataset = dataclasses.replace(dataset, examples=(one, two, three))
     rows = prepare_rows(dataset, RowsRecipe(data="x"))
     assert (ids(rows.train), rows.conflicts) == ("02", 1)
-    assert "1 inputs stand in the data with different labels" in rows.describe()
+    assert "1 inputs are in the data with different labels" in rows.describe()
 
 
 def test_a_dev_split_that_does_not_fit_is_a_user_error() -> None:

@@ -264,7 +264,7 @@ def test_contradicting_labels_are_reported(training: Training):
     )
     rows = (one, two, *contradicting, three)
     written = train(change(training, dataset=dataset_of(rows), recipe=recipe(training, dev_rows=0)))
-    assert "1 inputs stand in the data with different labels; the first label" in written["shown"]
+    assert "1 inputs are in the data with different labels; the first label" in written["shown"]
     assert written["rows"]["duplicates_dropped"] == 2
     assert (written["rows"]["trained_on"], written["dev_loss"]) == (3, None)
 

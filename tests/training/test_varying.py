@@ -263,5 +263,5 @@ def test_a_batch_of_general_prompts_is_of_rows_of_like_length():
     for seed in range(20):
         batch = batches.draw(random.Random(seed))
         lengths = (batch["keep_labels"] != IGNORED).sum(1).tolist()
-        # Neighbours by length; the first token of all is no answer.
+        # Neighbours by length; the first token of all is not an answer.
         assert lengths in ([2, 3], [3, 4], [4, 28], [28, 29])

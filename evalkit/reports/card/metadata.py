@@ -42,7 +42,7 @@ def describe_subject(
         provenance: what `provenance.json` says; None where there is none.
         judged: the run with its verdicts, where there is one.
         measured: the usual numbers of that run, as `verdicts.json` has them.
-        kept: what stands there for other reasons: a licence, a language.
+        kept: what is there for other reasons: a licence, a language.
     """
     from huggingface_hub import ModelCardData
 

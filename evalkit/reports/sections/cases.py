@@ -42,7 +42,7 @@ def case_table(verdict: Verdict) -> Blocks:
 
 
 def _texts(case: Case, names: list[str]) -> list[Cell]:
-    # What stands there in other languages too is no data.
+    # What is there in other languages too is not data.
     return [
         case.context if name == "context" else Data(getattr(case, name), _WIDTH) for name in names
     ]
