@@ -233,7 +233,7 @@ def test_a_report_without_matplotlib_says_so(
         (["remap", "rows.jsonl", "--task", "intents", "--map", "x"], "FIELD.OLD=NEW"),
         (["augment", "rows.jsonl", "--share", "1.5"], "not a share between 0 and 1"),
         (["augment", "five.jsonl"], "for multi-label tasks"),
-        (["stats", "five.jsonl", "--task", "intents"], "not an example of task 'intents'"),
+        (["stats", "five.jsonl", "--task", "intents"], "no example of task 'intents'"),
     ],
 )
 def test_a_users_mistake_exits_4_and_writes_nothing(

@@ -99,7 +99,7 @@ def to_try(run: JudgedRun) -> dict[Group, Cell]:
     for finding in findings_of(run):
         advised = (_settings(advice)[:_KEYS] for advice in finding.advice)
         if keys := next(filter(None, advised), None):
-            found[finding.group] = phrase("diagnosis.try", keys=listed(keys))
+            found[finding.failure.group] = phrase("diagnosis.try", keys=listed(keys))
     return found
 
 
@@ -112,7 +112,7 @@ def help_section(run: JudgedRun) -> Blocks:
     told = [
         phrase(
             "diagnosis.answers",
-            questions=listed(phrase(f"group.{finding.group}") for finding in findings),
+            questions=listed(phrase(f"group.{finding.failure.group}") for finding in findings),
             advice=listed(map(_advice, findings[0].advice), "form.beside"),
         )
         for findings in same.values()

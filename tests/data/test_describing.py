@@ -40,5 +40,5 @@ def test_parquet_is_read_as_a_whole(tmp_path, row):
 
 def test_no_example_at_all(write):
     path = write({"prompt": "pay"})
-    with pytest.raises(UserError, match=r"not an example of task 'intents'.*:1: field 'intents'"):
+    with pytest.raises(UserError, match=r"no example of task 'intents'.*:1: field 'intents'"):
         survey(path, "intents")
