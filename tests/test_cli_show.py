@@ -537,6 +537,7 @@ SAYS_NO_JSON = {
     "grammar": "what it prints is a grammar, or with --as json-schema JSON already",
     "schema": "what it prints is JSON already",
     "serve": "it prints nothing but where it listens",
+    "view": "it prints nothing but where it listens",
 }
 
 
