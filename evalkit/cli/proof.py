@@ -23,7 +23,8 @@ gates = typer.Typer(help="Release criteria.", no_args_is_help=True)
 
 def attest(
     run: Annotated[
-        str | None, typer.Argument(help="A judged run's folder, or (the start of) its name.")
+        str | None,
+        typer.Argument(help="A judged run's folder, (the start of) its name, or its system's."),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Whose run it is, where that is not on the shelf.")

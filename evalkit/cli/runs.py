@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from evalkit.locale import Lang
 
 RUNS = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
-Run = Annotated[str, typer.Argument(help="A run's folder, or (the start of) its name.")]
+Run = Annotated[
+    str, typer.Argument(help="A run's folder, (the start of) its name, or its system's.")
+]
 
 # evalkit is imported before pytest can rewrite its asserts, and has none to rewrite.
 QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")

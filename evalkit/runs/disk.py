@@ -165,7 +165,9 @@ def read_subject(folder: Path) -> tuple[str, Task, frozenset[str]]:
 
 
 def find_run(name: str, runs: Path) -> Path:
-    """The folder of a run: a path, the name of a baseline, or the start of a run's name.
+    """The folder of a run: a path, a baseline's name, the start of a run's, or a system's.
+
+    Of a system's runs it is the newest.
 
     Raises:
         UserError: there is none, or there are several.
@@ -182,12 +184,15 @@ def find_run(name: str, runs: Path) -> Path:
         raise UserError(
             f"{len(begun)} runs in {runs}/ begin with '{name}': {', '.join(p.name for p in begun)}."
         )
-    # Nobody types a time: the newest run of a system goes by the system's name as well.
-    systems = {folder.name.partition("-")[2]: folder.name for folder in run_folders(runs)}
+    # Nobody types a time.
+    systems = {folder: folder.name.partition("-")[2] for folder in run_folders(runs)}
+    for folder in reversed(systems):
+        if systems[folder].startswith(name) and read_subject(folder)[0] == name:
+            return folder
     names = [folder.name for folder in (*run_folders(runs), *there)]
     raise UserError(
         f"There is no run '{name}': no such folder, and none of that name in {runs}/ or "
-        f"{baselines}/.{did_you_mean(name, names, systems)}"
+        f"{baselines}/.{did_you_mean(name, [*names, *systems.values()])}"
     )
 
 

@@ -124,7 +124,7 @@ def test_what_was_seen_in_training_and_groups_are_kept(tmp_path: Path) -> None:
     assert read.clean_rows == rows[1:]
 
 
-def test_a_run_is_found_by_path_name_start_or_baseline(tmp_path: Path) -> None:
+def test_a_run_is_found_by_path_name_start_system_or_baseline(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     folder = write_run(evaluation("json", ["x"]), runs)
     for name in (str(folder), folder.name, folder.name[:9]):
@@ -134,9 +134,10 @@ def test_a_run_is_found_by_path_name_start_or_baseline(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Did you mean 'good'"):
         find_run("goood", runs)
     system = folder.name.partition("-")[2]
-    with pytest.raises(UserError, match=f"Did you mean '{folder.name}'"):
+    with pytest.raises(UserError, match=f"Did you mean '{system}'"):
         find_run(f"{system}x", runs)
-    write_run(evaluation("json", ["x"]), runs)
+    newer = write_run(evaluation("json", ["x"]), runs)
+    assert find_run(system, runs) == newer
     with pytest.raises(UserError, match="2 runs in"):
         find_run(folder.name[:9], runs)
 
