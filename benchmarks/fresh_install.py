@@ -22,15 +22,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 Step = tuple[str, int | None, str]
-"""What is typed, the exit code (None for any), and what has to be said. `RUN:x` is x's last run; a
-line that begins with `flip` changes the last byte of a file."""
+"""What is typed, the exit code (None for any), and what has to be said; a line that begins with
+`flip` changes the last byte of a file."""
 BASELINE: list[Step] = [
     ("evalkit train tfidf-demo", 0, "The baseline tfidf-demo is in"),
     ("pytest suites/ --model tfidf-demo -q", 0, "tfidf-demo may ship"),
     ('evalkit predict tfidf-demo "My parcel never came"', 0, "queue: "),
     ("evalkit data stats data/train.jsonl --task task.toml", 0, "96 rows"),
     ("evalkit attest --new-key", 0, "evalkit.pub verifies"),
-    ("evalkit attest RUN:tfidf-demo", 0, "tfidf-demo PASSED"),
+    ("evalkit attest tfidf-demo", 0, "tfidf-demo PASSED"),
     ("evalkit verify tfidf-demo --key evalkit.pub", 0, "tfidf-demo: verified"),
     ("flip adapters/tfidf-demo/baseline.safetensors", 0, ""),
     ("evalkit verify tfidf-demo --key evalkit.pub", 1, "baseline.safetensors differs"),
@@ -41,7 +41,7 @@ MODEL: list[Step] = [
     ("pytest suites/ -q", None, "ship"),
     ('evalkit predict demo "My parcel never came"', 0, "queue: "),
     ("evalkit export demo --gguf Q8_0 --judge", None, "demo-Q8_0"),
-    ("evalkit attest RUN:demo", 0, "demo "),
+    ("evalkit attest demo", 0, "demo "),
     ("evalkit verify demo --key evalkit.pub", None, "demo: "),
     ("flip adapters/demo/adapter_model.safetensors", 0, ""),
     ("evalkit verify demo --key evalkit.pub", 1, "NOT verified"),
@@ -102,7 +102,6 @@ def step(command: str, code: int | None, says: str, folder: Path, env: dict[str,
         flip_last_byte(demo / arguments[0])
         say(start, command)
         return True
-    arguments = [last_run(demo, a[4:]) if a.startswith("RUN:") else a for a in arguments]
     done = subprocess.run(
         [shutil.which(tool, path=env["PATH"]) or tool, *arguments],
         cwd=demo if demo.is_dir() else folder,
@@ -116,11 +115,6 @@ def step(command: str, code: int | None, says: str, folder: Path, env: dict[str,
     mark = "" if right else f"  WRONG: exit code {done.returncode}\n{said[-3000:]}"
     say(start, f"{command}{mark}")
     return right
-
-
-def last_run(demo: Path, system: str) -> str:
-    """The newest run's folder of a system."""
-    return str(max((demo / "runs").glob(f"2*-{system}")))
 
 
 def flip_last_byte(file: Path) -> None:
