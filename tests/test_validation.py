@@ -41,7 +41,7 @@ FIELD = {"kind": "choise", "title": "t", "paths": "a", "values": [{"value": "a"}
             "Did you mean 'choice'?; "
             'fields.q.paths: expected a list, such as ["a", "b"], found \'a\'; '
             "fields.q.values.0.description is missing (what it means, in the words of whoever "
-            "labels; it is in the prompt)",
+            "labels; it stands in the prompt)",
         ),
         (
             Task,
