@@ -588,3 +588,10 @@ def test_an_adapter_in_a_pickle_is_named_and_converted(tmp_path: Path):
     assert torch.equal(saved["one"], torch.eye(3))
     assert torch.equal(saved["shared"], torch.eye(3)[1:])
     assert missing_parts(system) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/" + "x" * 300, "x\0y"])
+def test_a_name_that_no_folder_can_have_is_that_of_no_system(name: str) -> None:
+    """A run's record may hold any."""
+    with pytest.raises(UserError, match="There is no"):
+        load_system(name)
