@@ -2,7 +2,7 @@
 
     python benchmarks/growth.py --rows 1000000 --training 10000 --systems 20 --per-second 22.7
 
-Each stage runs at two sizes, the second four times the first, in a process of its own. The line
+Each stage runs at two sizes (`--sizes`), in a process of its own. The line
 through both gives the seconds and the memory of a row, and from them those of the sizes asked for.
 A stage that grows faster than its rows would show a second slope; three sizes (`--sizes`) show it.
 Answers are counted at the rate that is given: that of the machine and model in question.

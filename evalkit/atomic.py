@@ -120,6 +120,17 @@ def only_one(lock: Path, doing: str) -> Iterator[None]:
         held.release()
 
 
+def is_held(lock: Path) -> bool:
+    """Whether a living process holds a lock; one that was killed holds none."""
+    held = _file_lock(lock)
+    try:
+        held.acquire(timeout=0)
+    except TimeoutError:
+        return True
+    held.release()
+    return False
+
+
 def _sweep_files(place: Path, made_under: str) -> None:
     """Remove files that nobody has written to for so long that nobody will."""
     left = re.compile(re.escape(made_under) + "[0-9a-f]{8}")

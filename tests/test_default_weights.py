@@ -74,10 +74,10 @@ def test_the_engine_writes_what_generate_writes() -> None:
 def test_a_run_on_real_weights_is_stored_with_all_that_identifies_it(
     gate: Callable[..., pytest.RunResult], tmp_path: Path
 ) -> None:
-    # Of a dozen ways to change a text, one.
-    done = gate("suites", "smollm2-3level", tmp_path, "-k", "not test_robustness or typo")
+    done = gate("suites", "smollm2-3level", tmp_path)
+    # One row is too few for any gate, so it may not ship.
     assert done.ret == 1
-    assert "there is no release verdict" in done.stdout.str()
+    assert "smollm2-3level may NOT ship" in done.stdout.str()
     (folder,) = tmp_path.glob("*-smollm2-3level")
     record = json.loads((folder / "record.json").read_text())
     provenance = json.loads((SHELF / "smollm2-3level" / "provenance.json").read_text())

@@ -54,10 +54,8 @@ if TYPE_CHECKING:
 
     from evalkit.data import Dataset
     from evalkit.records import Example
-    from evalkit.run_record import Provenance
     from evalkit.tasks import Task
     from evalkit.training.reading import RowsRead
-    from evalkit.training.recipe import RowsRecipe
 
 data = typer.Typer(
     help="Clean, remap, split and augment rows; find duplicates, overlap, fingerprints.",

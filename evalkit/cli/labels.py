@@ -74,8 +74,6 @@ def errors(
 
 def _refuse_run(source: str, runs: Path) -> None:
     """Of a run its wrong answers are wanted, which another command lists."""
-    from evalkit.runs import find_run
-
     if Path(source).is_file():
         return
     try:

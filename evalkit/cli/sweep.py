@@ -29,7 +29,6 @@ from evalkit.training.trials import grid, read_space, search
 from evalkit.weights.cache import hash_file
 
 if TYPE_CHECKING:
-    from evalkit.reports.sweep import Trial
     from evalkit.systems import System
 
 RESULT = "trial.json"

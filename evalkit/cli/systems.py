@@ -26,8 +26,6 @@ from evalkit.weights.sources import Hub, damaged_in_hub
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from evalkit.systems import BrokenSystem, System
-
 
 def systems(
     as_json: AsJson = False,

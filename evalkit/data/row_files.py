@@ -28,7 +28,7 @@ from evalkit.data.sources import (
     csv_records,
     csv_row,
     parse_json_line,
-    refuse_utf16,
+    refuse_wide_unicode,
 )
 from evalkit.errors import UserError
 from evalkit.records import Example
@@ -109,7 +109,7 @@ class RowFile:
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if number == 1:
-                    refuse_utf16(line, self.source)
+                    refuse_wide_unicode(line, self.source)
                     line = line.removeprefix(codecs.BOM_UTF8)
                 if line.strip():
                     content, fault = parse_json_line(line)
@@ -145,7 +145,7 @@ def open_row_file(source: str, command: str) -> RowFile:
         if path.suffix.lower() != ".csv":
             return RowFile(source, path, state=state)
         with path.open("rb") as start:
-            refuse_utf16(start.read(2), source)
+            refuse_wide_unicode(start.read(4), source)
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             taken: list[str] = []
             columns = csv_columns(csv_records(_recorded(file, taken)), source)

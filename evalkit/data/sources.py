@@ -26,8 +26,13 @@ from evalkit.errors import UserError, did_you_mean
 from evalkit.locale import say
 
 _HUB = re.compile(
-    r"hf:(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[^:\s]+))?(?::(?P<split>.+))?"
+    r"hf:(?P<name>\w[\w.-]*(?:/\w[\w.-]*)?)(?:@(?P<revision>[^:\s]+))?(?::(?P<split>.+))?"
 )
+_WIDE = {
+    "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
+"""Marks of the byte order, the longer before those that begin like them."""
 MOST_UNFOLDED = 2**31
 """Bytes of values in a Parquet file, whose pages may repeat one large value a million times."""
 LONGEST_CELL = 2**31 - 1
@@ -132,7 +137,7 @@ def _read_json(path: Path, source: str) -> RawRows:
     """Read a list of objects; a file of JSON lines under this name is read as such."""
     with _open(path) as file:
         raw = file.read()
-    refuse_utf16(raw, source)
+    refuse_wide_unicode(raw, source)
     raw = raw.removeprefix(codecs.BOM_UTF8)
     if not raw.lstrip().startswith(b"["):
         return RawRows(tuple(_jsonl_rows(io.BytesIO(raw), source)))
@@ -153,7 +158,7 @@ def _read_json(path: Path, source: str) -> RawRows:
 def _jsonl_rows(lines: Iterable[bytes], source: str) -> Iterator[RawRow]:
     for number, line in enumerate(lines, start=1):
         if number == 1:
-            refuse_utf16(line, source)
+            refuse_wide_unicode(line, source)
             line = line.removeprefix(codecs.BOM_UTF8)
         if not line.strip():
             continue
@@ -161,10 +166,11 @@ def _jsonl_rows(lines: Iterable[bytes], source: str) -> Iterator[RawRow]:
         yield RawRow(number, f"{source}:{number}", content, fault)
 
 
-def refuse_utf16(start: bytes, source: str) -> None:
-    """Raise `UserError` for a file that starts as UTF-16 does."""
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise UserError(f"{source} is UTF-16. Save it as UTF-8.")
+def refuse_wide_unicode(start: bytes, source: str) -> None:
+    """Raise `UserError` for a file that starts as UTF-32 or UTF-16 does."""
+    for name, marks in _WIDE.items():
+        if start.startswith(marks):
+            raise UserError(f"{source} is {name}. Save it as UTF-8.")
 
 
 def parse_json_line(line: bytes) -> tuple[dict[str, object] | None, str]:
@@ -209,7 +215,7 @@ def _json_hint(text: str) -> str:
 def _read_csv(path: Path, source: str, delimiter: str = ",") -> RawRows:
     with _open(path) as file:
         raw = file.read()
-    refuse_utf16(raw, source)
+    refuse_wide_unicode(raw, source)
     # Bytes that are not UTF-8 become lone surrogates, so that only their own row is bad.
     text = raw.decode("utf-8-sig", errors="surrogateescape")
     records = csv_records(io.StringIO(text, newline=""), delimiter)

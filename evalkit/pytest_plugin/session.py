@@ -185,7 +185,8 @@ class GateSession:
         try:
             return (yield)
         except pytest.UsageError as error:
-            near = "".join(did_you_mean_path(arg.partition("::")[0]) for arg in self.config.args)
+            paths = (arg.partition("::")[0] for arg in self.config.args)
+            near = next(filter(None, map(did_you_mean_path, paths)), "")
             raise pytest.UsageError(f"{error}.{near}" if near else str(error)) from None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:

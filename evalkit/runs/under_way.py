@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,7 +52,6 @@ def noting(
     def note() -> None:
         found = UnderWay(system, part, done, total, clock() - began)
         with suppress(OSError):
-            file.parent.mkdir(exist_ok=True)
             atomic.write_text(file, json.dumps(asdict(found)))
 
     def advance() -> None:
@@ -62,20 +61,28 @@ def noting(
             noted = clock()
             note()
 
-    note()
-    try:
-        yield advance
-    finally:
+    lock = file.with_suffix(".lock")
+    with ExitStack() as held:
         with suppress(OSError):
-            file.unlink(missing_ok=True)
-            file.parent.rmdir()
+            file.parent.mkdir(exist_ok=True)
+            held.enter_context(atomic.turn(lock))
+        note()
+        try:
+            yield advance
+        finally:
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+                held.close()
+                lock.unlink(missing_ok=True)
+                file.parent.rmdir()
 
 
 def read_under_way(runs: Path) -> list[UnderWay]:
     """What processes that are alive are at."""
     found = []
     for file in sorted((runs / _FOLDER).glob("[0-9]*.json")):
+        lock = file.with_suffix(".lock")
         with suppress(OSError, ValueError, TypeError):
-            os.kill(int(file.stem), 0)
-            found.append(UnderWay(**json.loads(file.read_text(encoding="utf-8"))))
+            if lock.is_file() and atomic.is_held(lock):
+                found.append(UnderWay(**json.loads(file.read_text(encoding="utf-8"))))
     return found

@@ -63,10 +63,11 @@ def test_bytes_that_are_not_utf8_are_one_bad_row(tmp_path, write, row, three_lev
     assert len(load_dataset(str(path), three_levels, on_bad_row="skip").examples) == 1
 
 
-def test_utf16_is_named(tmp_path, three_levels):
+@pytest.mark.parametrize("encoding", ["UTF-16", "UTF-32"])
+def test_wide_unicode_is_named(tmp_path, three_levels, encoding):
     for name in ("rows.jsonl", "rows.csv"):
-        (tmp_path / name).write_text("{}", encoding="utf-16")
-        with pytest.raises(UserError, match="is UTF-16"):
+        (tmp_path / name).write_text("{}", encoding=encoding)
+        with pytest.raises(UserError, match=f"is {encoding}"):
             load_dataset(str(tmp_path / name), three_levels)
 
 
@@ -282,8 +283,9 @@ def test_hub_faults_are_the_users_to_mend(three_levels):
         load_dataset("hf:no/where", three_levels)
     with pytest.raises(UserError, match=r'Unknown split "nope"\. Check the name'):
         load_dataset("hf:owner/name:nope", three_levels)
-    with pytest.raises(UserError, match="write hub datasets as"):
-        read_source("hf:a/b/c", "test")
+    for source in ("hf:a/b/c", "hf:../..", "hf:.a/b", "hf:a/-b"):
+        with pytest.raises(UserError, match="write hub datasets as"):
+            read_source(source, "test")
 
 
 def _packed(write, row, name, make):

@@ -118,6 +118,7 @@ def test_what_is_under_way_is_told_and_a_verdict_changes_the_stamp(runs: Path) -
         assert "正在回答" in asked.get("/now?lang=zh").json()["lines"][0]
     assert asked.get("/now").json()["lines"] == []
     (runs / ".under_way").mkdir()
+    (runs / ".under_way" / "999999999.lock").touch()  # of a process that was killed
     (runs / ".under_way" / "999999999.json").write_text(
         json.dumps({"system": "dead", "part": "", "done": 1, "total": 2, "seconds": 1.0})
     )
