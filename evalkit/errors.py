@@ -46,6 +46,7 @@ _ADVICE = {
     errno.EROFS: _PERMISSION,
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
+    errno.ENOTDIR: "A part of this path is a file: name a folder",
     errno.ENAMETOOLONG: "Give it a shorter name",
 }
 

@@ -68,6 +68,8 @@ class Contamination(_Written):
     why: Text = ""
     """Why it is not known."""
     trained_rows: int | None = None
+    data_sha256: str | None = None
+    """Of the rows that it was trained on."""
     fingerprints_sha256: str | None = None
     declared: bool = False
     """Whether the training rows are known by somebody's word alone."""
@@ -205,6 +207,8 @@ class Provenance(_Written):
     weights_sha256: str | None = None
     data: Any = None
     data_sha256: str | None = None
+    trained_sha256: dict[str, str] = {}
+    """File of weights -> its hash; a training of an earlier evalkit noted none."""
     label_mappings: dict[str, str] = {}
     recipe: dict[str, Any] = {}
     rows: dict[str, Any] = {}

@@ -305,7 +305,9 @@ def list_systems(shelf: Path | None = None) -> list[System | BrokenSystem]:
     return found
 
 
-def find_baseline(task: Task, *, beside: System | None = None) -> System | None:
+def find_baseline(
+    task: Task, *, beside: System | None = None, rows: str | None = None
+) -> System | None:
     """Find the TF-IDF baseline of a task, trained or not.
 
     Words of a prompt make no difference to it; inputs, fields and values do. It is the one trained
@@ -315,6 +317,7 @@ def find_baseline(task: Task, *, beside: System | None = None) -> System | None:
     Args:
         task: what the system under test is asked.
         beside: the system under test; its neighbours are looked at before the shelf.
+        rows: the hash of the rows that it was trained on; by default what `beside` says.
 
     """
     places = [beside.folder.absolute().parent] if beside else []
@@ -326,7 +329,7 @@ def find_baseline(task: Task, *, beside: System | None = None) -> System | None:
         and system.config.engine == "tfidf"
         and describe_task(system.task) == describe_task(task)
     ]
-    rows = _rows_of(beside) if beside else None
+    rows = rows or (_rows_of(beside) if beside else None)
     same = [system for system in found if rows and _rows_of(system) == rows]
     return next(iter(same or found), None)
 
@@ -343,6 +346,9 @@ def _rows_of(system: System) -> str | None:
 def missing_parts(system: System) -> list[str]:
     """Say what has to be fetched or trained before the system can answer, and how."""
     parts = []
+    recorded = system.config.answers
+    if recorded and not (system.folder / recorded).is_file():
+        parts.append(f"The recorded answers {shown_path(system.folder / recorded)} are not here.")
     if system.source and not system.source.locate():
         parts.append(system.source.absence(f"evalkit fetch {system.argument}"))
     if system.config.llamacpp is not None:

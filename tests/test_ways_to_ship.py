@@ -488,3 +488,74 @@ def test_a_sealed_criterion_is_not_loosened_without_another_seal(project: Projec
     assert "looser than those sealed" in project.out
     seal(project.gates)
     assert "looser than those sealed" not in (project.gate(), project.out)[1]
+
+
+def test_criteria_from_elsewhere_are_held_against_the_suites_seal(project: Project) -> None:
+    loose = project.write("elsewhere/gates.toml", project.gates.read_text())
+    project.gates.write_text(GATES.replace("0.60", "0.70"))
+    seal(project.gates)
+    loose.write_text(GATES.replace("0.60", "0.10"))
+    code, said = project.gate("--gates", "elsewhere/gates.toml")
+    assert (code, "may NOT ship" in said) == (1, True)
+    assert "looser than those sealed" in project.out
+
+
+def test_a_broken_seal_ends_it_before_anything_answers(project: Project) -> None:
+    seal(project.gates).write_text("{}")
+    code, _ = project.gate()
+    assert code == 4
+    assert "gates.seal.json is not a seal" in project.out
+    assert not (project.root / "runs").exists()
+
+
+def test_a_bound_that_nothing_can_fail_is_named(project: Project) -> None:
+    project.gates.write_text(GATES.replace("0.60", "0.0"))
+    code, said = project.gate()
+    assert (code, "may ship" in said) == (0, True)
+    assert "nothing can fail accuracy, queue_recall" in project.out
+
+
+def test_answers_that_were_not_recorded_exit_4(project: Project) -> None:
+    (project.root / "adapters" / "mine" / "a.jsonl").unlink()
+    code, _ = project.gate()
+    assert code == 4
+    assert "a.jsonl are not here" in project.out
+
+
+def trained(project: Project, name: str, rows: str) -> None:
+    """A TF-IDF baseline that was trained on some of the project's rows."""
+    recipe = f'\n[recipe]\ndata = "{rows}"\n'
+    project.write(f"adapters/{name}/system.toml", f'{SYSTEM}engine = "tfidf"\n{recipe}')
+    done = evalkit("train", name, cwd=project.root)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_weights_of_another_training_are_of_unknown_rows(project: Project) -> None:
+    project.write("own.jsonl", "".join(json.dumps(r) + "\n" for r in made_up(40, seed=2)))
+    trained(project, "honest", "own.jsonl")
+    trained(project, "cheat", "fixtures/tickets/test.jsonl")
+    folder = project.root / "adapters"
+    code, _ = project.gate("--model", "cheat")
+    assert "cheat may NOT ship" in project.out
+    shutil.copy(folder / "cheat" / "baseline.safetensors", folder / "honest")
+    code, _ = project.gate("--model", "honest")
+    assert code == 1
+    assert "honest may NOT ship" in project.out
+    assert "is not the file that the training" in project.out
+
+
+def test_a_stored_run_meets_the_same_baseline(project: Project) -> None:
+    project.write("own.jsonl", "".join(json.dumps(r) + "\n" for r in made_up(40, seed=2)))
+    project.write("few.jsonl", "".join(json.dumps(r) + "\n" for r in made_up(8, seed=3)))
+    trained(project, "aaa", "few.jsonl")
+    trained(project, "bbb", "own.jsonl")
+    trained(project, "ccc", "own.jsonl")
+    project.suite.write_text(SUITE + BEATS)
+    project.gates.write_text(f'{GATES}\n[beats_tfidf]\nmin_difference = 0.0\nwhy = "x"\n')
+    asked = ("suites", "-v", "-p", "no:cacheprovider")
+    fresh = project.pytester.runpytest_inprocess(*asked, "--model", "ccc").stdout.str()
+    (run,) = (project.root / "runs").glob("2*-ccc")
+    again = project.pytester.runpytest_inprocess(*asked, "--run", run.name).stdout.str()
+    for said in (fresh, again):
+        assert "than bbb at queue accuracy" in said
+        assert "than aaa at queue accuracy" not in said

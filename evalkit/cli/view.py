@@ -33,5 +33,5 @@ def view(
             f"There is no folder {runs}. `pytest suites/ --model NAME` makes runs; --runs names "
             "another folder of them."
         )
-    tell(f"{runs} on http://{HOSTS[0]}:{port}; Ctrl+C ends it")
+    tell(f"{runs} on http://{HOSTS[0]}:{port} (Ctrl+C ends it)")
     run_app(view_app(runs, lang), HOSTS[0], port)

@@ -114,6 +114,11 @@ class Policy(BaseModel):
         return self
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no share can fail it."""
+        return self.share and (self.min_value == 0 or self.max_value == 1)
+
+    @property
     def compares(self) -> bool:
         """Whether it is a bound on a difference from another system."""
         return any(getattr(self, bound) is not None for bound in DIFFERENCES)

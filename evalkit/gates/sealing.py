@@ -59,6 +59,9 @@ def read_seal(gates: Path) -> Seal | None:
         when, criteria = datetime.fromisoformat(content["sealed"]), content.get("criteria")
         if criteria is not None:
             criteria = {name: dict(keys) for name, keys in criteria.items()}
+            sealed = {name: Policy.model_validate(keys) for name, keys in criteria.items()}
+            if policies_sha256(sealed) != content["criteria_sha256"]:
+                raise ValueError("its criteria are not those of its hash")
         return Seal(str(content["criteria_sha256"]), when, criteria)
     except FileNotFoundError:
         return None
@@ -66,12 +69,12 @@ def read_seal(gates: Path) -> Seal | None:
         raise UserError(f"{path} is not a seal: `evalkit gates seal` writes it anew.") from error
 
 
-def breach(gates: Path) -> Note | None:
-    """What is looser in a file of criteria than when it was sealed; None where nothing is.
+def breach(gates: Path, now: Mapping[str, Policy]) -> Note | None:
+    """What is looser in criteria than when a file of them was sealed; None where nothing is.
 
     A seal that does not say what the criteria were holds for these very ones only.
     """
-    found, now = read_seal(gates), load_policies(gates)
+    found = read_seal(gates)
     if found is None or found.sha256 == policies_sha256(now):
         return None
     when = found.sealed.isoformat(timespec="seconds")
@@ -122,8 +125,9 @@ def sealed_before(gates: Path, record: RunRecord) -> tuple[str | None, Note | No
     if found is None:
         return None, None
     when = found.sealed.isoformat(timespec="seconds")
-    if found.sha256 != policies_sha256(load_policies(gates)):
-        is_told = breach(gates) is not None
+    now = load_policies(gates)
+    if found.sha256 != policies_sha256(now):
+        is_told = breach(gates, now) is not None
         return None, None if is_told else say("note.criteria_unsealed", when=when)
     if found.sealed > record.started_at:
         return None, say("note.criteria_sealed_late", when=when)

@@ -178,7 +178,8 @@ class RunCache:
 
     def evaluate_tfidf(self, subject: SystemUnderTest, evaluation: Evaluation) -> Evaluation:
         """Let the TF-IDF baseline of a system's task answer the same rows, once."""
-        system = find_baseline(subject.task, beside=subject.system)
+        rows = evaluation.record.contamination.data_sha256
+        system = find_baseline(subject.task, beside=subject.system, rows=rows)
         if system is None:
             raise InsufficientData(
                 f"there is no TF-IDF baseline for task '{subject.task.name}' on the shelf: a "

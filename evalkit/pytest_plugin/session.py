@@ -21,7 +21,7 @@ from evalkit.errors import (
     fault_of_the_machine,
 )
 from evalkit.gates import conclude, load_policies, lowered_tiers, policies_sha256
-from evalkit.gates.sealing import breach, sealed_before
+from evalkit.gates.sealing import breach, read_seal, sealed_before
 from evalkit.locale import say
 from evalkit.printable import legible, printable
 from evalkit.pytest_plugin.expected import Expected, params
@@ -243,6 +243,8 @@ class GateSession:
             UserError: a criterion is not valid, or its name is nearly what a suite asks for.
         """
         suites = sorted(self.expected.files)
+        for suite in suites:
+            read_seal(gates_of(suite))  # what is no seal is said before anything answers
         asked = {suite: self.expected.asked(suite) for suite in suites}
         everywhere = {name for names in asked.values() for name in names}
         for suite, names in asked.items():
@@ -285,11 +287,7 @@ class GateSession:
     def policies(self, suite: Path) -> tuple[Path, dict[str, Policy]]:
         """The gates.toml that belongs to a suite, and what it says."""
         named = self.config.getoption("gates")
-        if named:
-            path = Path(named)
-        else:
-            above = [folder / "gates.toml" for folder in suite.parents]
-            path = next((p for p in above if p.is_file()), suite.parent / "gates.toml")
+        path = Path(named) if named else gates_of(suite)
         if path not in self.criteria:
             self.criteria[path] = load_policies(path)
         return path, self.criteria[path]
@@ -403,7 +401,7 @@ class GateSession:
             faults=[
                 *self.run_cache.faults[name],
                 *rows.faults(allowed),
-                *(why for path in self.criteria if (why := breach(path))),
+                *self._breaches(),
             ],
             caveats=[*rows.caveats(), *self._caveats(), *self._seals(name).values()],
             names=self.expected.names(name, policies, subject.task.fields),
@@ -425,9 +423,17 @@ class GateSession:
             n: w for n, w in slices.items() if n.partition("[")[0] not in not_applicable
         }
 
+    def _breaches(self) -> list[str]:
+        """Where criteria are looser than those that were sealed, be they of another file."""
+        own = {gates_of(suite): self.policies(suite)[1] for suite in sorted(self.expected.files)}
+        found = (breach(path, now) for path, now in {**own, **self.criteria}.items())
+        return [why for why in found if why]
+
     def _caveats(self) -> list[str]:
         """What is to be known of the criteria."""
         found = self._lowered()
+        if empty := [name for name, policy in self.all_policies.items() if policy.is_empty]:
+            found.append(say("note.criteria_that_cannot_fail", names=", ".join(empty)))
         if named_by := where_gates_are_named(self.config):
             file = self.config.getoption("gates")
             found.append(say("note.criteria_named", file=file, by=named_by))
@@ -592,6 +598,12 @@ class GateSession:
             terminal.section("where the time went")
             width, colour = terminal._tw.fullwidth, terminal.hasmarkup
             terminal.write(to_text(to_terminal(shown), width, colour=colour))
+
+
+def gates_of(suite: Path) -> Path:
+    """The gates.toml beside a suite, or the nearest above it."""
+    above = [folder / "gates.toml" for folder in suite.parents]
+    return next((path for path in above if path.is_file()), suite.parent / "gates.toml")
 
 
 def where_gates_are_named(config: pytest.Config) -> str:

@@ -340,10 +340,16 @@ class _TrainedRows:
             if trained_on != fingerprints.data_sha256 and trained_on is not None:
                 why = say("training.other_rows", path=shown_path(path))
                 return Contamination(status="unknown", why=why)
+            for name, digest in provenance.trained_sha256.items() if provenance else ():
+                weights = system.folder / name
+                if not weights.is_file() or hash_file(weights) != digest:
+                    why = say("training.other_weights", path=shown_path(weights))
+                    return Contamination(status="unknown", why=why)
             self._fingerprints = fingerprints
             return Contamination(
                 status="checked",
                 trained_rows=fingerprints.rows,
+                data_sha256=fingerprints.data_sha256,
                 fingerprints_sha256=hash_file(path),
                 declared=trained_on is None,
             )

@@ -29,6 +29,7 @@ from evalkit.tasks import Task
 from evalkit.training.edits import edit, row_names
 from evalkit.training.recipe import RowsRecipe, TfidfRecipe
 from evalkit.training.rows import prepare_rows
+from evalkit.weights.cache import hash_file
 
 PROVENANCE_VERSION = 1
 
@@ -168,7 +169,8 @@ def _save(
     try:
         model.save(making / file.name)
         fingerprints.save(making / FINGERPRINTS)
-        text = json.dumps(provenance, indent=2, ensure_ascii=False) + "\n"
+        made_of = {"trained_sha256": {file.name: hash_file(making / file.name)}}
+        text = json.dumps({**provenance, **made_of}, indent=2, ensure_ascii=False) + "\n"
         (making / "provenance.json").write_text(text, encoding="utf-8")
         file.unlink(missing_ok=True)
         for name in ("provenance.json", FINGERPRINTS, file.name):

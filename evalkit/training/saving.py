@@ -16,6 +16,8 @@ from peft import PeftModel
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 
+from evalkit.weights.cache import hash_file
+
 _NOTHING: Mapping[str, Callable[[Path], object]] = MappingProxyType({})
 _WEIGHTS = "adapter_model.safetensors"
 
@@ -59,7 +61,8 @@ def save_adapter(
         # everywhere.
         config.base_model_name_or_path = base_name
         config.save_pretrained(str(making))
-        text = json.dumps(provenance, indent=2, ensure_ascii=False) + "\n"
+        made_of = {"trained_sha256": {_WEIGHTS: hash_file(making / _WEIGHTS)}}
+        text = json.dumps({**provenance, **made_of}, indent=2, ensure_ascii=False) + "\n"
         (making / "provenance.json").write_text(text, encoding="utf-8")
         for name, write in beside.items():
             write(making / name)

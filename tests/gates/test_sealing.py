@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.errors import UserError
+from evalkit.gates.policy import load_policies
 from evalkit.gates.sealing import breach, read_seal, seal, seal_of, sealed_before
 from evalkit.run_record import RunRecord
 
@@ -87,24 +88,32 @@ def test_what_is_looser_than_it_was_is_named(
     gates = tmp_path / "gates.toml"
     gates.write_text(SEALED)
     seal(gates)
-    assert breach(gates) is None
+    assert breach(gates, load_policies(gates)) is None
     gates.write_text(SEALED.replace(before, now))
-    found = breach(gates)
+    found = breach(gates, load_policies(gates))
     assert (found and found.split(": ")[1].split(".")[0]) == looser
     seal(gates)
-    assert breach(gates) is None
+    assert breach(gates, load_policies(gates)) is None
 
 
 def test_a_seal_that_does_not_say_what_it_sealed_holds_for_these_criteria_only(gates: Path):
     content = json.loads(seal(gates).read_text())
     del content["criteria"]
     seal_of(gates).write_text(json.dumps(content))
-    assert breach(gates) is None
+    assert breach(gates, load_policies(gates)) is None
     gates.write_text(GATES.replace("0.8", "0.9"))
-    assert "Put them back" in str(breach(gates))
+    assert "Put them back" in str(breach(gates, load_policies(gates)))
 
 
 def test_a_broken_seal_is_a_users_mistake(gates: Path):
     seal_of(gates).write_text("{}")
+    with pytest.raises(UserError, match="is not a seal"):
+        read_seal(gates)
+
+
+def test_a_seal_whose_criteria_were_edited_contradicts_its_hash(gates: Path):
+    content = json.loads(seal(gates).read_text())
+    content["criteria"][next(iter(content["criteria"]))]["min_value"] = 0.1
+    seal_of(gates).write_text(json.dumps(content))
     with pytest.raises(UserError, match="is not a seal"):
         read_seal(gates)
