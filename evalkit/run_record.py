@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WrapValidator
 
 from evalkit.tasks import Task
+from evalkit.weights.cache import hash_file
 
 PROVENANCE = "provenance.json"
 Text = Annotated[
@@ -221,3 +222,8 @@ class Provenance(_Written):
             return cls.model_validate(json.loads((system / PROVENANCE).read_text(encoding="utf-8")))
         except (OSError, ValueError):  # a ValidationError is one
             return None
+
+    def replaced_weights(self, system: Path) -> Path | None:
+        """The first file in a folder that is not what the training wrote; None where all are."""
+        files = ((system / name, digest) for name, digest in self.trained_sha256.items())
+        return next((p for p, sha in files if not p.is_file() or hash_file(p) != sha), None)

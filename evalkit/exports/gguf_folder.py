@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from evalkit.exports.vocabulary import write_tokenizer
 from evalkit.formats.base import longest_labels
 from evalkit.formats.grammar import gbnf
 from evalkit.records import Prompt, Span
-from evalkit.run_record import PROVENANCE
 from evalkit.systems import System
 from evalkit.weights import weights_fingerprint
 from evalkit.weights.cache import hash_file
@@ -67,8 +65,6 @@ def export_gguf(system: System, folder: Path, quantization: Quantization) -> Pat
         write_text(making / PROMPT, "".join(s.text for s in chat.layout(_shown_prompt(system))))
         write_text(making / MODELFILE, _modelfile(system, chat, file.name, context))
         write_text(making / MANIFEST, _manifest(system, base, file, quantization))
-        if (system.folder / PROVENANCE).is_file():
-            shutil.copyfile(system.folder / PROVENANCE, making / PROVENANCE)
     return folder / file.name
 
 

@@ -10,15 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from evalkit.atomic import write_text
 from evalkit.data.fingerprints import FILE as FINGERPRINTS
 from evalkit.engines.loading import attach_adapter, load_base, load_tokenizer
 from evalkit.errors import UserError
+from evalkit.run_record import PROVENANCE, Provenance
 from evalkit.systems import FILE, System, missing_parts
+from evalkit.weights.cache import hash_file
 
 _MERGED = {
     *("summary", "task", "base", "adapter", "engine", "ray", "llamacpp", "quantization", "recipe")
 }
 """What a merged model's system.toml does not take over from its adapter's."""
+_WEIGHTS = (".gguf", ".safetensors")
 
 
 def export_merged(system: System, folder: Path, precision: Literal["bf16", "fp32"]) -> None:
@@ -99,11 +103,11 @@ def made_aside(folder: Path) -> Iterator[Path]:
 
 
 def describe(system: System, folder: Path, what: str, runs: Mapping[str, Any]) -> None:
-    """Write the system.toml, and copy what belongs to the adapter and stays true.
+    """Write the system.toml beside the weights, and what belongs to the adapter and stays true.
 
     Args:
         system: what is exported.
-        folder: where to.
+        folder: where to; the weights are there already.
         what: what became of it, for the summary.
         runs: how it is run, as keys of the system.toml; tables last.
     """
@@ -125,6 +129,20 @@ def describe(system: System, folder: Path, what: str, runs: Mapping[str, Any]) -
     (folder / FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
     if (system.folder / FINGERPRINTS).is_file():
         shutil.copyfile(system.folder / FINGERPRINTS, folder / FINGERPRINTS)
+    if provenance := Provenance.read(system.folder):
+        text = json.dumps(_of_the_export(provenance, system, folder).to_json(), indent=2)
+        write_text(folder / PROVENANCE, f"{text}\n")
+
+
+def _of_the_export(provenance: Provenance, system: System, folder: Path) -> Provenance:
+    """The adapter's provenance, of the exported weights where it is of the adapter's.
+
+    Beside other weights it stays as it is, and says of the export that its rows are not known.
+    """
+    if not provenance.trained_sha256 or provenance.replaced_weights(system.folder):
+        return provenance
+    weights = sorted(path for path in folder.iterdir() if path.suffix in _WEIGHTS)
+    return provenance.having(trained_sha256={path.name: hash_file(path) for path in weights})
 
 
 def _toml(values: Mapping[str, Any]) -> list[str]:

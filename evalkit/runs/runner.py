@@ -340,11 +340,9 @@ class _TrainedRows:
             if trained_on != fingerprints.data_sha256 and trained_on is not None:
                 why = say("training.other_rows", path=shown_path(path))
                 return Contamination(status="unknown", why=why)
-            for name, digest in provenance.trained_sha256.items() if provenance else ():
-                weights = system.folder / name
-                if not weights.is_file() or hash_file(weights) != digest:
-                    why = say("training.other_weights", path=shown_path(weights))
-                    return Contamination(status="unknown", why=why)
+            if provenance and (other := provenance.replaced_weights(system.folder)):
+                why = say("training.other_weights", path=shown_path(other))
+                return Contamination(status="unknown", why=why)
             self._fingerprints = fingerprints
             return Contamination(
                 status="checked",

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from evalkit.engines.building import EngineOptions
 from evalkit.engines.pool import build_engine
@@ -13,6 +15,7 @@ from evalkit.errors import UserError
 from evalkit.evaluation import build_requests
 from evalkit.exports.merged import export_merged
 from evalkit.records import Example
+from evalkit.run_record import Provenance
 from evalkit.systems import load_system
 from evalkit.tasks import task_names
 from evalkit.tasks.task import BUILT_IN
@@ -64,6 +67,33 @@ def test_the_merged_model_answers_as_the_adapter_did(folder: Path, tmp_path: Pat
         for path in to.rglob("*")
         if path.name != "system.toml" and b"secret" in path.read_bytes()
     ]
+
+
+@pytest.mark.parametrize("kind", ["fp32", "F16"])
+def test_an_export_is_of_known_rows_where_its_adapter_is(kind: Any, folder: Path, tmp_path: Path):
+    def exported(to: str) -> Path | None:
+        """The file of the export that is not what the training, or the export, wrote."""
+        system, where = load_system(folder), tmp_path / to
+        if kind == "fp32":
+            export_merged(system, where, kind)
+        else:
+            pytest.importorskip("gguf", reason="the extra gguf is not installed")
+            from evalkit.exports.gguf_folder import export_gguf
+
+            export_gguf(system, where, kind)
+        provenance = Provenance.read(where)
+        assert provenance
+        return provenance.replaced_weights(where)
+
+    assert exported("honest") is None
+    (weights,) = (p for p in (tmp_path / "honest").iterdir() if p.stat().st_size > 50_000)
+    weights.write_bytes(weights.read_bytes()[:-1])
+    provenance = Provenance.read(weights.parent)
+    assert provenance
+    assert provenance.replaced_weights(weights.parent) == weights
+    adapter = folder / "adapter_model.safetensors"
+    save_file({k: 2 * v for k, v in load_file(adapter).items()}, adapter)
+    assert exported("swapped") == tmp_path / "swapped" / adapter.name
 
 
 @pytest.mark.parametrize(
