@@ -16,7 +16,7 @@ import re
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from functools import cache
 from io import StringIO
@@ -477,6 +477,28 @@ def test_the_floor_plan_names_every_command() -> None:
     text = (DOCS / "architecture.md").read_text(encoding="utf-8")
     listed = " ".join(re.findall(r"`evalkit (init \|[^`]+)`", text)).replace("|", " ").split()
     assert set(listed) == set(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def test_the_page_on_the_command_line_has_every_option_of_every_command() -> None:
+    text = (DOCS / "command-line.md").read_text(encoding="utf-8")
+    shared, _, own = text.partition("| command |")
+    listed = {
+        row["command"]: set(re.findall(r"`(--[a-z-]+)`", row["options"]))
+        for row in re.finditer(r"^\| `evalkit (?P<command>[^`]+)` \|(?P<options>.*)\|", own, re.M)
+    }
+    there = dict(commands_of(get_command(app)))
+    assert listed == there
+    unused = set(re.findall(r"`(--[a-z-]+)`", shared)) - set().union(*there.values())
+    assert not unused
+
+
+def commands_of(command: Any, *path: str) -> Iterator[tuple[str, set[str]]]:
+    """Each command by its words, and its options as they are written out."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands_of(inner, *path, name)
+    if not hasattr(command, "commands"):
+        options = [p for p in command.params if p.param_type_name == "option"]
+        yield " ".join(path), {p.opts[0] for p in options}
 
 
 def test_texts_are_read_as_the_page_on_formats_says() -> None:

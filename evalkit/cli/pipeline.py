@@ -61,7 +61,7 @@ Report = Annotated[
     Path | None, typer.Option(help="Write the report as Markdown too, with plots beside it.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that are there already.")]
-Show = Annotated[int, typer.Option(min=0, help="How many rows of each kind to show.")]
+Show = Annotated[int, typer.Option("--limit", min=0, help="How many rows of each kind to show.")]
 
 
 @dataclass(frozen=True)
