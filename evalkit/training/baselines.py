@@ -125,8 +125,7 @@ def train_baseline(training: BaselineTraining, *, console: Console) -> dict[str,
         "dirty": dirty,
     }
     fingerprints = Fingerprints.of(rows.train, data_sha256=dataset.sha256)
-    _save(model, provenance, fingerprints, training.file)
-    return provenance
+    return _save(model, provenance, fingerprints, training.file)
 
 
 def _edited(
@@ -160,8 +159,11 @@ def _accuracy(model: BaselineModel, task: Task, rows: Sequence[Example]) -> dict
 
 def _save(
     model: BaselineModel, provenance: dict[str, Any], fingerprints: Fingerprints, file: Path
-) -> None:
-    """Write everything aside and move it in, the baseline last: without it, none is here."""
+) -> dict[str, Any]:
+    """Write everything aside and move it in, the baseline last: without it, none is here.
+
+    Returns the provenance with the hash of what was trained.
+    """
     making = file.parent / f".making-{os.getpid()}"
     # A killed process may have left it, and process ids come again.
     shutil.rmtree(making, ignore_errors=True)
@@ -169,11 +171,13 @@ def _save(
     try:
         model.save(making / file.name)
         fingerprints.save(making / FINGERPRINTS)
-        made_of = {"trained_sha256": {file.name: hash_file(making / file.name)}}
-        text = json.dumps({**provenance, **made_of}, indent=2, ensure_ascii=False) + "\n"
+        trained = {file.name: hash_file(making / file.name)}
+        provenance = {**provenance, "trained_sha256": trained}
+        text = json.dumps(provenance, indent=2, ensure_ascii=False) + "\n"
         (making / "provenance.json").write_text(text, encoding="utf-8")
         file.unlink(missing_ok=True)
         for name in ("provenance.json", FINGERPRINTS, file.name):
             (making / name).replace(file.with_name(name))
     finally:
         shutil.rmtree(making)
+    return provenance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from evalkit.training.rows import prepare_rows
 
 TASK = load_task("intents")
 WORDS = {"payment": "支付账单", "inventory": "库存数量", "none": "天气不错"}
-NOISE = {"seconds", "finished"}
+NOISE = {"trained_sha256", "seconds", "finished"}
 
 
 def examples(count: int) -> tuple[Example, ...]:
@@ -231,6 +232,9 @@ def test_every_field_of_the_provenance_changes_with_what_it_names(
     training: BaselineTraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = train(training)
+    weights = training.file
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert first["trained_sha256"] == {weights.name: digest}
     seen: set[str] = set()
     for name, (make, expected) in CHANGES.items():
         other = train(change(training, f"other {name}", **make(training)))

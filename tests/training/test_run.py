@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -32,8 +33,16 @@ from evalkit.weights import weights_fingerprint
 from tiny_models import save_base
 
 TASK = load_task("intents")
-NOISE = {"seconds", "finished", "train_loss", "dev_loss", "loss_curve", "dev_loss_curve"}
-NOISE |= {"dev_accuracy", "peak_memory"}
+NOISE = {
+    "trained_sha256",
+    "seconds",
+    "finished",
+    "train_loss",
+    "dev_loss",
+    "loss_curve",
+    "dev_loss_curve",
+}
+NOISE |= {"dev_accuracy", "peak_memory", "trained_sha256"}
 """What differs from run to run, or follows from everything else."""
 
 
@@ -232,6 +241,9 @@ def test_every_field_of_the_provenance_changes_with_what_it_names(
 ):
     monkeypatch.setattr(run_module, "can_plot", lambda: False)
     first = train(training)
+    weights = training.folder / "adapter_model.safetensors"
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert first["trained_sha256"] == {weights.name: digest}
     seen: set[str] = set()
     for name, (make, expected) in CHANGES.items():
         other = train(change(training, f"other {name}", **make(training)))

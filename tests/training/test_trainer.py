@@ -448,7 +448,9 @@ def test_an_adapter_is_written_as_peft_reads_it(tmp_path: Path):
     assert written["inference_mode"] is True
     assert sorted(written["target_modules"]) == ["down_proj", "q_proj"]
     assert not [path for path in tmp_path.iterdir() if b"/home/someone" in path.read_bytes()]
-    assert (tmp_path / "provenance.json").read_text(encoding="utf-8").endswith('"飞"\n}\n')
+    written = (tmp_path / "provenance.json").read_text(encoding="utf-8")
+    assert '"name": "飞",\n  "trained_sha256": {' in written
+    assert written.endswith("}\n")
     # What was handed over stays as it was.
     assert trained.peft_config["default"].base_model_name_or_path == "/home/someone/base"
     assert trained.peft_config["default"].inference_mode is False
