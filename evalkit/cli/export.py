@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -13,13 +15,15 @@ from evalkit.cli.runs import QUIET, show_parity
 from evalkit.data import load_dataset
 from evalkit.engines.building import EngineOptions
 from evalkit.engines.llamacpp import check_installed
-from evalkit.errors import UserError
+from evalkit.errors import EvidenceError, UserError
 from evalkit.exports.merged import export_merged
 from evalkit.runs import read_record, run_folders
 from evalkit.runs.runner import Runner
+from evalkit.runs.same_system import changed_since
 from evalkit.systems import load_system
 
 if TYPE_CHECKING:
+    from evalkit.run_record import RunRecord
     from evalkit.systems import System
 
 
@@ -75,8 +79,6 @@ def _judge(
     system: System, folder: Path, suites: Path, data: str | None, runs: Path, out: TextIO
 ) -> None:
     """Run the gate on an export, show what it changed, and exit as pytest does."""
-    import contextlib
-
     import pytest
 
     arguments = [*QUIET, str(suites), "-q", "--model", str(folder.absolute()), "--runs", str(runs)]
@@ -89,9 +91,33 @@ def _judge(
 
 def _show_parity(system: System, folder: Path, runs: Path, out: TextIO) -> None:
     name = folder.absolute().name
-    exported = [run for run in run_folders(runs) if read_record(run).system == name][-1]
-    source = read_record(exported).data.source
-    # Answers of the gate's run are known, where it was judged.
-    runner = Runner(runs, EngineOptions(), console(sys.stderr))
-    _, run = runner.evaluate(system, load_dataset(source, system.task))
+    exported = _newest_run(runs, lambda record: record.system == name)
+    assert exported is not None
+    data = read_record(exported).data
+    # The run that was judged stays the newest, if there is one.
+    run = _newest_run(
+        runs, lambda record: record.data.sha256 == data.sha256 and _is_of(record, system)
+    )
+    if run is None:
+        runner = Runner(runs, EngineOptions(), console(sys.stderr))
+        _, run = runner.evaluate(system, load_dataset(data.source, system.task))
     show_parity([run, exported], 5, "en", out)
+
+
+def _newest_run(runs: Path, fits: Callable[[RunRecord], bool]) -> Path | None:
+    """The newest run whose record fits; one that cannot be read does not."""
+    for run in reversed(run_folders(runs)):
+        with contextlib.suppress(UserError, EvidenceError):
+            if fits(read_record(run)):
+                return run
+    return None
+
+
+def _is_of(record: RunRecord, system: System) -> bool:
+    """Whether a system, as it is now, gave a run's answers in its own way of decoding."""
+    return (
+        record.system == system.name
+        and record.engine.get("decoding") == system.config.decoding
+        and not record.unanswered
+        and not changed_since(system, record)
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.cli import main
+from evalkit.cli.runs import QUIET
 from evalkit.weights.cache import hash_file
 from tiny_models import save_base
 
@@ -37,6 +38,9 @@ def test_the_exported_file_is_judged_and_held_against_its_adapter(
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
+    assert pytest.main(["suites", "--model", "tiny", "--data", "rows.jsonl", *QUIET]) == 1
+    (tmp_path / "runs" / "9999-broken").mkdir()
+    (tmp_path / "runs" / "9999-broken" / "record.json").write_text('{"schema": 0}')
     arguments = ["export", "tiny", "--gguf", "F16", "--judge", "--data", "rows.jsonl"]
     monkeypatch.setattr(sys, "argv", ["evalkit", *arguments])
     with pytest.raises(SystemExit) as stop:
@@ -51,3 +55,6 @@ def test_the_exported_file_is_judged_and_held_against_its_adapter(
     record = json.loads((run / "record.json").read_text())
     assert record["trained_sha256"] == {file.name: hash_file(file)}
     assert record["engine"]["engine"] == "llamacpp"
+    # What is attested by the adapter's name is still the run that was judged.
+    (judged,) = (tmp_path / "runs").glob("*-tiny")
+    assert (judged / "verdicts.json").is_file()
