@@ -21,9 +21,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-Step = tuple[str, int | None, str]
-"""What is typed, the exit code (None for any), and what has to be said; a line that begins with
-`flip` changes the last byte of a file."""
+Step = tuple[str, int | str, str]
+"""What is typed, the exit code, and what has to be said. A system's name in place of a code is 0 or
+1, as its gate says, and the same wherever it stands. `flip` changes the last byte of a file."""
 BASELINE: list[Step] = [
     ("evalkit train tfidf-demo", 0, "The baseline tfidf-demo is in"),
     ("pytest suites/ --model tfidf-demo -q", 0, "tfidf-demo may ship"),
@@ -38,13 +38,17 @@ BASELINE: list[Step] = [
 MODEL: list[Step] = [
     ("evalkit fetch", 0, "are here"),
     ("evalkit train", 0, "The adapter of demo is in"),
-    ("pytest suites/ -q", None, "ship"),
+    ("pytest suites/ -q", "demo", "demo may "),
     ('evalkit predict demo "My parcel never came"', 0, "queue: "),
-    ("evalkit export demo --gguf Q8_0 --judge", None, "demo-Q8_0"),
+    ("evalkit export demo --gguf Q8_0 --judge", "demo-Q8_0", "answers that differ"),
     ("evalkit attest demo", 0, "demo "),
-    ("evalkit verify demo --key evalkit.pub", None, "demo: "),
+    ("evalkit verify demo --key evalkit.pub", "demo", "demo: "),
+    ("evalkit attest demo-Q8_0 --model exports/demo-Q8_0", 0, "demo-Q8_0 "),
+    ("evalkit verify exports/demo-Q8_0 --key evalkit.pub", "demo-Q8_0", "demo-Q8_0: "),
     ("flip adapters/demo/adapter_model.safetensors", 0, ""),
-    ("evalkit verify demo --key evalkit.pub", 1, "NOT verified"),
+    ("evalkit verify demo --key evalkit.pub", 1, "adapter_model.safetensors differs"),
+    ("flip exports/demo-Q8_0/demo-Q8_0.gguf", 0, ""),
+    ("evalkit verify exports/demo-Q8_0 --key evalkit.pub", 1, "demo-Q8_0.gguf differs"),
 ]
 
 
@@ -71,7 +75,8 @@ def main() -> int:
             *BASELINE,
             *(MODEL if with_model else ()),
         ]
-        right = [step(command, code, says, folder, env) for command, code, says in steps]
+        verdicts: dict[str, int] = {}
+        right = [step(*each, verdicts, folder, env) for each in steps]
     return 0 if all(right) else 1
 
 
@@ -93,7 +98,14 @@ def timed(name: str, command: list[str], cwd: Path) -> None:
     say(start, name)
 
 
-def step(command: str, code: int | None, says: str, folder: Path, env: dict[str, str]) -> bool:
+def step(
+    command: str,
+    code: int | str,
+    says: str,
+    verdicts: dict[str, int],
+    folder: Path,
+    env: dict[str, str],
+) -> bool:
     """Type a command in the project; does it end and say as it should?"""
     demo = folder / "demo"
     start = time.monotonic()
@@ -111,7 +123,9 @@ def step(command: str, code: int | None, says: str, folder: Path, env: dict[str,
         check=False,
     )
     said = done.stdout + done.stderr
-    right = says in said and code in (None, done.returncode)
+    if isinstance(code, str):
+        code = verdicts.setdefault(code, min(done.returncode, 1))
+    right = says in said and code == done.returncode
     mark = "" if right else f"  WRONG: exit code {done.returncode}\n{said[-3000:]}"
     say(start, f"{command}{mark}")
     return right

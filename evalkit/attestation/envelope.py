@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import UserError
+from evalkit.systems import shown_path
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _NOT_HERE = "Signatures need a package more: pip install 'pytest-evalkit[attest]'."
@@ -35,6 +36,7 @@ def new_key(private: Path) -> Path:
     if there := next((path for path in (private, public) if path.exists()), None):
         raise UserError(f"{there} is there already, and a key is not replaced. Name another file.")
     signer = CryptoSigner.generate_ed25519()
+    private.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(signer.private_bytes)
@@ -59,7 +61,7 @@ def sign(statement: Mapping[str, Any], private: Path) -> str:
     except (ValueError, TypeError) as error:
         raise UserError(
             f"{private} holds no private key that can be used ({error}). "
-            "`evalkit attest --new-key FILE` makes one."
+            "`evalkit attest --new-key --key FILE` makes one."
         ) from error
     envelope = Envelope(json.dumps(statement, sort_keys=True).encode(), PAYLOAD_TYPE, {})
     envelope.sign(signer)
@@ -85,7 +87,7 @@ def verified(envelope: Path, public: Path) -> dict[str, Any]:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UserError(f"{public} holds no public key ({error}).") from error
     try:
-        found = Envelope.from_dict(json.loads(_read(envelope)))
+        found = Envelope.from_dict(json.loads(_read(envelope, _ATTEST)))
         found.verify([key], 1)
         statement: dict[str, Any] = json.loads(found.payload)
     except VerificationError as error:
@@ -98,15 +100,16 @@ def verified(envelope: Path, public: Path) -> dict[str, Any]:
 
 
 _MAKE = " `evalkit attest --new-key` makes a pair: evalkit.key and evalkit.pub."
+_ATTEST = " `evalkit attest RUN` writes it, once a run was judged."
 
 
-def _read(path: Path, otherwise: str = "") -> bytes:
+def _read(path: Path, otherwise: str) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise UserError(f"There is no {path}.{otherwise}") from error
+        raise UserError(f"There is no {shown_path(path)}.{otherwise}") from error
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+        raise UserError(f"{shown_path(path)} cannot be read: {error.strerror}.") from error
 
 
 def _check_installed() -> None:

@@ -25,6 +25,15 @@ _NO_PART = (".md", ".png", ".html")
 """Files beside a system that decide no answer: cards, plots, reports."""
 
 
+def is_judged(run: Path) -> bool:
+    """Whether a whole session judged a run, as far as its verdicts can be read."""
+    try:
+        verdicts = read_verdicts(run)
+    except UserError:
+        return False
+    return verdicts is not None and not verdicts["partial"]
+
+
 def build_statement(system: System, run: Path) -> dict[str, Any]:
     """State what the gate said of a run, and of which files.
 

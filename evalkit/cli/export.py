@@ -15,7 +15,7 @@ from evalkit.cli.runs import QUIET, show_parity
 from evalkit.data import load_dataset
 from evalkit.engines.building import EngineOptions
 from evalkit.engines.llamacpp import check_installed
-from evalkit.errors import EvidenceError, UserError
+from evalkit.errors import UserError
 from evalkit.exports.merged import export_merged
 from evalkit.runs import read_record, run_folders
 from evalkit.runs.runner import Runner
@@ -63,7 +63,7 @@ def export(
         done["precision"] = precision
     else:
         if judge:
-            check_installed()
+            _check_judging(system, suites, data)
         from evalkit.exports.gguf_folder import export_gguf
 
         done["file"] = export_gguf(system, folder, gguf).name  # type: ignore[arg-type]
@@ -73,6 +73,15 @@ def export(
         tell(f"{system.name}, merged, is in {folder}")
     if judge:
         _judge(system, folder, suites, data, runs, sys.stderr if as_json else sys.stdout)
+
+
+def _check_judging(system: System, suites: Path, data: str | None) -> None:
+    """What would end the gate before it asks anything should not wait for the export."""
+    check_installed()
+    if not suites.exists():
+        raise UserError(f"There is no {suites}. --suites names the folder of the suites.")
+    if data is not None:
+        load_dataset(data, system.task)
 
 
 def _judge(
@@ -107,7 +116,7 @@ def _show_parity(system: System, folder: Path, runs: Path, out: TextIO) -> None:
 def _newest_run(runs: Path, fits: Callable[[RunRecord], bool]) -> Path | None:
     """The newest run whose record fits; one that cannot be read does not."""
     for run in reversed(run_folders(runs)):
-        with contextlib.suppress(UserError, EvidenceError):
+        with contextlib.suppress(UserError):
             if fits(read_record(run)):
                 return run
     return None

@@ -10,13 +10,13 @@ import typer
 from evalkit.atomic import write_text
 from evalkit.attestation.envelope import UntrustedError, sign, verified
 from evalkit.attestation.envelope import new_key as make_key
-from evalkit.attestation.statement import FILE, build_statement, objection
+from evalkit.attestation.statement import FILE, build_statement, is_judged, objection
 from evalkit.cli.common import SYSTEM, AsJson, PytestCode, print_json, tell
 from evalkit.errors import UserError
 from evalkit.gates import load_policies, policies_sha256
 from evalkit.gates.sealing import read_seal, seal
 from evalkit.runs import find_run, read_subject
-from evalkit.systems import load_system, shown_path
+from evalkit.systems import System, load_system, shown_path
 
 gates = typer.Typer(help="Release criteria.", no_args_is_help=True)
 
@@ -55,16 +55,25 @@ def attest(
         return
     if run is None:
         raise UserError("Name the run to attest: `evalkit runs` lists them.")
-    folder = find_run(run, runs)
-    system = load_system(model or read_subject(folder)[0])
+    folder = find_run(run, runs, fits=is_judged)
+    system = _subject(folder) if model is None else load_system(model)
     statement = build_statement(system, folder)
     path = out or system.folder / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, sign(statement, key))
     result = statement["predicate"]["result"]
     if as_json:
         print_json({"file": str(path), "statement": statement})
     else:
         tell(f"{shown_path(path)}: {system.name} {result}, {len(statement['subject'])} files")
+
+
+def _subject(run: Path) -> System:
+    name = read_subject(run)[0]
+    try:
+        return load_system(name)
+    except UserError as error:
+        raise UserError(f"{error} A system elsewhere is named with --model FOLDER.") from error
 
 
 def verify(

@@ -6,7 +6,7 @@ import glob
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -164,10 +164,10 @@ def read_subject(folder: Path) -> tuple[str, Task, frozenset[str]]:
         raise UserError(f"{folder} is not a run: {error}") from error
 
 
-def find_run(name: str, runs: Path) -> Path:
+def find_run(name: str, runs: Path, fits: Callable[[Path], bool] = lambda _: True) -> Path:
     """The folder of a run: a path, a baseline's name, the start of a run's, or a system's.
 
-    Of a system's runs it is the newest.
+    Of a system's runs it is the newest that fits, or the newest of all where none does.
 
     Raises:
         UserError: there is none, or there are several.
@@ -186,9 +186,13 @@ def find_run(name: str, runs: Path) -> Path:
         )
     # Nobody types a time.
     systems = {folder: folder.name.partition("-")[2] for folder in run_folders(runs)}
-    for folder in reversed(systems):
-        if systems[folder].startswith(name) and read_subject(folder)[0] == name:
-            return folder
+    of_system = [
+        folder
+        for folder in reversed(systems)
+        if systems[folder].startswith(name) and read_subject(folder)[0] == name
+    ]
+    if of_system:
+        return next(filter(fits, of_system), of_system[0])
     names = [folder.name for folder in (*run_folders(runs), *there)]
     raise UserError(
         f"There is no run '{name}': no such folder, and none of that name in {runs}/ or "

@@ -65,6 +65,8 @@ def test_the_key_is_its_owners_and_is_not_replaced(evalkit: Run) -> None:
     code, _, err = evalkit("attest", "--new-key")
     assert code == 4
     assert "is there already" in err
+    assert evalkit("attest", "--new-key", "--key", "new folder/my.key")[0] == 0
+    assert Path("new folder/my.pub").is_file()
 
 
 def test_these_files_passed_these_criteria(evalkit: Run) -> None:
@@ -155,6 +157,28 @@ def test_only_a_judged_run_of_these_files_is_attested(evalkit: Run) -> None:
     assert "baseline.safetensors changed since" in err
     assert not (MINE / "attestation.json").exists()
     assert "evalkit runs" in evalkit("attest")[2]
+
+
+def test_a_systems_name_stands_for_its_newest_judged_run(evalkit: Run) -> None:
+    run = judged()
+    judged(judged=False)  # such as one to compare another system with
+    judged(partial=True)
+    assert evalkit("attest", "mine", "--out", "kept here/mine.json")[0] == 0
+    assert verify(evalkit, "--attestation", "kept here/mine.json")[0] == 0
+    assert evalkit("attest", "mine")[0] == 0
+    assert statement()["predicate"]["evalkit"]["run"] == run.name
+    code, _, err = evalkit("attest", str(judged(name="elsewhere")))
+    assert code == 4
+    assert "--model FOLDER" in err
+
+
+def test_where_there_is_no_attestation_it_is_said_what_makes_one(evalkit: Run) -> None:
+    code, said = verify(evalkit)
+    assert code == 4
+    assert said == (
+        "error: There is no adapters/mine/attestation.json. `evalkit attest RUN` writes it, once "
+        "a run was judged."
+    )
 
 
 def test_a_key_that_is_none(evalkit: Run) -> None:
