@@ -3,6 +3,9 @@
 # make search: properties on other examples each time.   make seeds: the same on those of 20 seeds.
 # make docs: install mkdocs, build the documentation into site/.
 
+# Hundreds of processes import evalkit in the tests: without bytecode each compiles it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 MODEL ?= smollm2-3level
 BIN := .venv/bin
