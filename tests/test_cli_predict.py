@@ -12,10 +12,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from evalkit.cli import main
+from evalkit.data import load_dataset
+from evalkit.data.tables import write_records
+from evalkit.engines.building import EngineOptions
+from evalkit.runs.runner import Runner
+from evalkit.systems import load_system
 from tiny_models import save_base
 
+ROOT = Path(__file__).parents[1]
 KEYWORDS = 'task = "intents"\nformat = "labels"\nengine = "keyword"\n'
 TEXTS = ["Refund my order, please", "a joke, 很好", "reset the password"]
 SAID = [["order_management", "payment"], ["none"], ["user_auth"]]
@@ -141,6 +148,34 @@ def test_tables_are_read(evalkit: Run, tmp_path: Path, ending: str) -> None:
     code, out, err = evalkit("predict", "words", "--in", path.name)
     assert code == 0, err
     assert [json.loads(line)["values"]["intents"] for line in out.splitlines()] == SAID
+
+
+def test_a_thousand_rows_have_the_gates_answers_in_every_kind_of_file(
+    evalkit: Run, tmp_path: Path
+) -> None:
+    lines = (ROOT / "fixtures/intents/test.jsonl").read_text(encoding="utf-8").splitlines()
+    given = [json.loads(lines[n % len(lines)]) for n in range(1000)]
+    odd = ("", "=1+1, ", '"quoted"\n', "很好 😀 ", "  ")
+    rows = [
+        {"id": f"r{n}", "prompt": f"{odd[n % 5]}{row['prompt']} {n}", "output": row["output"]}
+        for n, row in enumerate(given)
+    ]
+    write_records(tmp_path / "rows.jsonl", rows, ending=".jsonl")
+    system = load_system(ROOT / "adapters" / "tfidf-intents")
+    runner = Runner(tmp_path / "runs", EngineOptions(), Console(quiet=True))
+    judged, _ = runner.evaluate(system, load_dataset("rows.jsonl", system.task))
+    right = [(row.example.id, list(row.predicted("intents"))) for row in judged.rows]  # type: ignore[arg-type]
+    assert len(right) == 1000
+    for ending in ("jsonl", "csv", "parquet"):
+        asked, out = (tmp_path / f"{name}.{ending}" for name in ("in", "out"))
+        write_records(
+            asked, [{"id": r["id"], "prompt": r["prompt"]} for r in rows], ending=f".{ending}"
+        )
+        code, _, err = evalkit("predict", str(system.folder), "--in", str(asked), "--out", str(out))
+        assert code == 0, err
+        said = read_rows(out)
+        assert [(row["id"], row["values"]["intents"]) for row in said] == right
+        assert [row["inputs"]["prompt"] for row in said] == [row["prompt"] for row in rows]
 
 
 def test_json_lines_come_from_standard_input(evalkit: Run) -> None:
