@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import os
 import random
@@ -95,6 +96,7 @@ def main() -> None:
     preload()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["EVALKIT_CACHE"] = f"{folder}/cache"
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # of others that are installed
         project = make_project(Path(folder) / "project")
         trouble = [*kill_commands(project, options.kills, options.seed)]
         trouble += race_gates(project, options.rounds)
@@ -104,15 +106,27 @@ def main() -> None:
 
 
 def preload() -> None:
-    """Import once what every forked command needs; nothing is computed before the fork."""
+    """Import once what the forked commands need; nothing is computed before the fork."""
+    import datasketch  # noqa: F401
+    import matplotlib.figure  # noqa: F401
+    import peft  # noqa: F401
+    import pytest  # noqa: F401
+    import scipy.stats  # noqa: F401
+    import sklearn.feature_extraction.text
+    import sklearn.linear_model
+    import sklearn.preprocessing  # noqa: F401
     import torch
     import transformers  # noqa: F401
 
     import evalkit.cli
+    import evalkit.pytest_plugin.plugin
+    import evalkit.pytest_plugin.session
     import evalkit.reports.html.run_page
     import evalkit.training.run  # noqa: F401
 
     torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()
 
 
 def make_project(folder: Path) -> Project:
@@ -159,6 +173,7 @@ COUNTS = ["evalkit", "train", "counts"]
 def gate(runs: str, *more: str) -> list[str]:
     """The command that judges the tiny base."""
     given = ["--model", "base", "--data", "rows.jsonl", "--runs", runs, "-p", "no:cacheprovider"]
+    given += ["-p", "evalkit.pytest_plugin"]
     return ["pytest", "suites", *given, *more]
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import traceback
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from io import StringIO
 from itertools import permutations
@@ -17,8 +18,11 @@ from typing import Any
 
 import pytest
 
+from command_line import evalkit
 from evalkit.training import trainer
+from evalkit.weights.cache import cache_root
 
+CACHE = cache_root()
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
 
 
@@ -75,11 +79,24 @@ def test_a_part_that_has_a_result_is_not_run_again(
 run_process = subprocess.run
 
 
-def start(command: list[str], **given: Any) -> subprocess.CompletedProcess[str]:
-    """Run a script within this process, which has loaded what takes each new one seconds."""
-    script, *arguments = command[1:]
-    if script == "-m":
+def start(
+    command: list[str], *, pytester: pytest.Pytester, **given: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run a part within this process, which has loaded what takes each new one seconds."""
+    python, script, *arguments = command
+    if python != sys.executable:
         return run_process(command, **given)
+    if script == "-m" and "stdout" in given:  # of a sweep, whose trials are processes
+        return run_process(command, check=False, capture_output=True, text=True)
+    if script == "-m" and arguments[0] == "evalkit":
+        done = evalkit(*arguments[1:])
+        return subprocess.CompletedProcess(command, done.returncode, done.stdout, done.stderr)
+    if script == "-m":
+        with chdir(SCRIPT.parents[1]):
+            ended = pytester.runpytest_inprocess(*arguments[1:], "-p", "no:cacheprovider")
+        return subprocess.CompletedProcess(
+            command, ended.ret, ended.stdout.str(), ended.stderr.str()
+        )
     out, err = StringIO(), StringIO()
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -102,9 +119,10 @@ def start(command: list[str], **given: Any) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.weights
 def test_every_part_runs_on_a_processor(
-    gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gpu: ModuleType, tmp_path: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subprocess, "run", start)
+    monkeypatch.setenv("EVALKIT_CACHE", str(CACHE))  # pytester gives it another home
+    monkeypatch.setattr(subprocess, "run", partial(start, pytester=pytester))
     monkeypatch.setattr(trainer, "LOG_STEPS", trainer.LOG_STEPS)  # a part sets it
     names = [part.name for part in gpu.PARTS]
     code = run(gpu, tmp_path, *names)
