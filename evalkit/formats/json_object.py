@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import NoReturn
 
 from evalkit.formats.base import Format, build_prompt
@@ -66,7 +66,7 @@ class JsonObject(Format):
         inputs: Mapping[str, str],
     ) -> str:
         """Write the object on one line, fields in the task's order."""
-        return json.dumps({name: labels[name] for name in task.fields}, ensure_ascii=False)
+        return _written(tuple((name, labels[name]) for name in task.fields))
 
     def parse(self, task: Task, text: str) -> ParsedAnswer:
         """Strictly, the text is one object; leniently, the first with one of the fields counts."""
@@ -90,6 +90,12 @@ class JsonObject(Format):
                 rules[rule] = choice_of(texts)
         rules["root"] = " ".join([*parts, literal("}")])
         return rules
+
+
+@lru_cache(maxsize=4096)
+def _written(fields: tuple[tuple[str, Label], ...]) -> str:
+    """The same few objects are asked for with every row."""
+    return json.dumps(dict(fields), ensure_ascii=False)
 
 
 def _read_strictly(task: Task, text: str) -> Prediction:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from evalkit.errors import InsufficientData
@@ -147,14 +148,11 @@ def draw(
         place[rows] = position
     drawable = len(members) if members else n
 
-    rng = np.random.default_rng(seed)
     values = [float(statistic(np.ones((1, n)))[0]) for statistic in statistics]
     if not np.isfinite(values).all():
         raise ValueError(f"{asked}: not a number")
-    block = max(1, _CELLS // n)
     drawn = []
-    for start in range(0, resamples, block):
-        weights = _weights(rng, min(block, resamples - start), drawable)
+    for weights in _blocks(seed, resamples, max(1, _CELLS // n), drawable):
         weights = weights[:, place] if members else weights
         drawn.append(np.stack([statistic(weights) for statistic in statistics]))
     return values, np.concatenate(drawn, axis=1)
@@ -205,6 +203,30 @@ def with_value(drawn: Floats, asked: str) -> Floats:
             "there are too few rows"
         )
     return finite
+
+
+def _blocks(
+    seed: int | np.random.Generator, resamples: int, block: int, n: int
+) -> Iterator[Floats]:
+    """Draw n rows with replacement, `resamples` times; yield counts (at most `block`, n)."""
+    import numpy as np
+
+    if resamples <= block and isinstance(seed, int):
+        yield _weights_of(seed, resamples, n)
+        return
+    rng = np.random.default_rng(seed)
+    for start in range(0, resamples, block):
+        yield _weights(rng, min(block, resamples - start), n)
+
+
+@lru_cache(maxsize=4)
+def _weights_of(seed: int, resamples: int, n: int) -> Floats:
+    """The same for every metric of the same rows: drawing takes longer than most of them."""
+    import numpy as np
+
+    weights = _weights(np.random.default_rng(seed), resamples, n)
+    weights.flags.writeable = False
+    return weights
 
 
 def _weights(rng: np.random.Generator, resamples: int, n: int) -> Floats:
