@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
 from hypothesis.internal.conjecture import providers
 
+LONG = {
+    "test_default_weights",
+    "test_distribution",
+    "test_faults",
+    "test_gpu_benchmark",
+    "test_processes",
+    "test_ray_engine",
+    "test_tracking",
+}
+"""Files with a test of ten seconds and more."""
 COLOURS = ("FORCE_COLOR", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "PY_COLORS", "TTY_COMPATIBLE")
 
 # Read when torch is loaded. Threads that wait go to sleep: spinning, they take a core from the
@@ -40,6 +51,17 @@ def pytest_configure(config: pytest.Config) -> None:
         none = providers._local_constants
         assert not len(none), "Hypothesis has looked at modules before"
         providers._get_local_constants = lambda: none
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """One more worker than processors: tests wait for servers, browsers and processes, too."""
+    return (yield) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: begun last, one worker would be waited for by the others."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.hookimpl(trylast=True)

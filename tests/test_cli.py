@@ -11,12 +11,9 @@ from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 
-# pytester unloads what a run imports: numpy cannot be loaded twice, and the rest takes seconds.
-import datasketch  # noqa: F401
 import pytest
-import scipy.stats  # noqa: F401
-import sklearn.linear_model  # noqa: F401
 
+import gate_imports  # noqa: F401
 from command_line import ROOT, Done, evalkit
 from evalkit import __version__, cli
 from evalkit.cli.commands import COMMANDS, load

@@ -17,6 +17,8 @@ import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import gate_imports  # noqa: F401
+from command_line import evalkit
 from evalkit.cli import app, main
 from evalkit.data import Kind, Match
 from evalkit.data.loading import hash_examples
@@ -450,8 +452,8 @@ def test_in_a_terminal_enter_turns_the_page_and_q_stops(
 # gate --json
 
 
-def test_a_gate_prints_its_verdicts_as_json_and_the_rest_aside(tmp_path: Path) -> None:
-    runs, suites = tmp_path / "runs", tmp_path / "suites"
+def test_a_gate_prints_its_verdicts_as_json_and_the_rest_aside(pytester: pytest.Pytester) -> None:
+    runs, suites = pytester.path / "runs", pytester.path / "suites"
     suites.mkdir()
     (suites / "gates.toml").write_text('[accuracy]\nmin_value = 0.5\nmin_cases = 5\nwhy = "x"\n')
     (suites / "test_it.py").write_text(
@@ -460,15 +462,8 @@ def test_a_gate_prints_its_verdicts_as_json_and_the_rest_aside(tmp_path: Path) -
     folder = store(runs, replace(made(), record=made().record.having(abilities=[])))
 
     def gate() -> tuple[int, Any]:
-        script = "from evalkit.cli import main; main()"
         arguments = ["gate", folder.name, "--suites", "suites", "--json"]
-        done = subprocess.run(
-            [sys.executable, "-c", script, *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = evalkit(*arguments, cwd=pytester.path)
         return done.returncode, strict(done.stdout)
 
     code, found = gate()

@@ -23,15 +23,12 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-# Loaded once: a gate within this process would otherwise pay for them.
-import datasketch  # noqa: F401
 import pytest
-import scipy.stats  # noqa: F401
-import sklearn.linear_model  # noqa: F401
 import yaml
 from pydantic import BaseModel
 from typer.main import get_command
 
+import gate_imports  # noqa: F401
 from doc_pages import LEFT_OUT, SHELL, Block, Command, anchors, blocks, inline_code, links, prose
 from evalkit.cli import app, main
 from evalkit.engines.places import Cluster, Endpoint, LlamaCpp

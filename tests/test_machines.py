@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-# In-process gates drop what they load first; a second load of numpy fails.
-import numpy as np  # noqa: F401
 import pytest
 
+import gate_imports  # noqa: F401
 from evalkit import cli
 from evalkit.environment import expand
 from evalkit.errors import UserError, fault_of_the_machine

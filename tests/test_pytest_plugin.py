@@ -10,17 +10,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-# pytester unloads what a run imports: numpy cannot be loaded twice, and the rest takes seconds.
-import datasketch  # noqa: F401
 import pytest
-import scipy.stats  # noqa: F401
-import sklearn.feature_extraction.text
-import sklearn.linear_model
-import sklearn.preprocessing  # noqa: F401
 
 import command_line
 import evalkit.reports.terminal
 import evalkit.runs.runner
+import gate_imports  # noqa: F401
 from command_line import Done
 from evalkit.data import Fingerprints, load_dataset
 from evalkit.engines.pool import Engines

@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import gate_imports  # noqa: F401
 from evalkit.cli import main
 from evalkit.reports.judged import read_judged
 from evalkit.runs import read_for_judging, read_part, read_record, read_verdicts
@@ -132,9 +131,11 @@ def test_a_recorded_part_outside_of_the_task_opens() -> None:
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_a_recorded_run_is_judged_again_with_the_same_numbers(runs: Path, name: str) -> None:
-    command = [sys.executable, "-m", "pytest", "suites", "--run", name, "-p", "no:cacheprovider"]
-    subprocess.run(command, cwd=runs.parent, capture_output=True, check=False)
+def test_a_recorded_run_is_judged_again_with_the_same_numbers(
+    runs: Path, name: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(runs.parent)
+    pytester.runpytest_inprocess("suites", "--run", name, "-p", "no:cacheprovider")
     now = {(g["gate"], g["slice"]): g for g in (read_verdicts(runs / name) or {})["gates"]}
     then = [gate for gate in said_then(name)["gates"] if gate["gate"] in BOUNDS]
     assert len(then) == len(now)

@@ -7,12 +7,10 @@ import shutil
 from pathlib import Path
 from random import Random
 
-# pytester unloads what a run imports: numpy and torch cannot be loaded twice.
-import datasketch  # noqa: F401
 import pytest
-import scipy.special  # noqa: F401
 import transformers  # noqa: F401
 
+import gate_imports  # noqa: F401
 import tiny_models
 
 SUITES = Path(__file__).parents[1] / "suites"

@@ -103,6 +103,15 @@ def reference(shape: str, case: str) -> Reference:
     return generate(shape, CASES[case])
 
 
+@cache
+def causal(shape: str, packed: bool) -> CausalModel:
+    """Whether it packs is found out by several passes: once is enough."""
+    made = CausalModel(tiny(shape))
+    assert made.packs
+    made.packs = packed
+    return made
+
+
 def continued(
     shape: str,
     jobs: Sequence[Job],
@@ -111,12 +120,10 @@ def continued(
     *,
     packed: bool = True,
 ) -> tuple[Continuation, ...]:
-    causal = CausalModel(tiny(shape))
-    assert causal.packs
-    causal.packs = packed
-    prefixes = prefixes or PrefixCache(causal)
+    feeding = causal(shape, packed)
+    prefixes = prefixes or PrefixCache(feeding)
     said: dict[int, Continuation] = {}
-    for batch in continue_greedily(causal, jobs, STOPS, budget(batch_size), prefixes):
+    for batch in continue_greedily(feeding, jobs, STOPS, budget(batch_size), prefixes):
         assert 0 < len(batch) <= batch_size
         assert not said.keys() & dict(batch).keys()
         said |= batch
@@ -171,10 +178,9 @@ def test_batches_of_one_are_computed_side_by_side_and_share_no_product(
         return feed(self, rows, *given)
 
     jobs = CASES["common prefix"]
-    causal = CausalModel(tiny(shape))
-    assert causal.packs  # which feeds two rows to find out
+    feeding = causal(shape, packed=True)
     monkeypatch.setattr(packing.PackedKeys, "feed", watched)
-    batches = list(continue_greedily(causal, jobs, STOPS, budget(1), PrefixCache(causal)))
+    batches = list(continue_greedily(feeding, jobs, STOPS, budget(1), PrefixCache(feeding)))
     assert max(map(len, batches)) == 3
     assert set(fed) == {1}
     said = dict(answer for batch in batches for answer in batch)
@@ -288,8 +294,8 @@ def test_no_jobs(shape: str):
 
 def test_longest_prompts_come_first():
     jobs = CASES["very different lengths"]
-    causal = CausalModel(tiny("llama"))
-    batches = list(continue_greedily(causal, jobs, STOPS, budget(3), PrefixCache(causal)))
+    feeding = causal("llama", packed=True)
+    batches = list(continue_greedily(feeding, jobs, STOPS, budget(3), PrefixCache(feeding)))
     lengths = [len(jobs[row].prompt) for batch in batches for row, _ in batch]
     assert lengths == sorted(lengths, reverse=True)
     assert [len(batch) for batch in batches] == [3, 3, 2]

@@ -1,0 +1,23 @@
+"""What a gate loads, loaded once for all gates that tests run within their own process.
+
+pytester unloads what a run has loaded: numpy cannot be loaded twice, and the rest takes longer
+than many a gate.
+"""
+
+from __future__ import annotations
+
+import datasketch  # noqa: F401
+import jinja2  # noqa: F401
+import scipy.special
+import scipy.stats  # noqa: F401
+import sklearn.feature_extraction.text
+import sklearn.linear_model
+import sklearn.preprocessing  # noqa: F401
+
+import evalkit.pytest_plugin.session
+import evalkit.reports.html.run_page
+import evalkit.reports.terminal
+import evalkit.runs.runner
+
+for name in evalkit.__all__:
+    getattr(evalkit, name)
