@@ -47,6 +47,7 @@ _ADVICE = {
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
     errno.ENOTDIR: "A part of this path is a file: name a folder",
+    errno.EEXIST: "Something else is there already: give another name",
     errno.ENAMETOOLONG: "Give it a shorter name",
 }
 

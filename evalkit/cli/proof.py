@@ -59,6 +59,8 @@ def attest(
     system = _subject(folder) if model is None else load_system(model)
     statement = build_statement(system, folder)
     path = out or system.folder / FILE
+    if path.is_dir():
+        raise UserError(f"{shown_path(path)} is a folder. Give --out the name of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, sign(statement, key))
     result = statement["predicate"]["result"]

@@ -167,6 +167,10 @@ def test_a_systems_name_stands_for_its_newest_judged_run(evalkit: Run) -> None:
     assert verify(evalkit, "--attestation", "kept here/mine.json")[0] == 0
     assert evalkit("attest", "mine")[0] == 0
     assert statement()["predicate"]["evalkit"]["run"] == run.name
+    assert "is a folder" in evalkit("attest", "mine", "--out", "adapters")[2]
+    Path("file").touch()
+    code, _, err = evalkit("attest", "mine", "--out", "file/mine.json")
+    assert (code, "Something else is there" in err) == (4, True)
     code, _, err = evalkit("attest", str(judged(name="elsewhere")))
     assert code == 4
     assert "--model FOLDER" in err
