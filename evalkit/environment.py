@@ -19,6 +19,7 @@ PACKAGES = (
     "bitsandbytes",
     "datasets",
     "evalkit",
+    "model2vec",
     "numpy",
     "peft",
     "scikit-learn",

@@ -15,10 +15,7 @@ from evalkit.formats import FORMATS
 from evalkit.gates.policy import GatesFile
 from evalkit.systems import SystemConfig
 from evalkit.tasks import Task
-from evalkit.training.recipe import Recipe, RowsRecipe, TfidfRecipe
-
-RECIPES: dict[str, type[RowsRecipe]] = {"tfidf": TfidfRecipe, "majority": RowsRecipe}
-"""Engine -> what its `[recipe]` may say; all others train an adapter."""
+from evalkit.training.recipe import BASELINES, Recipe, RowsRecipe
 
 
 class _ForToml(GenerateJsonSchema):
@@ -44,7 +41,7 @@ def _system() -> dict[str, Any]:
     schema["properties"]["format"]["enum"] = [*FORMATS]
     schema["properties"]["engine"]["enum"] = [*ENGINES]
     schema["properties"]["recipe"] = {"description": "How the adapter or the baseline is made."}
-    recipes: tuple[type[RowsRecipe], ...] = (Recipe, *RECIPES.values())
+    recipes: tuple[type[RowsRecipe], ...] = (Recipe, *BASELINES.values())
     for recipe in recipes:
         own = _generate(recipe)
         own["anyOf"] = [{"required": ["data"]}, {"required": ["sources"]}]
@@ -52,7 +49,7 @@ def _system() -> dict[str, Any]:
             own["properties"]["augment"] = own["properties"]["labels"] | {"deprecated": True}
         schema["$defs"] |= own.pop("$defs", {}) | {recipe.__name__: own}
     rule: dict[str, Any] = _takes(Recipe)
-    for engine, recipe in RECIPES.items():
+    for engine, recipe in BASELINES.items():
         asked = {"properties": {"engine": {"const": engine}}, "required": ["engine"]}
         rule = {"if": asked, "then": _takes(recipe), "else": rule}
     return schema | rule

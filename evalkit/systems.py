@@ -39,13 +39,13 @@ class SystemConfig(BaseModel):
     thoughts: tuple[tuple[str, str], ...] = ()
     """Pairs of marks around what is not an answer, besides those of docs/formats.md."""
     base: str | None = None
-    """Where the base weights come from; absent for baselines."""
+    """Where the base weights come from; absent for baselines that read none."""
     adapter: bool = True
     """Whether a trained adapter belongs to the system; false for a base model as it is."""
     engine: str = "transformers"
     """What writes the answers: a language model in this process (`transformers`), on a cluster
     (`ray`), in llama.cpp (`llamacpp`) or on a server (`endpoint`), a baseline that is trained
-    (`tfidf`, `majority`) or not (`keyword`), a file (`replay`), or an engine that another package
+    (`tfidf`, `embeddings`, `majority`) or not (`keyword`), a file (`replay`), or an engine that another package
     adds."""
     options: dict[str, Any] = {}
     """For an engine of another package: what it is told."""
@@ -112,7 +112,7 @@ class SystemConfig(BaseModel):
     @property
     def wants_adapter(self) -> bool:
         """Whether the system needs an adapter to answer."""
-        return self.adapter and self.base is not None
+        return self.adapter and self.base is not None and not self.kind.is_baseline
 
     @property
     def trained_elsewhere(self) -> bool:
@@ -148,7 +148,7 @@ class System:
     task: Task
     format: Format
     source: WeightsSource | None
-    """Where its base weights come from; None for baselines."""
+    """Where its base weights come from; None for what reads none."""
     adapter_folder: Path | None
     """Where its adapter is or will be; None where it has none."""
 
@@ -306,9 +306,13 @@ def list_systems(shelf: Path | None = None) -> list[System | BrokenSystem]:
 
 
 def find_baseline(
-    task: Task, *, beside: System | None = None, rows: str | None = None
+    task: Task,
+    *,
+    engine: str = "tfidf",
+    beside: System | None = None,
+    rows: str | None = None,
 ) -> System | None:
-    """Find the TF-IDF baseline of a task, trained or not.
+    """Find the baseline of a task, trained or not.
 
     Words of a prompt make no difference to it; inputs, fields and values do. It is the one trained
     on the rows of the system under test, where there is one, so that the comparison is of models
@@ -316,6 +320,7 @@ def find_baseline(
 
     Args:
         task: what the system under test is asked.
+        engine: what the baseline's system.toml names as its engine.
         beside: the system under test; its neighbours are looked at before the shelf.
         rows: the hash of the rows that it was trained on; by default what `beside` says.
 
@@ -326,7 +331,7 @@ def find_baseline(
         for place in (*places, _default_shelf())
         for system in (list_systems(place) if place and place.is_dir() else ())
         if isinstance(system, System)
-        and system.config.engine == "tfidf"
+        and system.config.engine == engine
         and describe_task(system.task) == describe_task(task)
     ]
     rows = rows or (_rows_of(beside) if beside else None)

@@ -39,6 +39,7 @@ from evalkit.systems import SystemConfig
 from evalkit.tasks import Task, load_task
 from evalkit.tasks.task import Field, FieldValue, Input
 from evalkit.training.recipe import (
+    BASELINES,
     LoraRecipe,
     Recipe,
     TfidfRecipe,
@@ -102,7 +103,7 @@ def check_toml(block: Block) -> None:
     if not found.keys().isdisjoint(("task", "format", "endpoint", "ray", "thoughts")):
         base = {} if "engine" in found else {"base": "hf:OWNER/NAME"}
         config = SystemConfig.model_validate({"task": "t", "format": "json", **base, **found})
-        if config.engine in ("tfidf", "majority"):
+        if config.engine in BASELINES:
             read_baseline_recipe(config.engine, config.recipe, block.where)  # type: ignore[arg-type]
         elif config.recipe:
             read_recipe(config.recipe, block.where)

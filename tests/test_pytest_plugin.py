@@ -24,6 +24,8 @@ from evalkit.records import Request, Unanswered
 from evalkit.reports.html.run_page import run_page
 from evalkit.reports.judged import read_judged
 from evalkit.tasks import load_task
+from evalkit.weights import weights_fingerprint
+from tiny_embeddings import save_embeddings
 
 SUITES = Path(__file__).parents[1] / "suites"
 BASELINE = 'task = "notifications-3level"\nformat = "json"\nengine = "tfidf"\n'
@@ -455,6 +457,43 @@ def test_the_baseline_itself_need_not_beat_itself(project: Project) -> None:
             "Does not apply, as it is the TF-IDF baseline itself: beats_tfidf.",
         ]
     )
+
+
+BEATS_EMBEDDINGS = """
+def test_better_than_embeddings(evaluation, embeddings_baseline, gate):
+    ours, theirs = evaluation.accuracy("priority"), embeddings_baseline.accuracy("priority")
+    gate("beats_embeddings", ours.against(theirs))
+"""
+
+
+def test_a_baseline_of_embeddings_is_found_by_its_engine(project: Project) -> None:
+    project.write_system()
+    suite = project.suites / "test_embeddings.py"
+    suite.write_text(BEATS_EMBEDDINGS)
+    with (project.suites / "gates.toml").open("a") as criteria:
+        criteria.write('\n[beats_embeddings]\nmin_difference = 0.0\nwhy = "words"\n')
+    result = project.run(suite, "--model", "mine")
+    result.stdout.fnmatch_lines(["INCONCLUSIVE: there is no embeddings baseline for task *"])
+
+    save_embeddings(project.root / "words", {"work": ("meeting", "team")})
+    folder = project.root / "adapters" / "embeddings"
+    folder.mkdir()
+    (folder / "system.toml").write_text(
+        BASELINE.replace('"tfidf"', '"embeddings"\nbase = "../../words"')
+        + '[recipe]\ndata = "train.jsonl"\nc = 1\nclass_weight = "none"\n'
+    )
+    data = project.tfidf.parents[1] / "train.jsonl"
+    write_rows(data, 48, seed=1)
+    done = command_line.evalkit("train", folder, "--data", data)
+    assert done.returncode == 0, done.stderr
+    result = project.run(suite, "--model", "mine", "-v")
+    result.stdout.fnmatch_lines(["beats_embeddings *> 0  PASS"])
+    (record,) = (
+        found
+        for path in (project.root / "runs").glob("*-embeddings/record.json")
+        for found in [json.loads(path.read_text())]
+    )
+    assert record["weights_sha256"] == weights_fingerprint(project.root / "words")
 
 
 def judged_run(project: Project, **wrong: int) -> Path:

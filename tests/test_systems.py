@@ -432,6 +432,7 @@ def test_a_baseline_is_found_by_its_task(tmp_path: Path, monkeypatch: pytest.Mon
     mine = load_system(put(shelf / "mine"))
     assert find_baseline(mine.task) is None
     put(shelf / "a-broken", "task = ")
+    put(shelf / "b-embeddings", PLAIN + 'engine = "embeddings"\n')
     put(shelf / "b-wishes", WISHES + 'engine = "tfidf"\n')
     put(shelf / "c-majority", PLAIN.partition("base")[0] + 'engine = "majority"\n')
     found = put(shelf / "d-tfidf", PLAIN.partition("base")[0] + 'engine = "tfidf"\n')

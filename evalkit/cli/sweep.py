@@ -24,7 +24,7 @@ from evalkit.reports.sweep import Trial, plot_trials, sweep_blocks, sweep_to_jso
 from evalkit.runs import RECORD
 from evalkit.systems import load_system, shown_path
 from evalkit.toml_files import toml_value
-from evalkit.training.recipe import read_baseline_recipe, read_recipe
+from evalkit.training.recipe import BASELINES, read_baseline_recipe, read_recipe
 from evalkit.training.trials import grid, read_space, search
 from evalkit.weights.cache import hash_file
 
@@ -158,7 +158,7 @@ def _check(system: System, changes: Mapping[str, Any]) -> None:
     """Refuse a recipe before the first one is trained."""
     table, where = _changed_table(system, changes), str(system.folder / "system.toml")
     engine = system.config.engine
-    if engine == "tfidf" or engine == "majority":
+    if engine in BASELINES:
         read_baseline_recipe(engine, table, where)
     else:
         read_recipe(table, where)

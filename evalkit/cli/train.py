@@ -22,7 +22,7 @@ from evalkit.reports.card.text import training_card
 from evalkit.systems import FILE, load_system
 from evalkit.toml_files import to_toml
 from evalkit.training.reading import read_rows
-from evalkit.training.recipe import read_baseline_recipe, read_recipe
+from evalkit.training.recipe import BASELINES, read_baseline_recipe, read_recipe
 from evalkit.training.topics import load_topics
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def train(
     # Rows are found from where the recipe stands; what is trained goes elsewhere on demand.
     made = system if out_folder is None or dry_run else system_at(system, out_folder)
     engine = system.config.engine
-    if engine == "tfidf" or engine == "majority":
+    if engine in BASELINES:
         if dry_run:
             raise UserError("--dry-run is for adapters; a baseline takes seconds.")
         with _alone(made):
@@ -180,6 +180,14 @@ def changed(recipe: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]
     return table
 
 
+def _find_base(system: System) -> Path:
+    assert system.source is not None
+    base = system.source.locate()
+    if base is None:
+        raise UserError(system.source.absence(f"evalkit fetch {system.argument}"))
+    return base
+
+
 def _describe(system: System, table: Mapping[str, Any], read: ReadRows) -> Training:
     from evalkit.training.keeping import read_general_rows
     from evalkit.training.run import Training
@@ -187,10 +195,7 @@ def _describe(system: System, table: Mapping[str, Any], read: ReadRows) -> Train
 
     recipe = read_recipe(table, str(system.folder / "system.toml"))
     assert system.config.base is not None
-    assert system.source is not None
-    base = system.source.locate()
-    if base is None:
-        raise UserError(system.source.absence(f"evalkit fetch {system.argument}"))
+    base = _find_base(system)
     rows = read(recipe)
     spaces, keep = recipe.labels, recipe.keep
     return Training(
@@ -221,9 +226,11 @@ def _train_baseline(
     read: ReadRows,
     out: Console,
 ) -> None:
+    from evalkit.engines.embeddings import load_embeddings
     from evalkit.training.baselines import BaselineTraining, train_baseline
 
     recipe = read_baseline_recipe(engine, table, str(system.folder / "system.toml"))
+    embeddings = load_embeddings(_find_base(system)) if system.source else None
     rows = read(recipe)
     training = BaselineTraining(
         name=system.name,
@@ -234,6 +241,8 @@ def _train_baseline(
         dataset=rows.dataset,
         repeats=rows.repeats,
         dev=rows.dev,
+        base=system.config.base,
+        embeddings=embeddings,
         sources=rows.named,
     )
     train_baseline(training, console=out)

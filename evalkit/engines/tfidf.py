@@ -2,7 +2,7 @@
 
 Runs of words and of characters are counted in hashed places, so the file holds no vocabulary and
 no text. A guessed run can be looked up in it, as in any trained model. It is a safetensors file:
-no pickle.
+no pickle. Static embeddings may stand beside the counts (`evalkit.engines.embeddings`).
 
 scikit-learn ships no types.
 """
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.data.perturbing import NAME_INPUTS
 from evalkit.engines.baseline import Answer, BaselineEngine, broken, check_header, describe_task
 from evalkit.engines.building import EngineKind, EngineOptions
+from evalkit.engines.embeddings import Embeddings
 from evalkit.engines.tuning import (
     ClassWeight,
     Predict,
@@ -98,6 +99,8 @@ class TfidfModel:
     """Places weigh the more, the fewer rows have something in them."""
     regressions: Mapping[str, Regression]
     """Field name -> its regression."""
+    embeddings: Embeddings | None = None
+    """What stands beside the counts."""
 
     @property
     def settings(self) -> Mapping[str, Settings]:
@@ -111,7 +114,9 @@ class TfidfModel:
         A value that excludes others is named alone, where it is the likeliest. The set's
         probability takes its values for independent: it is the product over all of them.
         """
-        features = _weigh(_count(self.task, inputs, self.hashing), self.idf, self.hashing)
+        counts = _count(self.task, inputs, self.hashing)
+        vectors = _embed(self.task, inputs, self.hashing, self.embeddings)
+        features = _weigh(counts, self.idf, self.hashing, vectors)
         labels: list[dict[str, Label]] = [{} for _ in inputs]
         confidences: list[dict[str, float]] = [{} for _ in inputs]
         for name, field in self.task.fields.items():
@@ -122,7 +127,7 @@ class TfidfModel:
     def describe(self) -> Mapping[str, str | int]:
         """Name the kind, and how each field's regression was fitted."""
         fits = {f"fit of {name}": found.describe() for name, found in self.settings.items()}
-        return {"engine": "tfidf"} | fits
+        return {"engine": "embeddings" if self.embeddings else "tfidf"} | fits
 
     def save(self, path: Path) -> None:
         """Write it as safetensors."""
@@ -139,6 +144,8 @@ class TfidfModel:
             "name_weight": self.hashing.name_weight,
             "settings": {name: found.content() for name, found in self.settings.items()},
         }
+        if self.embeddings:
+            header["embeddings"] = dict(self.embeddings.identity)
         tensors = {"idf": self.idf}
         for name, regression in self.regressions.items():
             tensors |= {f"weights.{name}": regression.weights, f"bias.{name}": regression.bias}
@@ -154,6 +161,7 @@ def fit_tfidf(
     c: float | None = None,
     class_weight: ClassWeight | None = None,
     groups: Sequence[int] | None = None,
+    embeddings: Embeddings | None = None,
 ) -> TfidfModel:
     """Train a baseline; the same examples give the same model.
 
@@ -166,13 +174,15 @@ def fit_tfidf(
         class_weight: `balanced` lets rare values weigh more; None chooses it likewise.
         groups: a number per row; rows of one number are near-duplicates, which cross-validation
             keeps together. Each row has its own by default.
+        embeddings: what stands beside the counts.
 
     """
     import numpy as np
 
-    counts = _count(task, [example.inputs for example in examples], hashing)
+    inputs = [example.inputs for example in examples]
+    counts = _count(task, inputs, hashing)
     idf = _idf(counts, len(examples)).astype(np.float16)
-    features = _weigh(counts, idf, hashing)
+    features = _weigh(counts, idf, hashing, _embed(task, inputs, hashing, embeddings))
     groups = range(len(examples)) if groups is None else groups
     regressions = {}
     for name, field in task.fields.items():
@@ -184,7 +194,7 @@ def fit_tfidf(
         regressions[name] = Regression(
             fitted.weights.astype(np.float16), fitted.bias.astype(np.float32), settings
         )
-    return TfidfModel(task, hashing, idf, regressions)
+    return TfidfModel(task, hashing, idf, regressions, embeddings)
 
 
 def out_of_fold(
@@ -229,11 +239,11 @@ def out_of_fold(
     return found
 
 
-def load_tfidf(path: Path, task: Task) -> TfidfModel:
+def load_tfidf(path: Path, task: Task, embeddings: Embeddings | None = None) -> TfidfModel:
     """Read what `TfidfModel.save` wrote.
 
     Raises:
-        UserError: the file is broken, or was made for another task.
+        UserError: the file is broken, or was made for another task or beside other embeddings.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -242,6 +252,11 @@ def load_tfidf(path: Path, task: Task) -> TfidfModel:
             header = json.loads((file.metadata() or {})[_HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         check_header(header, VERSION, task, path)
+        if header.get("embeddings") != (dict(embeddings.identity) if embeddings else None):
+            raise UserError(
+                f"{path} was trained with other embeddings than `base` names now, or with none. "
+                "`evalkit train` makes it anew."
+            )
         hashing = Hashing(
             words=_lengths(header["words"]),
             characters=_lengths(header["characters"]),
@@ -254,8 +269,9 @@ def load_tfidf(path: Path, task: Task) -> TfidfModel:
             raise ValueError(f"it cannot have 2^{hashing.bits} places")
         places = 2 * 2**hashing.bits + (2**NAME_BITS if _names(task, hashing) else 0)
         shapes: dict[str, tuple[int, ...]] = {"idf": (places,)}
+        columns = places + (embeddings.length if embeddings else 0)
         for name, field in task.fields.items():
-            shapes[f"weights.{name}"] = (len(field.labels), places)
+            shapes[f"weights.{name}"] = (len(field.labels), columns)
             shapes[f"bias.{name}"] = (len(field.labels),)
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise ValueError("its tensors are not those it says it has")
@@ -280,7 +296,7 @@ def load_tfidf(path: Path, task: Task) -> TfidfModel:
         name: Regression(tensors[f"weights.{name}"], tensors[f"bias.{name}"], settings.get(name))
         for name in task.fields
     }
-    model = TfidfModel(task, hashing, tensors["idf"], regressions)
+    model = TfidfModel(task, hashing, tensors["idf"], regressions, embeddings)
     # The first answer imports scikit-learn; that is no part of how fast it answers.
     model.answer([dict.fromkeys(task.inputs, "")])
     return model
@@ -292,16 +308,28 @@ def _names(task: Task, hashing: Hashing) -> tuple[str, ...]:
     return () if hashing.name_weight is None or len(found) == len(task.inputs) else found
 
 
+def _texts(
+    inputs: Sequence[Mapping[str, str]], names: Collection[str], hashing: Hashing
+) -> list[str]:
+    """What the inputs of these names say, a text per row."""
+    joined = ["\n".join(given[name] for name in names) for given in inputs]
+    return [unicodedata.normalize("NFKC", text) for text in joined] if hashing.nfkc else joined
+
+
+def _embed(
+    task: Task,
+    inputs: Sequence[Mapping[str, str]],
+    hashing: Hashing,
+    embeddings: Embeddings | None,
+) -> sparse.csr_matrix | None:
+    return embeddings.encode(_texts(inputs, list(task.inputs), hashing)) if embeddings else None
+
+
 def _count(task: Task, inputs: Sequence[Mapping[str, str]], hashing: Hashing) -> Counts:
     from sklearn.feature_extraction.text import HashingVectorizer  # type: ignore[import-untyped]
 
-    def text(given: Mapping[str, str], names: Collection[str]) -> str:
-        joined = "\n".join(given[name] for name in task.inputs if name in names)
-        return unicodedata.normalize("NFKC", joined) if hashing.nfkc else joined
-
     places, apart = 2**hashing.bits, _names(task, hashing)
-    others = [name for name in task.inputs if name not in apart]
-    texts = [text(given, others) for given in inputs]
+    texts = _texts(inputs, [name for name in task.inputs if name not in apart], hashing)
     words = HashingVectorizer(
         n_features=places, norm=None, token_pattern=WORD, ngram_range=hashing.words
     )
@@ -311,7 +339,7 @@ def _count(task: Task, inputs: Sequence[Mapping[str, str]], hashing: Hashing) ->
     counts = [words.transform(texts), characters.transform(texts)]
     if apart:
         of_names = characters.set_params(n_features=2**NAME_BITS)
-        counts.append(of_names.transform([text(given, apart) for given in inputs]))
+        counts.append(of_names.transform(_texts(inputs, apart, hashing)))
     return [_dampen(block) for block in counts] if hashing.sublinear else counts
 
 
@@ -332,8 +360,13 @@ def _idf(counts: Counts, rows: int) -> Floats:
     return found
 
 
-def _weigh(counts: Counts, idf: Floats, hashing: Hashing) -> sparse.csr_matrix:
-    """Counts -> TF-IDF features; words and characters have length 1 each, names their weight."""
+def _weigh(
+    counts: Counts, idf: Floats, hashing: Hashing, vectors: sparse.csr_matrix | None = None
+) -> sparse.csr_matrix:
+    """Counts -> TF-IDF features; words and characters have length 1 each, names their weight.
+
+    Embeddings, where there are any, stand beside them as they are.
+    """
     from scipy import sparse
     from sklearn.preprocessing import normalize  # type: ignore[import-untyped]
 
@@ -344,7 +377,7 @@ def _weigh(counts: Counts, idf: Floats, hashing: Hashing) -> sparse.csr_matrix:
         weighed = block @ sparse.diags(idf[start:end].astype("float64"))
         blocks.append(length * normalize(weighed))
         start = end
-    return sparse.csr_matrix(sparse.hstack(blocks))
+    return sparse.csr_matrix(sparse.hstack(blocks if vectors is None else [*blocks, vectors]))
 
 
 def _predictor(field: Field) -> Predict:

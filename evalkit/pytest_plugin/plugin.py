@@ -151,7 +151,17 @@ def tfidf_baseline(
     A test that takes it is skipped, and its criterion does not apply, where the system under
     test is that baseline itself.
     """
-    return pytestconfig.stash[_SESSION].run_cache.evaluate_tfidf(system_under_test, evaluation)
+    run_cache = pytestconfig.stash[_SESSION].run_cache
+    return run_cache.evaluate_baseline(system_under_test, evaluation, "tfidf")
+
+
+@pytest.fixture(scope="session")
+def embeddings_baseline(
+    evaluation: Evaluation, system_under_test: SystemUnderTest, pytestconfig: pytest.Config
+) -> Evaluation:
+    """The same of the shelf's baseline of static embeddings (`engine = "embeddings"`)."""
+    run_cache = pytestconfig.stash[_SESSION].run_cache
+    return run_cache.evaluate_baseline(system_under_test, evaluation, "embeddings")
 
 
 @pytest.fixture(scope="session")

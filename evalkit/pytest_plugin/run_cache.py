@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pytest
 
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     _Part = TypeVar("_Part", Evaluation, Part)
 
 _T = TypeVar("_T")
+_Baseline = Literal["tfidf", "embeddings"]
+"""The engine of a baseline that suites hold a system against."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class RunCache:
         """What is wrong with the evidence, in sentences."""
         self._baseline: Evaluation | None = None
         self._baseline_run: Path | None = None
-        self._tfidf: dict[tuple[str, str], Evaluation] = {}
+        self._baselines: dict[tuple[str, str], Evaluation] = {}
         """By system and hash of the rows."""
         self._parts: dict[tuple[str, str], Any] = {}
         """By subject and name of the part."""
@@ -176,27 +178,30 @@ class RunCache:
     def _run(self, system: System, dataset: Dataset) -> tuple[Evaluation, Path]:
         return self._guarded(system, lambda runner: runner.evaluate(system, dataset))
 
-    def evaluate_tfidf(self, subject: SystemUnderTest, evaluation: Evaluation) -> Evaluation:
-        """Let the TF-IDF baseline of a system's task answer the same rows, once."""
+    def evaluate_baseline(
+        self, subject: SystemUnderTest, evaluation: Evaluation, engine: _Baseline
+    ) -> Evaluation:
+        """Let the baseline of a system's task answer the same rows, once."""
         rows = evaluation.record.contamination.data_sha256
-        system = find_baseline(subject.task, beside=subject.system, rows=rows)
+        system = find_baseline(subject.task, engine=engine, beside=subject.system, rows=rows)
         if system is None:
+            kind = "TF-IDF" if engine == "tfidf" else engine
             raise InsufficientData(
-                f"there is no TF-IDF baseline for task '{subject.task.name}' on the shelf: a "
-                'folder with engine = "tfidf" in its system.toml'
+                f"there is no {kind} baseline for task '{subject.task.name}' on the shelf: a "
+                f'folder with engine = "{engine}" in its system.toml'
             )
         if system.name == evaluation.system:
-            raise DoesNotApply(say("lacks.is_tfidf"))
+            raise DoesNotApply(say(f"lacks.is_{engine}"))
         if parts := missing_parts(system):
             raise InsufficientData("\n".join(parts))
         key = (system.name, evaluation.record.data.sha256)
-        if key not in self._tfidf:
+        if key not in self._baselines:
             asked = self.datasets.get(system.name)  # where it is itself under test
             if asked and asked.sha256 == key[1]:
-                self._tfidf[key] = self.evaluate(self.subject(system))
+                self._baselines[key] = self.evaluate(self.subject(system))
             else:
-                self._tfidf[key] = self._run(system, same_rows(evaluation))[0]
-        return self._tfidf[key]
+                self._baselines[key] = self._run(system, same_rows(evaluation))[0]
+        return self._baselines[key]
 
     def ask(
         self,

@@ -31,7 +31,7 @@ from evalkit.runs import read_verdicts
 from evalkit.systems import System, load_system, shown_path
 from evalkit.tasks import FieldKind
 from evalkit.toml_files import assignments, to_toml, toml_value
-from evalkit.training.recipe import read_baseline_recipe, read_recipe
+from evalkit.training.recipe import BASELINES, TfidfRecipe, read_baseline_recipe, read_recipe
 
 ROWS = 3
 """Named beside a gate."""
@@ -131,7 +131,8 @@ def _find_system(name: str) -> System | None:
 def _subject(run: JudgedRun, system: System | None) -> Subject:
     record, task = run.evaluation.record, run.evaluation.task
     trainer: Trainer | None = None
-    if record.engine.get("engine") == "tfidf":
+    engine = str(record.engine.get("engine"))
+    if BASELINES.get(engine) is TfidfRecipe:
         trainer = "tfidf"
     elif "adapter" in record.abilities:
         trainer = "adapter"
@@ -141,7 +142,7 @@ def _subject(run: JudgedRun, system: System | None) -> Subject:
         return Subject(trainer, task.family, fields)
     table, where = system.config.recipe, str(system.folder / "system.toml")
     recipe = read_recipe(table, where) if trainer == "adapter" else (
-        read_baseline_recipe("tfidf" if trainer == "tfidf" else "majority", table, where)
+        read_baseline_recipe(engine if trainer == "tfidf" else "majority", table, where)
     )  # fmt: skip
     now, above = recipe.model_dump(), system.config.model_dump(exclude={"recipe"})
     return Subject(trainer, task.family, fields, now, above)

@@ -94,6 +94,7 @@ class RunSummary:
         return {"may ship": True, "may NOT ship": False}.get(self.verdict)
 
 
+_YARDSTICKS = ("tfidf", "embeddings")
 UNJUDGED = {"verdict": "no verdict: it was not judged"}
 
 
@@ -131,7 +132,7 @@ def _summary(folder: Path) -> RunSummary:
         why = f"its record is not one of evalkit's: {type(error).__name__}: {error}"
         return RunSummary(folder, name, why_unreadable=why)
     judged = _judged(folder)
-    known["is_yardstick"] = record.engine.get("engine") == "tfidf" and judged == UNJUDGED
+    known["is_yardstick"] = record.engine.get("engine") in _YARDSTICKS and judged == UNJUDGED
     return RunSummary(folder, name, **known, **judged)
 
 

@@ -19,6 +19,7 @@ from evalkit.data.fingerprints import FILE as FINGERPRINTS
 from evalkit.data.fingerprints import Fingerprints
 from evalkit.data.sources import shown_source
 from evalkit.engines.baseline import BaselineModel
+from evalkit.engines.embeddings import Embeddings
 from evalkit.engines.majority import fit_majority
 from evalkit.engines.tfidf import Hashing, TfidfModel, fit_tfidf
 from evalkit.engines.tuning import Settings
@@ -53,6 +54,9 @@ class BaselineTraining:
     """Example id -> how often it counts, where that is more than once."""
     dev: tuple[Example, ...] = ()
     """Rows to hold out, beside those split off."""
+    base: str | None = None
+    """Where its embeddings come from, as `base` of its system.toml has it."""
+    embeddings: Embeddings | None = None
     sources: tuple[Mapping[str, Any], ...] = ()
     """What the provenance says of each source, where there are several."""
 
@@ -91,6 +95,7 @@ def train_baseline(training: BaselineTraining, *, console: Console) -> dict[str,
             class_weight=recipe.class_weight,
             # However it is edited, a row is no other case than the one it was.
             groups=[*groups, *(groups[place] for place in edited)],
+            embeddings=training.embeddings,
         )
         for name, settings in model.settings.items():
             console.print(f"{training.name}: {name}: {settings.describe()}", markup=False)
@@ -102,6 +107,8 @@ def train_baseline(training: BaselineTraining, *, console: Console) -> dict[str,
         console.print(f"{training.name}: dev accuracy of {name}: {100 * value:.1f}", markup=False)
     head, dirty = commit(training.file.parent)
     made_of = {"sources": [dict(s) for s in training.sources]} if training.sources else {}
+    if training.embeddings:
+        made_of |= {"base": training.base, **training.embeddings.identity}
     provenance = made_of | {
         "schema": PROVENANCE_VERSION,
         "system": training.name,

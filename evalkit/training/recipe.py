@@ -318,6 +318,13 @@ class TfidfRecipe(EditedRowsRecipe):
     """`balanced` lets rare values weigh more. Chosen likewise where it is left out."""
 
 
+BASELINES: Mapping[str, type[RowsRecipe]] = {
+    "tfidf": TfidfRecipe,
+    "embeddings": TfidfRecipe,
+    "majority": RowsRecipe,
+}
+"""Engine -> the recipe of its baseline; all others train an adapter."""
+
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -336,7 +343,7 @@ def read_baseline_recipe(engine: str, table: Mapping[str, Any], where: str) -> R
     Raises:
         UserError: naming `where`, the key and the fault.
     """
-    return _read(TfidfRecipe if engine == "tfidf" else RowsRecipe, table, where)
+    return _read(BASELINES[engine], table, where)
 
 
 def _read(model: type[R], table: Mapping[str, Any], where: str) -> R:

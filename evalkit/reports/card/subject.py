@@ -45,7 +45,7 @@ def subject_of(system: System) -> Subject:
         system.name,
         task.name,
         system.format.name,
-        system.config.base,
+        None if system.is_baseline else system.config.base,
         system.config.summary,
         tuple(task.inputs),
         {
