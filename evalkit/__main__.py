@@ -1,6 +1,18 @@
-"""`python -m evalkit`, the same as the command `evalkit`."""
+"""The command `evalkit`, and `python -m evalkit`."""
 
-from evalkit.cli import main
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it with a line, also while it is still being loaded."""
+    try:
+        from evalkit.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(2)
+
 
 if __name__ == "__main__":
     main()

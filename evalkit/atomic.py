@@ -47,9 +47,11 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield making
         making.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             making.unlink()
+        if isinstance(error, OSError) and error.filename == str(making):
+            error.filename, error.filename2 = str(path), None  # the name that a reader knows
         raise
 
 

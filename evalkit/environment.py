@@ -145,6 +145,17 @@ def commit(folder: Path) -> tuple[str | None, bool | None]:
     return head, dirty
 
 
+def is_ignored(path: Path) -> bool | None:
+    """Whether git leaves a file alone; None outside a checkout or where git is not installed."""
+    try:
+        _git(path.absolute().parent, "check-ignore", "--quiet", path.name)
+    except subprocess.CalledProcessError as error:
+        return False if error.returncode == 1 else None
+    except OSError:
+        return None
+    return True
+
+
 def _git(folder: Path, *words: str) -> str:
     done = subprocess.run(
         ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True

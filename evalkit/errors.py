@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 from collections.abc import Iterable, Mapping
 
 
@@ -40,6 +41,7 @@ class DoesNotApply(EvalkitError):  # noqa: N818 (names what is so, not a fault)
 
 _PERMISSION = "Change its permissions, or give another place (results: --runs DIR)"
 _SPACE = "Free some space, or give another place (results: --runs DIR)"
+ELSEWHERE = "Name another place, or see to it that its folder is there and can be written to"
 _ADVICE = {
     errno.EACCES: _PERMISSION,
     errno.EPERM: _PERMISSION,
@@ -52,15 +54,32 @@ _ADVICE = {
 }
 
 
-def fault_of_the_machine(error: BaseException) -> str | None:
+def fault_of_the_machine(error: BaseException, named: Iterable[str] = ()) -> str | None:
     """What the user can do about a disk that is full, or a place that may not be written.
 
     None for any other error, which is a fault of this program.
+
+    Args:
+        error: what was raised.
+        named: the command line. Whatever is wrong with a path on it, the user can name another.
     """
-    if not isinstance(error, OSError) or error.errno not in _ADVICE:
+    if not isinstance(error, OSError) or error.errno is None:
         return None
+    advice = _ADVICE.get(error.errno)
+    if advice is None and _is_named(error.filename, named):
+        advice = ELSEWHERE
     place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{error.strerror}. {_ADVICE[error.errno]}."
+    return f"{place}{error.strerror}. {advice}." if advice else None
+
+
+def _is_named(filename: object, named: Iterable[str]) -> bool:
+    """Whether a path is one of those named, or a folder that one of them is to lie in."""
+    if not isinstance(filename, str | os.PathLike):
+        return False
+    place = os.path.abspath(filename)  # noqa: PTH100 (as a path may be none that pathlib takes)
+    given = [part for text in named for part in (text, text.partition("=")[2]) if part]
+    wholes = [os.path.abspath(text) for text in given]  # noqa: PTH100
+    return any(whole == place or whole.startswith(place + os.sep) for whole in wholes)
 
 
 def did_you_mean(

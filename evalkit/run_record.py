@@ -212,6 +212,8 @@ class Provenance(_Written):
     """File of weights -> its hash; a training of an earlier evalkit noted none."""
     label_mappings: dict[str, str] = {}
     recipe: dict[str, Any] = {}
+    fits: dict[str, dict[str, Any]] = {}
+    """Field -> how a baseline's regression was fitted."""
     rows: dict[str, Any] = {}
     dev_accuracy: dict[str, float] = {}
 

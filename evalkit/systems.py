@@ -45,8 +45,8 @@ class SystemConfig(BaseModel):
     engine: str = "transformers"
     """What writes the answers: a language model in this process (`transformers`), on a cluster
     (`ray`), in llama.cpp (`llamacpp`) or on a server (`endpoint`), a baseline that is trained
-    (`tfidf`, `embeddings`, `majority`) or not (`keyword`), a file (`replay`), or an engine that another package
-    adds."""
+    (`tfidf`, `embeddings`, `majority`) or not (`keyword`), a file (`replay`), or an engine that
+    another package adds."""
     options: dict[str, Any] = {}
     """For an engine of another package: what it is told."""
     answers: str | None = None

@@ -50,6 +50,15 @@ def test_a_file_is_replaced_whole_or_stays(tmp_path: Path) -> None:
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a", "new")]
 
 
+def test_a_file_that_cannot_be_written_is_named_as_its_reader_knows_it(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as error:
+        write_text(tmp_path / "none" / "a", "x")
+    assert error.value.filename == str(tmp_path / "none" / "a")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match=r"'[^']*/folder'$"):
+        write_text(tmp_path / "folder", "x")
+
+
 def test_what_a_killed_process_left_of_a_file_is_swept_by_the_next(tmp_path: Path) -> None:
     """Not what another is writing now, nor any other hidden file."""
     left, written_now = tmp_path / ".a.0123abcd", tmp_path / ".a.0123abce"

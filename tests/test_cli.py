@@ -16,6 +16,7 @@ import pytest
 import gate_imports  # noqa: F401
 from command_line import ROOT, Done, evalkit
 from evalkit import __version__, cli
+from evalkit.__main__ import main as start
 from evalkit.cli.commands import COMMANDS, load
 from evalkit.printable import is_harmful
 
@@ -171,6 +172,18 @@ def gate(pytester: pytest.Pytester) -> Gate:
         return Done(int(done.ret), done.stdout.str(), done.stderr.str())
 
     return run
+
+
+def test_ctrl_c_while_it_is_being_loaded_ends_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("evalkit.cli.main", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        start()
+    assert (stop.value.code, capsys.readouterr().err) == (2, "interrupted\n")
 
 
 @pytest.mark.parametrize("engine", ["tfidf", "majority"])

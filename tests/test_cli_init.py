@@ -22,6 +22,8 @@ def test_init_train_judge(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyP
     done = evalkit("init", "mine", cwd=pytester.path)
     assert done.returncode == 0, done.stderr
     mine = pytester.path / "mine"
+    ignored = (mine / ".gitignore").read_text().splitlines()
+    assert {"*.key", "runs/*"} <= set(ignored), "a private key must not be committed"
     trained = evalkit("train", "tfidf-demo", cwd=mine)
     assert trained.returncode == 0, trained.stderr
     monkeypatch.chdir(mine)

@@ -107,6 +107,17 @@ def test_several_runs_are_compared_too(report: Report, folders: list[Path]) -> N
     assert 'href="comparison-one-vs-two.html"' in index
 
 
+def test_runs_that_lie_elsewhere_are_reported_there(report: Report, tmp_path: Path) -> None:
+    one, two = (write_judged_run(tmp_path / place, name=place) for place in ("first", "second"))
+    done = report(one, two)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[2:] == [
+        "comparison: first/comparison-first-vs-second.html",
+        "index: first/index.html",
+    ]
+    assert not Path("runs").exists()
+
+
 def test_without_a_run_only_the_index_is_written(report: Report, folders: list[Path]) -> None:
     done = report()
     assert (done.code, done.out) == (0, "index: runs/index.html\n")

@@ -14,13 +14,16 @@ from pathlib import Path
 import pytest
 
 import gate_imports  # noqa: F401
+from command_line import evalkit
 from evalkit import cli
 from evalkit.environment import expand
 from evalkit.errors import UserError, fault_of_the_machine
 from evalkit.systems import load_system
 from evalkit.weights.cache import cache_root
+from judged_runs import write_judged_run
 
 pwd = pytest.importorskip("pwd")
+DEV = Path(__file__).parents[1] / "fixtures" / "intents" / "dev.jsonl"
 SYSTEM = 'task = "intents"\nformat = "labels"\nengine = "keyword"\n'
 
 
@@ -67,12 +70,47 @@ def test_what_the_user_can_mend_is_one_message(
 def test_other_errors_are_faults_of_the_program() -> None:
     assert fault_of_the_machine(OSError(errno.EBADF, "bad")) is None
     assert fault_of_the_machine(ValueError("x")) is None
+    missing = FileNotFoundError(errno.ENOENT, "none", "/etc/a/b")
+    assert fault_of_the_machine(missing, ["/etc/a/bc", "a/b", ""]) is None
 
 
-@pytest.mark.parametrize("runs", ["x" * 300, "/sys/evalkit"])
+@pytest.mark.parametrize("named", ["/etc/a/b", "--out=/etc/a/b/c/d", "/etc/../etc/a/b/"])
+def test_a_path_on_the_command_line_is_the_users(named: str) -> None:
+    missing = FileNotFoundError(errno.ENOENT, "none", "/etc/a/b")
+    said = fault_of_the_machine(missing, ["--runs", named])
+    assert said is not None
+    assert said.startswith("/etc/a/b: none. Name another place")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("schema", "task", "--out", "/proc/x"),
+        ("init", "/proc/x"),
+        ("attest", "--new-key", "--key", "/proc/x"),
+        ("errors", "RUN", "--csv", "/proc/x.csv"),
+        ("report", "RUN", "--out", "/proc/x"),
+        ("baseline", "set", "RUN", "--runs", "/proc/x"),
+        ("data", "clean", "ROWS", "--out", "/proc/x.jsonl"),
+    ],
+)
+def test_no_command_breaks_down_where_it_cannot_write(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    names = {"RUN": str(write_judged_run(tmp_path / "runs")), "ROWS": str(DEV)}
+    done = evalkit(*(names.get(word, word) for word in arguments), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("error: ")
+    assert "/proc/x" in done.stderr
+    assert "No such file or directory." in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("runs", ["x" * 300, "/sys/evalkit", "/proc/evalkit"])
 def test_a_gate_that_cannot_write_judges_nothing(runs: str, pytester: pytest.Pytester) -> None:
-    if runs.startswith("/sys") and sys.platform != "linux":
-        pytest.skip("no /sys")
+    if runs.startswith("/") and sys.platform != "linux":
+        pytest.skip("no /sys, no /proc")
     folder = pytester.path / "adapters" / "mine"
     folder.mkdir(parents=True)
     (folder / "system.toml").write_text(SYSTEM)
@@ -87,7 +125,7 @@ def test_a_gate_that_cannot_write_judges_nothing(runs: str, pytester: pytest.Pyt
     said = str(found.stdout) + str(found.stderr)
     assert found.ret == 4, said
     assert "Traceback" not in said
-    assert "--runs DIR" in said or "shorter name" in said
+    assert "--runs DIR" in said or "shorter name" in said or "Name another place" in said
 
 
 def test_a_byte_order_mark_in_toml(tmp_path: Path) -> None:

@@ -503,6 +503,27 @@ def judged_run(project: Project, **wrong: int) -> Path:
     return run
 
 
+def test_ctrl_c_while_it_is_being_loaded_ends_in_a_line(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("evalkit.pytest_plugin._open", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        pytest.main(["suites", "--model", "mine"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "\ninterrupted before anything was asked\n"
+
+
+def test_rows_under_another_ending_are_named(project: Project) -> None:
+    project.write_system()
+    project.data.rename(project.data.with_suffix(".csv"))
+    result = project.run("suites", "--model", "mine")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*Did you mean --data fixtures/notifications/test.csv?"])
+
+
 def test_a_stored_run_is_judged_again_without_its_system(project: Project) -> None:
     run = judged_run(project, wrong=20)
     shutil.rmtree(project.root / "adapters" / "mine")
@@ -510,12 +531,17 @@ def test_a_stored_run_is_judged_again_without_its_system(project: Project) -> No
     assert project.verdicts()["may_ship"] is True
     gates = project.suites / "gates.toml"
     gates.write_text(gates.read_text().replace("min_value = 0.80", "min_value = 0.95"))
-    result = project.run("suites", "--run", str(run))
+    moved = project.root / "elsewhere" / run.name
+    shutil.move(run, moved)
+    result = project.run("suites", "--run", str(moved))
     assert result.ret == 1
     result.stdout.fnmatch_lines(
-        ["*mine may NOT ship: misses priority 1 time in 12 (91.7%, needs >= 95%).*"]
+        [
+            "*mine may NOT ship: misses priority 1 time in 12 (91.7%, needs >= 95%).*",
+            "all runs: elsewhere/index.html",
+        ]
     )
-    assert project.verdicts()["may_ship"] is False
+    assert json.loads((moved / "verdicts.json").read_text())["may_ship"] is False
 
 
 def test_one_edited_byte_is_refused(project: Project) -> None:

@@ -73,7 +73,7 @@ def main() -> None:
             # Typer ends with 2 on wrong arguments, and with 1 or 130 when interrupted.
             code = {"None": 0, "0": 0, "2": 4, "1": 2, "130": 2}.get(str(stop.code), 3)
     except Exception as error:
-        fault = fault_of_the_machine(error)
+        fault = fault_of_the_machine(error, sys.argv[1:])
         tell(f"error: {fault}" if fault else traceback.format_exc(), err=True)
         code = 4 if fault else 3
     sys.exit(code)

@@ -9,10 +9,19 @@ from typing import Annotated
 
 import typer
 
+from evalkit.atomic import write_text
 from evalkit.cli.common import tell
 from evalkit.errors import UserError
 from evalkit.schemas import SCHEMAS, schema_text
 
+IGNORED = """\
+# The private key of `evalkit attest`: whoever has it signs in your name.
+*.key
+runs/*
+!runs/baselines/
+adapters/*/checkpoints/
+__pycache__/
+"""
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")]
 
 
@@ -34,6 +43,7 @@ def init(folder: Folder) -> None:
                 dirs_exist_ok=True,
             )
         _write_schemas(folder / "schemas")
+        write_text(folder / ".gitignore", IGNORED)
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror or error}.") from error
     tell(f"{folder}/ is ready. Next, as its README.md says:")

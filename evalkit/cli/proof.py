@@ -12,6 +12,7 @@ from evalkit.attestation.envelope import UntrustedError, sign, verified
 from evalkit.attestation.envelope import new_key as make_key
 from evalkit.attestation.statement import FILE, build_statement, is_judged, objection
 from evalkit.cli.common import SYSTEM, AsJson, PytestCode, print_json, tell
+from evalkit.environment import is_ignored
 from evalkit.errors import UserError
 from evalkit.gates import load_policies, policies_sha256
 from evalkit.gates.sealing import read_seal, seal
@@ -51,7 +52,12 @@ def attest(
         if as_json:
             print_json({"private": str(key), "public": str(public)})
         else:
-            tell(f"{key} signs and stays secret; {public} verifies: hand it to whoever deploys.")
+            tell(
+                f"{key} signs and stays secret: never commit it. {public} verifies: hand it to "
+                "whoever deploys."
+            )
+        if is_ignored(key) is False:
+            tell(f"WARNING: git does not ignore {key}: add it to .gitignore.", err=True)
         return
     if run is None:
         raise UserError("Name the run to attest: `evalkit runs` lists them.")

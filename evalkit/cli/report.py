@@ -15,7 +15,7 @@ from evalkit.gates import load_policies, policies_sha256
 from evalkit.reports import writing
 from evalkit.reports.compare import compare_runs
 from evalkit.reports.judged import read_judged
-from evalkit.runs import find_run
+from evalkit.runs import find_run, home_of
 from evalkit.systems import shown_path
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def report(
     if gates is not None or GATES.is_file():
         criteria = policies_sha256(load_policies(gates or GATES))
     found = [read_judged(find_run(name, runs), criteria) for name in named or []]
-    written = _write(found, runs, form, lang, to)
+    written = _write(found, home_of([run.folder for run in found], runs), form, lang, to)
     if as_json:
         content = {
             "runs": [

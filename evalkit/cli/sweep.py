@@ -14,7 +14,7 @@ import typer
 
 from evalkit.atomic import write_text
 from evalkit.cli.common import AnyName, AsJson, console, print_json, tell
-from evalkit.cli.train import changed
+from evalkit.cli.train import changed, changed_recipe
 from evalkit.data.sources import find_source
 from evalkit.errors import UserError
 from evalkit.gates.score import score
@@ -24,7 +24,6 @@ from evalkit.reports.sweep import Trial, plot_trials, sweep_blocks, sweep_to_jso
 from evalkit.runs import RECORD
 from evalkit.systems import load_system, shown_path
 from evalkit.toml_files import toml_value
-from evalkit.training.recipe import BASELINES, read_baseline_recipe, read_recipe
 from evalkit.training.trials import grid, read_space, search
 from evalkit.weights.cache import hash_file
 
@@ -86,7 +85,7 @@ def sweep(
     if trials is None:
         combinations = list(grid(space))
         for changes in combinations:
-            _check(system, changes)
+            changed_recipe(system, _settings(changes))
         for changes in combinations:
             rate(changes)
     else:
@@ -141,8 +140,7 @@ def try_recipe(
     result = folder / RESULT
     if result.is_file():
         return Trial.from_json(json.loads(result.read_text(encoding="utf-8")))
-    settings = [f"{key}={toml_value(value)}" for key, value in changes.items()]
-    code = commands.train(system, settings, folder)
+    code = commands.train(system, _settings(changes), folder)
     if code == 0:
         code = commands.judge(folder)
     runs = sorted((folder / "runs").glob(f"[!.]*/{RECORD}"))
@@ -154,24 +152,13 @@ def try_recipe(
     return trial
 
 
-def _check(system: System, changes: Mapping[str, Any]) -> None:
-    """Refuse a recipe before the first one is trained."""
-    table, where = _changed_table(system, changes), str(system.folder / "system.toml")
-    engine = system.config.engine
-    if engine in BASELINES:
-        read_baseline_recipe(engine, table, where)
-    else:
-        read_recipe(table, where)
-
-
-def _changed_table(system: System, changes: Mapping[str, Any]) -> dict[str, Any]:
-    settings = [f"{key}={toml_value(value)}" for key, value in changes.items()]
-    return changed(system.config.recipe, settings)
+def _settings(changes: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={toml_value(value)}" for key, value in changes.items()]
 
 
 def _key(system: System, changes: Mapping[str, Any], data: str | None, suites: Path) -> str:
     """A name for a trial: by all that decides how it comes out and what it is judged by."""
-    table = _changed_table(system, changes)
+    table = changed(system.config.recipe, _settings(changes))
     config = system.config.model_dump(mode="json", exclude={"recipe"})
     parts = [json.dumps([table, config, data], sort_keys=True)]
     fixtures = Path("fixtures").glob("*/dev*")

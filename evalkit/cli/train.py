@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,7 @@ from evalkit.reports.card.text import training_card
 from evalkit.systems import FILE, load_system
 from evalkit.toml_files import to_toml
 from evalkit.training.reading import read_rows
-from evalkit.training.recipe import BASELINES, read_baseline_recipe, read_recipe
+from evalkit.training.recipe import BASELINES, Recipe, read_baseline_recipe, read_recipe
 from evalkit.training.topics import load_topics
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def train(
         raise UserError(f"{system.folder / 'system.toml'} has no [recipe] to train by.")
     if resume and restart:
         raise UserError("--resume and --restart contradict each other.")
-    table = changed(system.config.recipe, change or [])
+    recipe = changed_recipe(system, change or [])
     out = console(sys.stderr)
 
     def read(recipe: RowsRecipe) -> RowsRead:
@@ -96,21 +97,22 @@ def train(
 
     # Rows are found from where the recipe stands; what is trained goes elsewhere on demand.
     made = system if out_folder is None or dry_run else system_at(system, out_folder)
-    engine = system.config.engine
-    if engine in BASELINES:
+    if system.config.engine in BASELINES:
         if dry_run:
             raise UserError("--dry-run is for adapters; a baseline takes seconds.")
         with _alone(made):
-            _train_baseline(made, table, engine, read, out)
+            _train_baseline(made, recipe, read(recipe), out)
         _say_where(made, f"baseline {made.name}", as_json)
         return
 
     from evalkit.engines.loading import quiet_libraries
 
+    assert isinstance(recipe, Recipe)
     quiet_libraries()
+    out.print(f"{system.name}: loading torch and transformers", markup=False)
     from evalkit.training.run import plan, run_training
 
-    training = replace(_describe(system, table, read), name=made.name, folder=made.folder)
+    training = replace(_describe(system, recipe, read), name=made.name, folder=made.folder)
     if dry_run:
         planned = plan(training, device=device, console=out)  # type: ignore[arg-type]
         if as_json:
@@ -151,6 +153,24 @@ def _say_where(system: System, what: str, as_json: bool) -> None:
         tell(f"The {what} is in {system.folder}")
 
 
+def changed_recipe(system: System, changes: Sequence[str]) -> RowsRecipe:
+    """A system's recipe with some keys set anew.
+
+    Raises:
+        UserError: it has a fault, which is that of the changes where the recipe alone has none.
+    """
+    engine, said = system.config.engine, system.config.recipe
+    read = partial(read_baseline_recipe, engine) if engine in BASELINES else read_recipe
+    table, where = changed(said, changes), str(system.folder / FILE)
+    try:
+        return read(table, where)
+    except UserError:
+        if changes:
+            read(said, where)
+            read(table, " ".join(f"--set {change}" for change in changes))
+        raise
+
+
 def changed(recipe: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
     """A recipe table with some keys set anew.
 
@@ -188,12 +208,11 @@ def _find_base(system: System) -> Path:
     return base
 
 
-def _describe(system: System, table: Mapping[str, Any], read: ReadRows) -> Training:
+def _describe(system: System, recipe: Recipe, read: ReadRows) -> Training:
     from evalkit.training.keeping import read_general_rows
     from evalkit.training.run import Training
     from evalkit.weights import weights_fingerprint
 
-    recipe = read_recipe(table, str(system.folder / "system.toml"))
     assert system.config.base is not None
     base = _find_base(system)
     rows = read(recipe)
@@ -219,19 +238,11 @@ def _describe(system: System, table: Mapping[str, Any], read: ReadRows) -> Train
     )
 
 
-def _train_baseline(
-    system: System,
-    table: Mapping[str, Any],
-    engine: str,
-    read: ReadRows,
-    out: Console,
-) -> None:
+def _train_baseline(system: System, recipe: RowsRecipe, rows: RowsRead, out: Console) -> None:
     from evalkit.engines.embeddings import load_embeddings
     from evalkit.training.baselines import BaselineTraining, train_baseline
 
-    recipe = read_baseline_recipe(engine, table, str(system.folder / "system.toml"))
     embeddings = load_embeddings(_find_base(system)) if system.source else None
-    rows = read(recipe)
     training = BaselineTraining(
         name=system.name,
         file=system.trained_files[0],

@@ -35,6 +35,7 @@ _WIDE = {
 """Marks of the byte order, the longer before those that begin like them."""
 MOST_UNFOLDED = 2**31
 """Bytes of values in a Parquet file, whose pages may repeat one large value a million times."""
+ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 LONGEST_CELL = 2**31 - 1
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
@@ -98,6 +99,12 @@ def read_source(source: str, prefer_split: str) -> RawRows:
         raise UserError(f"{source} cannot be read: {shown_error(error)}") from error
 
 
+def rows_beside(path: Path) -> Path | None:
+    """A file of rows of the same name but for its ending."""
+    near = (path.with_suffix(ending) for ending in ENDINGS)
+    return next((found for found in near if found.is_file()), None)
+
+
 def check_file(path: Path, source: str, endings: Iterable[str]) -> None:
     """Raise `UserError` where there is no such file, or its ending is not one of those."""
     known = f"evalkit reads {', '.join(endings)} and hf:owner/name[:split]."
@@ -106,7 +113,11 @@ def check_file(path: Path, source: str, endings: Iterable[str]) -> None:
     if not path.is_file():
         if not path.parent.is_dir():
             raise UserError(f"There is no file {source}: its folder {path.parent} does not exist.")
+        if path.exists():
+            raise UserError(f"{source} is a device or a pipe. Give a file; {known}")
         near = did_you_mean(path.name, (p.name for p in path.parent.iterdir() if p.is_file()))
+        if same := rows_beside(path):
+            near = f" Did you mean '{same.name}'?"
         raise UserError(f"There is no file {source}.{near}")
     if path.suffix.lower() not in endings:
         raise UserError(f"{source}: no reader for files ending in '{path.suffix}'; {known}")

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from evalkit.data.quoting import shown_error
-from evalkit.errors import UserError
+from evalkit.errors import ELSEWHERE, UserError
 
 
 def check_outputs(outputs: Sequence[Path], source: Path, *, replace: bool = False) -> None:
@@ -52,7 +51,11 @@ def written_whole(outputs: Sequence[Path]) -> Iterator[list[Path]]:
         for made, path in zip(making, outputs, strict=True):
             made.replace(path)
     except OSError as error:
-        raise UserError(f"Nothing was written: {shown_error(error)}") from error
+        shown = dict(zip(map(str, making), outputs, strict=True))
+        place = shown.get(str(error.filename), error.filename or ", ".join(map(str, outputs)))
+        raise UserError(
+            f"Nothing was written: {place}: {error.strerror or error}. {ELSEWHERE}."
+        ) from error
     finally:
         for made in making:
             with suppress(OSError):

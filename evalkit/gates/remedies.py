@@ -145,6 +145,8 @@ class Subject:
     """As it is now, defaults filled in."""
     system: Mapping[str, Any] = field(default_factory=dict)
     """The keys of the system.toml."""
+    chosen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Field -> what training chose for it where the recipe leaves it open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +206,12 @@ def _fill(remedy: Remedy, failed: Sequence[Verdict], subject: Subject) -> Advice
 def _next(
     changes: Sequence[Change], now: Mapping[str, Any], failed: Sequence[Verdict], subject: Subject
 ) -> dict[str, Any]:
-    filled = {"field": _field_of(failed, subject), "family": subject.family}
+    name = _field_of(failed, subject)
+    filled, chosen = {"field": name, "family": subject.family}, subject.chosen.get(name, {})
     found = {}
     for change in changes:
-        value = change.after(_look_up(now, change.key))
+        set_to = _look_up(now, change.key)
+        value = change.after(chosen.get(change.key) if set_to is None else set_to)
         if value is not None:
             found[change.key] = value.format(**filled) if isinstance(value, str) else value
     return found

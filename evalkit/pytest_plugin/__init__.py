@@ -8,7 +8,8 @@ way.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,19 +32,28 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 class _Door:
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_load_initial_conftests(
         self, early_config: pytest.Config, parser: pytest.Parser, args: list[str]
-    ) -> None:
+    ) -> Generator[None, object, object]:
         """Register the plugin where it is used, once all others have their options."""
         if not _is_used(early_config):
-            return
-        from evalkit.pytest_plugin import plugin
+            return (yield)
+        try:
+            _open(early_config, parser, args)
+            return (yield)
+        except KeyboardInterrupt:  # pytest catches it from when tests are collected
+            sys.stderr.write("\ninterrupted before anything was asked\n")
+            raise SystemExit(pytest.ExitCode.INTERRUPTED) from None
 
-        early_config.pluginmanager.register(plugin, "evalkit-plugin")
-        known = parser.parse_known_args(args, namespace=copy.copy(early_config.option))
-        known.confcutdir = early_config.known_args_namespace.confcutdir
-        early_config.known_args_namespace = known
+
+def _open(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
+    from evalkit.pytest_plugin import plugin
+
+    config.pluginmanager.register(plugin, "evalkit-plugin")
+    known = parser.parse_known_args(args, namespace=copy.copy(config.option))
+    known.confcutdir = config.known_args_namespace.confcutdir
+    config.known_args_namespace = known
 
 
 def _is_used(config: pytest.Config) -> bool:

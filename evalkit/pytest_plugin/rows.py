@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 from evalkit.data import BadRow, Dataset, load_dataset
+from evalkit.data.sources import rows_beside
 from evalkit.errors import UserError
 from evalkit.gates import BAD_ROWS, judge
 from evalkit.locale import say
@@ -34,9 +35,11 @@ def load_rows(config: pytest.Config, task: Task) -> Dataset:
     if source is None:
         path = config.rootpath / "fixtures" / task.family / f"{split}.jsonl"
         if not path.is_file():
+            same = rows_beside(path)
+            near = f" Did you mean --data {shown_path(same)}?" if same else ""
             raise UserError(
                 f"There are no rows to judge on: {shown_path(path)} is not there. Write it, "
-                "or name others with --data."
+                f"or name others with --data.{near}"
             )
         source = shown_path(path)
     dataset = load_dataset(

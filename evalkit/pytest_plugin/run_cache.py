@@ -349,7 +349,7 @@ class RunCache:
             except UserError as error:
                 pytest.exit(legible(str(error)), returncode=pytest.ExitCode.USAGE_ERROR)
             except Exception as error:
-                if fault := fault_of_the_machine(error):
+                if fault := fault_of_the_machine(error, [str(self.runs_folder)]):
                     pytest.exit(legible(fault), returncode=pytest.ExitCode.USAGE_ERROR)
                 # Not a wrong answer of the model: nothing may be judged on what is missing.
                 pytest.exit(

@@ -44,7 +44,7 @@ from evalkit.reports.terminal import (
 )
 from evalkit.reports.verdicts import release_from_json, verdicts_to_json
 from evalkit.reports.writing import write_comparison, write_index, write_run_page
-from evalkit.runs import read_verdicts, write_verdicts
+from evalkit.runs import home_of, read_verdicts, write_verdicts
 from evalkit.systems import load_system, missing_parts, shown_path
 
 if TYPE_CHECKING:
@@ -501,7 +501,7 @@ class GateSession:
                 try:
                     write_verdicts(folder, content)
                 except OSError as error:
-                    fault = fault_of_the_machine(error)
+                    fault = fault_of_the_machine(error, [str(folder)])
                     if fault is None:
                         raise
                     pytest.exit(legible(fault), returncode=pytest.ExitCode.USAGE_ERROR)
@@ -533,7 +533,7 @@ class GateSession:
 
     def _write_reports(self, judged: list[JudgedRun]) -> Iterator[str]:
         """A page for each run, one that compares them, and the index; what is where, in lines."""
-        runs = self.run_cache.runs_folder
+        runs = home_of([run.folder for run in judged], self.run_cache.runs_folder)
         pages = [("report", partial(write_run_page, run)) for run in judged]
         if len(judged) > 1:
             pages.append(("comparison", partial(write_comparison, judged, runs)))

@@ -27,6 +27,7 @@ from evalkit.reports.view import (
     table,
     verdict_value,
 )
+from evalkit.run_record import Provenance
 from evalkit.runs import read_verdicts
 from evalkit.systems import System, load_system, shown_path
 from evalkit.tasks import FieldKind
@@ -145,7 +146,8 @@ def _subject(run: JudgedRun, system: System | None) -> Subject:
         read_baseline_recipe(engine if trainer == "tfidf" else "majority", table, where)
     )  # fmt: skip
     now, above = recipe.model_dump(), system.config.model_dump(exclude={"recipe"})
-    return Subject(trainer, task.family, fields, now, above)
+    provenance = Provenance.read(system.folder)
+    return Subject(trainer, task.family, fields, now, above, provenance.fits if provenance else {})
 
 
 def diagnosis_blocks(found: Diagnosis) -> Blocks:

@@ -6,7 +6,7 @@ import glob
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -203,6 +203,16 @@ def find_run(name: str, runs: Path, fits: Callable[[Path], bool] = lambda _: Tru
 def run_folders(runs: Path) -> list[Path]:
     """The folders of all runs, oldest first, without the baselines."""
     return sorted(path.parent for path in runs.glob(f"[!.]*/{RECORD}"))
+
+
+def home_of(folders: Sequence[Path], runs: Path) -> Path:
+    """The folder of runs that some lie in: `runs` where one of them does, or else the first's."""
+    homes = [
+        (folder.parents[1] if folder.parent.name == BASELINES else folder.parent)
+        for folder in folders
+    ]
+    is_there = not homes or any(home.resolve() == runs.resolve() for home in homes)
+    return runs if is_there else homes[0]
 
 
 def copy_run(folder: Path, to: Path) -> None:

@@ -245,6 +245,7 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
     chat = build_chat(load_tokenizer(training.base_folder))
     check_spelling(training.name, chat, task, fmt)
     weights = label_weights(task, recipe, seen)
+    console.print(f"{training.name}: tokenising {len(seen):,} rows", markup=False)
     plain = SharedPrefixCollator(chat.end_of_answer, multiple=4 if where.type == "cpu" else 1)
     train = encode_rows(task, fmt, chat, seen, weights)
     keep = _keep_batches(training, chat, plain)
@@ -264,6 +265,7 @@ def _prepare(training: Training, device: Device, console: Console) -> _Ready:
         if recipe.varies_rows
         else None
     )
+    console.print(f"{training.name}: loading {training.base_name}", markup=False)
     base = load_base(
         training.base_folder,
         device=where,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,19 @@ def test_the_key_is_its_owners_and_is_not_replaced(evalkit: Run) -> None:
     assert "is there already" in err
     assert evalkit("attest", "--new-key", "--key", "new folder/my.key")[0] == 0
     assert Path("new folder/my.pub").is_file()
+
+
+def test_a_key_that_git_would_commit_is_warned_of(evalkit: Run, tmp_path: Path) -> None:
+    git = partial(subprocess.run, check=True, capture_output=True)
+    git(["git", "init", "repository"])
+    os.chdir("repository")
+    code, out, err = evalkit("attest", "--new-key", "--key", "one.key")
+    assert (code, "never commit it" in out) == (0, True)
+    assert err == "WARNING: git does not ignore one.key: add it to .gitignore.\n"
+    Path(".gitignore").write_text("*.key\n")
+    assert evalkit("attest", "--new-key", "--key", "two.key")[2] == ""
+    os.chdir(tmp_path)
+    assert evalkit("attest", "--new-key", "--key", "three.key")[2] == "", "outside a repository"
 
 
 def test_these_files_passed_these_criteria(evalkit: Run) -> None:

@@ -79,6 +79,14 @@ def test_a_missing_file_names_a_near_one(write, row, three_levels, tmp_path):
         load_dataset(str(tmp_path / "nowhere" / "rows.jsonl"), three_levels)
 
 
+def test_what_is_no_file_and_what_lies_beside_it(write, row, three_levels):
+    there = Path(write(row(1), name="rows.csv"))
+    with pytest.raises(UserError, match=r"no file .*rows\.parquet\. Did you mean 'rows\.csv'"):
+        load_dataset(str(there.with_name("rows.parquet")), three_levels)
+    with pytest.raises(UserError, match=r"^/dev/null is a device or a pipe\."):
+        load_dataset("/dev/null", three_levels)
+
+
 def test_folders_and_unknown_endings(write, row, three_levels, tmp_path):
     with pytest.raises(UserError, match="is a folder"):
         load_dataset(str(tmp_path), three_levels)

@@ -26,6 +26,8 @@ from evalkit.reports.html.comparison_page import comparison_page
 from evalkit.reports.html.index_page import index_page
 from evalkit.reports.judged import JudgedRun, read_judged
 from evalkit.reports.numbers import time_text
+from evalkit.reports.render.markdown import to_markdown
+from evalkit.reports.sections.comparison import comparison_blocks
 from evalkit.runs import read_run, write_run
 from judged_runs import TASK, write_judged_run
 
@@ -160,6 +162,14 @@ def test_gates_stand_side_by_side(tmp_path: Path) -> None:
     # 'one' beats the other system, 'two' does not: these gates come first.
     section = page.split('id="differing_gates"')[1].split("</section>")[0]
     assert re.findall("<code><bdi>(.*?)</bdi>", section) == ["beats"]
+
+
+def test_in_a_terminal_it_says_how_many_flipped_rows_are_not_shown(tmp_path: Path) -> None:
+    found = compare_runs(two(tmp_path))
+    said = [to_markdown(comparison_blocks(found, show), "en") for show in (5, 6, 7)]
+    told = [re.findall(r"(\d+) of (\d+) are shown", text) for text in said]
+    assert told == [[("5", "7")], [("6", "7")], []]
+    assert "`evalkit compare --limit 7` shows all of them" in said[0]
 
 
 def test_flipped_rows_say_who_won_in_which_field(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.cli.train import changed, train
+from evalkit.cli.train import changed, changed_recipe, train
 from evalkit.errors import UserError
 from evalkit.systems import load_system, missing_parts
 from tiny_models import save_base
@@ -81,6 +81,10 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(
     train("tiny", device="cpu", dry_run=True, change=["batch_size=2"])
     shown = capsys.readouterr()
     assert "steps     5" in shown.out
+    begun = ["loading torch and", "12 rows", "tokenising 10 rows", "loading ../../base"]
+    places = [" ".join(shown.err.split()).find(f"tiny: {line}") for line in begun]
+    assert places == sorted(places), shown.err
+    assert places[0] == 0
     assert "No training row has intents = order_management, user_auth" in shown.err
     assert sorted(project.rglob("*")) == before
 
@@ -110,6 +114,25 @@ def test_what_is_trained_may_lie_elsewhere_and_is_a_system_there(
     assert [path for path in before if not path.is_relative_to(lock)] == [
         path for path in sorted((project / "adapters").rglob("*")) if not path.is_relative_to(lock)
     ]
+
+
+def test_a_fault_is_blamed_on_what_has_it(tmp_path: Path) -> None:
+    """And not on the file, where a change on the command line has it."""
+    toml = tmp_path / "system.toml"
+    head = 'task = "intents"\nformat = "labels"\nengine = "ENGINE"\nbase = "x"\n[recipe]\n'
+
+    def blamed(said: str, engine: str, change: str) -> str:
+        table = head.replace("ENGINE", engine) + said
+        toml.write_text(table.replace('base = "x"\n', "") if engine == "tfidf" else table)
+        with pytest.raises(UserError) as error:
+            changed_recipe(load_system(tmp_path), [change])
+        return str(error.value).partition(", [recipe]")[0]
+
+    for engine, key in (("transformers", "epochs"), ("tfidf", "c")):
+        assert blamed('data = "x"', engine, f"{key}=banana") == f"--set {key}=banana"
+        assert blamed(f'data = "x"\n{key} = "x"', engine, "rows=2") == str(toml)
+    toml.write_text(head.replace("ENGINE", "transformers") + "epochs = 1")
+    assert changed_recipe(load_system(tmp_path), ["data=x.jsonl"]).data == "x.jsonl"
 
 
 def test_a_faulty_change_is_a_users_mistake(project: Path, monkeypatch: pytest.MonkeyPatch):

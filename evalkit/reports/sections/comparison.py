@@ -345,7 +345,9 @@ def _flip_samples(found: RunComparison, show: int) -> Blocks:
         phrase("col.expected"),
         *letters,
     ]
-    return table(heads, rows, len(heads))
+    left = 0 < len(rows) < len(found.flips)
+    told = phrase("flip_more", n=len(rows), all=len(found.flips))
+    return [*table(heads, rows, len(heads)), *([Paragraph(told)] if left else [])]
 
 
 def _inputs(row: EvaluatedRow) -> str:
