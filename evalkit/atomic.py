@@ -51,7 +51,9 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             making.unlink()
         if isinstance(error, OSError) and error.filename == str(making):
-            error.filename, error.filename2 = str(path), None  # the name that a reader knows
+            raise OSError(
+                error.errno, error.strerror, str(path)
+            ) from error  # as its reader knows it
         raise
 
 

@@ -23,7 +23,7 @@ from evalkit.weights.cache import cache_root
 from judged_runs import write_judged_run
 
 pwd = pytest.importorskip("pwd")
-DEV = Path(__file__).parents[1] / "fixtures" / "intents" / "dev.jsonl"
+ROWS = Path(__file__).parents[1] / "fixtures" / "intents" / "test.jsonl"
 SYSTEM = 'task = "intents"\nformat = "labels"\nengine = "keyword"\n'
 
 
@@ -86,7 +86,7 @@ def test_a_path_on_the_command_line_is_the_users(named: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("schema", "task", "--out", "/proc/x"),
+        ("schema", "task", "--out", "/proc/x.json"),
         ("init", "/proc/x"),
         ("attest", "--new-key", "--key", "/proc/x"),
         ("errors", "RUN", "--csv", "/proc/x.csv"),
@@ -98,7 +98,7 @@ def test_a_path_on_the_command_line_is_the_users(named: str) -> None:
 def test_no_command_breaks_down_where_it_cannot_write(
     arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
-    names = {"RUN": str(write_judged_run(tmp_path / "runs")), "ROWS": str(DEV)}
+    names = {"RUN": str(write_judged_run(tmp_path / "runs")), "ROWS": str(ROWS)}
     done = evalkit(*(names.get(word, word) for word in arguments), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith("error: ")

@@ -487,7 +487,7 @@ def test_a_baseline_of_embeddings_is_found_by_its_engine(project: Project) -> No
     done = command_line.evalkit("train", folder, "--data", data)
     assert done.returncode == 0, done.stderr
     result = project.run(suite, "--model", "mine", "-v")
-    result.stdout.fnmatch_lines(["beats_embeddings *> 0  PASS"])
+    result.stdout.fnmatch_lines(["*beats_embeddings *PASS*"])
     (record,) = (
         found
         for path in (project.root / "runs").glob("*-embeddings/record.json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -135,17 +134,6 @@ def test_tfidf_gets_its_own_keys_and_others_none() -> None:
     assert recipe == {"noise.share": 0.3}
     stranger = Subject(None, "notifications", ["folder"])
     assert {a.name for f in diagnose(failed, stranger) for a in f.advice} == {"train"}
-
-
-def test_what_training_chose_is_not_advised() -> None:
-    of_folder = verdict("folder_recall", 10, "folder", AT_LEAST)
-    of_priority = verdict("priority_recall", 10, "priority", AT_LEAST)
-    fits = {name: {"class_weight": chosen} for name, chosen in
-            (("folder", "balanced"), ("priority", "none"))}  # fmt: skip
-    chosen = replace(subject("tfidf"), chosen=fits)
-    for failed, expected in ((of_folder, {}), (of_priority, {"class_weight": "balanced"})):
-        (found,) = diagnose([failed], chosen)
-        assert found.advice[0].recipe == expected
 
 
 def test_a_gate_that_passed_needs_no_remedy() -> None:

@@ -63,6 +63,14 @@ def test_the_evidence_and_the_next_value_of_the_systems_own_recipe(
     assert 'class_weight = "balanced"' in said
     assert "adapters/mine/system.toml" in said
 
+    # What cross-validation chose is not advised again, but for a field that it chose otherwise for.
+    provenance = shelf.with_name("provenance.json")
+    for chosen, expected in (("balanced", {}), ("none", {"class_weight": "balanced"})):
+        fits = {"folder": {"class_weight": "balanced"}, "priority": {"class_weight": chosen}}
+        provenance.write_text(json.dumps({"fits": fits}), encoding="utf-8")
+        assert json.loads(diagnose(tmp_path / "runs", "--json"))["recipe"] == expected
+    provenance.unlink()
+
     shelf.write_text(f'{TOML}class_weight = "balanced"\n', encoding="utf-8")
     found = json.loads(diagnose(tmp_path / "runs", "--json"))
     assert found["recipe"] == {}

@@ -81,7 +81,7 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(
     train("tiny", device="cpu", dry_run=True, change=["batch_size=2"])
     shown = capsys.readouterr()
     assert "steps     5" in shown.out
-    begun = ["loading torch and", "12 rows", "tokenising 10 rows", "loading ../../base"]
+    begun = ["loading torch and", "10 rows to", "tokenising 10 rows", "loading ../../base"]
     places = [" ".join(shown.err.split()).find(f"tiny: {line}") for line in begun]
     assert places == sorted(places), shown.err
     assert places[0] == 0
