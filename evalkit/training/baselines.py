@@ -106,7 +106,9 @@ def train_baseline(training: BaselineTraining, *, console: Console) -> dict[str,
     for name, value in accuracy.items():
         console.print(f"{training.name}: dev accuracy of {name}: {100 * value:.1f}", markup=False)
     head, dirty = commit(training.file.parent)
-    made_of = {"sources": [dict(s) for s in training.sources]} if training.sources else {}
+    made_of: dict[str, Any] = (
+        {"sources": [dict(s) for s in training.sources]} if training.sources else {}
+    )
     if training.embeddings:
         made_of |= {"base": training.base, **training.embeddings.identity}
     provenance = made_of | {
