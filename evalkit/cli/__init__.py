@@ -72,6 +72,8 @@ def main() -> None:
         else:
             # Typer ends with 2 on wrong arguments, and with 1 or 130 when interrupted.
             code = {"None": 0, "0": 0, "2": 4, "1": 2, "130": 2}.get(str(stop.code), 3)
+            if str(stop.code) == "130":  # without a word
+                tell("interrupted", err=True)
     except Exception as error:
         fault = fault_of_the_machine(error, sys.argv[1:])
         tell(f"error: {fault}" if fault else traceback.format_exc(), err=True)

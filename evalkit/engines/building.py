@@ -59,7 +59,7 @@ ENGINES = Registry[EngineKind](
         "llamacpp": "evalkit.engines.llamacpp:ENGINE",
         "endpoint": "evalkit.engines.endpoint:ENGINE",
         "tfidf": "evalkit.engines.tfidf:ENGINE",
-        "embeddings": "evalkit.engines.embeddings:ENGINE",
+        "embeddings": "evalkit.engines.tfidf:WITH_EMBEDDINGS",
         "majority": "evalkit.engines.majority:ENGINE",
         "keyword": "evalkit.engines.keyword:ENGINE",
         "replay": "evalkit.engines.replay:ENGINE",

@@ -1,4 +1,4 @@
-"""A stronger baseline: TF-IDF with static embeddings beside it, and the same logistic regression.
+"""What makes TF-IDF a stronger baseline: static embeddings beside it.
 
 Counts know a word only if the training rows have it. A static embedding has a vector for each
 token of a vocabulary, learned from much other text, so that a word nobody trained on resembles
@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.engines.baseline import BaselineEngine
-from evalkit.engines.building import EngineKind, EngineOptions
 from evalkit.errors import UserError
 from evalkit.weights.folder import weights_fingerprint
 from evalkit.weights.tokenizer_files import tokenizer_sha256
@@ -21,8 +19,6 @@ from evalkit.weights.tokenizer_files import tokenizer_sha256
 if TYPE_CHECKING:
     from model2vec import StaticModel
     from scipy import sparse
-
-    from evalkit.systems import System
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,21 +71,3 @@ def load_embeddings(folder: Path) -> Embeddings:
         "tokenizer_sha256": tokenizer_sha256(folder),
     }
     return Embeddings(model, identity)
-
-
-def _build(system: System, options: EngineOptions) -> BaselineEngine:
-    from evalkit.engines.tfidf import load_tfidf
-
-    base = system.source.locate() if system.source else None
-    assert base is not None
-    model = load_tfidf(system.trained_files[0], system.task, load_embeddings(base))
-    return BaselineEngine(model, system.task, system.format)
-
-
-ENGINE = EngineKind(
-    _build,
-    reads_weights=True,
-    is_baseline=True,
-    trained_file="baseline.safetensors",
-    trained_elsewhere=False,
-)

@@ -13,14 +13,14 @@ import json
 import math
 import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.data.perturbing import NAME_INPUTS
 from evalkit.engines.baseline import Answer, BaselineEngine, broken, check_header, describe_task
 from evalkit.engines.building import EngineKind, EngineOptions
-from evalkit.engines.embeddings import Embeddings
+from evalkit.engines.embeddings import Embeddings, load_embeddings
 from evalkit.engines.tuning import (
     ClassWeight,
     Predict,
@@ -516,10 +516,13 @@ def _check_numbers(name: str, tensor: Floats) -> None:
 
 
 def _build(system: System, options: EngineOptions) -> BaselineEngine:
-    model = load_tfidf(system.trained_files[0], system.task)
+    base = system.source.locate() if system.source else None
+    embeddings = load_embeddings(base) if base else None
+    model = load_tfidf(system.trained_files[0], system.task, embeddings)
     return BaselineEngine(model, system.task, system.format)
 
 
 ENGINE = EngineKind(
     _build, is_baseline=True, trained_file="baseline.safetensors", trained_elsewhere=False
 )
+WITH_EMBEDDINGS = replace(ENGINE, reads_weights=True)
