@@ -174,13 +174,25 @@ def gate(pytester: pytest.Pytester) -> Gate:
     return run
 
 
-def test_ctrl_c_while_it_is_being_loaded_ends_in_a_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("where", "error"),
+    # While it is loaded, while a command is loaded, and what Typer makes of it in a command.
+    [
+        ("evalkit.cli.main", KeyboardInterrupt()),
+        ("evalkit.cli.app", KeyboardInterrupt()),
+        ("evalkit.cli.app", SystemExit(130)),
+    ],
+)
+def test_ctrl_c_ends_in_a_line(
+    where: str,
+    error: BaseException,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def interrupted() -> None:
-        raise KeyboardInterrupt
+        raise error
 
-    monkeypatch.setattr("evalkit.cli.main", interrupted)
+    monkeypatch.setattr(where, interrupted)
     with pytest.raises(SystemExit) as stop:
         start()
     assert (stop.value.code, capsys.readouterr().err) == (2, "interrupted\n")
