@@ -97,9 +97,9 @@ def test_the_report_shows_both_answers_and_how_sure_they_were():
     lines = [" ".join(line.split()) for line in shown.splitlines()]
     first = lines.index(f"r3 A {text(priority=3)} wrong 0.25")
     assert lines[first + 1] == f"B {text()} right 0.12"
-    assert "and 2 more; --limit 4" in shown
+    assert "and 2 more: `evalkit parity A B --limit 4`" in shown
     everything = shown_text(FULL, SERVED, show=10)
-    assert "more; --show" not in everything
+    assert "more: " not in everything
     assert "\x1b" not in everything
 
 
