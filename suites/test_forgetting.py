@@ -69,9 +69,9 @@ def test_no_ability_is_lost(checked, gate, request, kind):
     gate("forgetting_by_kind", probes_lost(of_kind, "forgetting_by_kind"), slice=kind)
 
 
-def test_general_prompts_are_not_classified(tuned, evaluation, gate):
+def test_general_prompts_are_not_classified(probes, tuned, evaluation, gate):
     """A general question is not answered with a classification."""
-    texts = [answer.text for answer in tuned.values()]
+    texts = {probe.prompt: tuned[probe.id].text for probe in probes}
     gate("classified_general_prompts", classified_rate(texts, evaluation))
 
 

@@ -79,9 +79,11 @@ def unseen(system_under_test, cases, spaces, ask, split):
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_unseen_folders(unseen, gate, space):
+def test_unseen_folders(unseen, spaces, gate, space):
     """Five new folders with one line of description each: seed 004's question, on 110 cases."""
-    gate("unseen_folder_accuracy", unseen[space].accuracy("folder"), slice=space)
+    first, *_, last = spaces[space]
+    named = unseen[space].accuracy("folder")
+    gate("unseen_folder_accuracy", named, slice=space, part=f"{first} to {last}")
 
 
 @pytest.mark.needs("free_decoding")

@@ -302,6 +302,30 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(
     assert not [page for page in pages if loads.search(page.read_text(encoding="utf-8"))]
 
 
+# --- what a gate says --------------------------------------------------------------------------
+
+
+def test_the_readmes_capture_is_what_the_gate_says(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Line by line, at 80 columns, on a screen of 40 lines."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "80")
+    blocks_of = "\n".join(block.text for block in blocks(ROOT / "README.md"))
+    capture = blocks_of.partition("$ pytest suites/ --model tfidf-3level\n[...]\n")[2]
+    given = (f"--rootdir={ROOT}", "-c", "pyproject.toml", "-p", "no:cacheprovider")
+    done = pytester.runpytest_inprocess(
+        "suites/", "--model", "tfidf-3level", "--runs", str(tmp_path), *given
+    )
+    assert done.ret == 1
+    assert len(done.outlines) <= 40
+    started = re.compile(r"\d{8}T\d{6}Z")
+    said = [started.sub("T", line.replace(str(tmp_path), "runs")) for line in done.outlines]
+    shown = [started.sub("T", line) for line in capture.splitlines()]
+    head = next(at for at, line in enumerate(said) if "release gate" in line)
+    assert shown[: len(said) - head] == said[head:]
+
+
 # --- running what is typed ---------------------------------------------------------------------
 
 

@@ -109,13 +109,20 @@ def _columns(answered: Sequence[ProbeAnswers]) -> tuple[list[Checked], list[Chec
     return [found.tuned for found in answered], [found.base for found in answered]
 
 
-def classified_rate(texts: Iterable[str], evaluation: Evaluation) -> Measurement:
-    """The share of answers to general prompts that answer the system's own task instead."""
+def classified_rate(
+    texts: Iterable[str] | Mapping[str, str], evaluation: Evaluation
+) -> Measurement:
+    """The share of answers to general prompts that answer the system's own task instead.
+
+    Args:
+        texts: the answers; by prompt, where a reader is to see what was asked.
+        evaluation: of the system, for its task and format.
+    """
     task, fmt = evaluation.task, evaluation.format
-    said = list(texts)
-    hits = [looks_like_classification(text, task, fmt) for text in said]
+    said = list(texts.items() if isinstance(texts, Mapping) else (("", text) for text in texts))
+    hits = [looks_like_classification(text, task, fmt) for _, text in said]
     told = enumerate(zip(said, hits, strict=True), start=1)
-    cases = tuple(Case(f"{n}", "", text) for n, (text, hit) in told if hit)
+    cases = tuple(Case(f"{n}", prompt, text) for n, ((prompt, text), hit) in told if hit)
     return Measurement(metrics.share(hits, asked="classified general prompts"), cases=cases)
 
 

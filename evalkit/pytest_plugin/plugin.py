@@ -246,9 +246,9 @@ def gate(
     """`gate(name, measurement)`: hold a number against the criterion of that name.
 
     The test fails unless the verdict is a pass, or its criterion is not critical. `slice=` names
-    the part of the data the number is of, where one criterion is held against several. The number
-    is what a method of `evaluation` returns, a comparison of two such (`first.against(second)`), or
-    an `Estimate` of your own.
+    the part of the data the number is of, where one criterion is held against several; `part=` is
+    what people call it, where that is another name. The number is what a method of `evaluation`
+    returns, a comparison of two such (`first.against(second)`), or an `Estimate` of your own.
     """
     session = pytestconfig.stash[_SESSION]
     session.record_for_suite = record_testsuite_property
@@ -258,6 +258,7 @@ def gate(
         measured: Measurement | Estimate | PairedComparison,
         *,
         slice: str | int | None = None,
+        part: str = "",
     ) -> None:
         from dataclasses import replace
 
@@ -273,7 +274,7 @@ def gate(
             )
         except UserError as error:
             pytest.fail(legible(str(error)), pytrace=False)
-        verdict = replace(verdict, asks=asks(request.function))
+        verdict = replace(verdict, asks=asks(request.function), part=part or verdict.part)
         session.add(system_under_test, request.node.nodeid, verdict)
         record_gate(request.node, verdict)
         if verdict.blocks:

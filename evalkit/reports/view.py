@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from evalkit.evaluation import Metric, PairedComparison
 from evalkit.gates import ALPHA, Outcome, Policy, Verdict
+from evalkit.locale import Note
 from evalkit.metrics import ReliabilityBin
 from evalkit.records import Estimate
 from evalkit.tasks import Field
@@ -138,6 +139,30 @@ class Badge:
 
 
 @dataclass(frozen=True, slots=True)
+class GateName:
+    """A gate; under the name of its criterion a page calls it by its part alone."""
+
+    verdict: Verdict
+    is_part: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GateSpan:
+    """The interval of what a gate judged; drawn where a report draws."""
+
+    verdict: Verdict
+    beside: tuple[Verdict, ...]
+    """All that are drawn on one scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """What is said on lines of its own."""
+
+    parts: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """A cell that leads to the rows it is of, where the report has a table of them."""
 
@@ -184,6 +209,19 @@ class Column:
     """Where not all columns fit, those with the highest number go first; 0 always stays."""
     folds: bool = False
     """Whether its texts may take several lines; names and numbers never do."""
+    is_wide: bool = False
+    """Of more than a text has room for: only pages show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The gates of one criterion, rows of a table in a row: what holds for all of them."""
+
+    name: str
+    asks: str
+    """What most of them ask."""
+    why: tuple[str, ...]
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +232,14 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     is_wide: bool = False
     """Of too many columns for a text: only pages show it."""
+    groups: tuple[Group, ...] = ()
+    """Of its rows, in their order."""
+
+    def without_wide(self) -> Table:
+        """The columns that a text has room for."""
+        kept = [at for at, column in enumerate(self.columns) if not column.is_wide]
+        rows = tuple(tuple(row[at] for at in kept) for row in self.rows)
+        return Table(tuple(self.columns[at] for at in kept), rows, self.is_wide)
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +411,14 @@ def is_shown(paired: PairedComparison) -> bool:
 def verdict_value(verdict: Verdict) -> Figure:
     """What a gate judged: a number, or the advantage over another system."""
     return Figure(verdict.estimate.value, verdict.unit, verdict.paired is not None)
+
+
+def opponent(verdict: Verdict) -> list[Cell]:
+    """The system that a gate holds this one against; its own answers to other rows are none."""
+    paired = verdict.paired
+    if paired is None or isinstance(paired.second, Note):
+        return []
+    return [phrase("gate.against", other=Data(paired.second, 60))]
 
 
 def verdict_span(verdict: Verdict) -> Cell:

@@ -1,7 +1,9 @@
 """Reports as Markdown: whatever a row holds stays text."""
 
+import re
 import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -71,6 +73,30 @@ def test_names_stay_whole_and_columns_go_first(names, wide):
         assert any((name.strip() or "x") in line for line in shown.splitlines())
     assert ("number 3" in shown) is wide
     assert max(map(len, shown.splitlines())) <= (200 if wide else 30)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_names_break_between_their_parts_or_not_at_all(width):
+    names = [
+        "attack_success_rate[instruction-zh]",
+        "accuracy_under_changes[priority]",
+        "forgetting",
+    ]
+    heads = [
+        Column("gate", is_text=True),
+        Column("value"),
+        *(Column(f"how many of them {i}", drop=i) for i in (1, 2)),
+        Column("n", drop=3),
+    ]
+    rows = [[name, "100.0%", "12.5", "a long reason for it", 500] for name in names]
+    lines = to_text(to_terminal(table(heads, rows)), width, colour=False).splitlines()
+    assert max(map(len, lines)) <= width
+    rule = next(at for at, line in enumerate(lines) if "──" in line)
+    shown = [re.split(r"\s{2,}", line.strip())[0] for line in lines[rule + 1 :] if line.strip()]
+    assert "".join(shown) == "".join(names)
+    joints = {part for name in names for part in re.split(r"(?<=[_-])|(?=\[)", name)}
+    assert all(line.endswith(tuple(joints)) for line in shown)
+    assert ("500" in "".join(lines)) is (width > 40), "a narrow column comes back"
 
 
 def test_charts_are_pictures_whatever_the_labels_are():

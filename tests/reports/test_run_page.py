@@ -26,11 +26,13 @@ from evalkit.records import Completion, Example, FinishReason
 from evalkit.reports.html.environment import json_for_script, text, visible
 from evalkit.reports.html.run_page import run_page
 from evalkit.reports.judged import JudgedRun
-from evalkit.reports.numbers import needed, number, value, value_interval
+from evalkit.reports.numbers import number, value
 from evalkit.reports.render.html import HtmlWords
+from evalkit.reports.render.markdown import MarkdownWords
 from evalkit.reports.sections.gates import criteria
 from evalkit.reports.sections.verdict import reasons_of
 from evalkit.reports.terminal import surest
+from evalkit.reports.view import bound, verdict_span
 from evalkit.run_record import RunRecord
 from evalkit.runs import write_evaluation_part, write_run
 from evalkit.tasks import load_task
@@ -232,10 +234,14 @@ def test_every_gate_stands_there_with_its_numbers(tmp_path: Path) -> None:
     for row, verdict in zip(
         re.findall(r"<tr data-outcome=.*?</tr>", html, re.DOTALL), judged_in_order, strict=True
     ):
-        numbers = [Parsed(cell).text for cell in re.findall(r'<td class="n".*?</td>', row)]
-        needs = needed(verdict.policy, verdict.unit).replace(">=", "≥").replace("<=", "≤")
-        assert numbers == [value(verdict), needs, str(verdict.estimate.n)]
-        assert f'<span class="sub num">{value_interval(verdict)}</span>' in row
+        numbers = [
+            Parsed(cell).text for cell in re.findall(r'<td class="n(?: drop)?".*?</td>', row)
+        ]
+        needs, span = (
+            MarkdownWords().cell(cell(verdict)).replace("\\", "") for cell in (bound, verdict_span)
+        )
+        assert numbers[:3] == [value(verdict), needs, str(verdict.estimate.n)]
+        assert f'<span class="sub num">{span}</span>' in row
         # The drawing says the same in words.
         assert f'aria-label="{value(verdict)}, ' in row
         assert verdict.weakest in squeezed(Parsed(row).text)
@@ -387,7 +393,7 @@ def test_hostile_text_is_text_wherever_it_comes_from(
     html = run_page(hostile_run(tmp_path, said))
     html.encode("utf-8")
     page = Parsed(html)
-    assert {tag for tag, _ in page.tags} <= {tag for tag, _ in plain.tags}
+    assert {tag for tag, _ in page.tags} <= {tag for tag, _ in plain.tags} | {"wbr"}
     assert page.attributes <= plain.attributes
     assert len(page.raw["script"]) == 4
     assert column(page.data, "input")["data"][0][1] == said
@@ -734,19 +740,20 @@ def test_it_fits_a_phone(show: Show, page: Page, tmp_path: Path) -> None:
     )
 
 
-def test_on_paper_there_are_some_rows_and_a_note(show: Show, page: Page, tmp_path: Path) -> None:
+def test_on_paper_there_is_what_a_decision_needs(show: Show, page: Page, tmp_path: Path) -> None:
+    show(run_page(judged(tmp_path, evaluation(500))))
+    assert len(re.findall(rb"/Type\s*/Page\b(?!s)", page.pdf(format="A4"))) <= 5
     page.set_viewport_size({"width": 720, "height": 1000})
-    show(run_page(judged(tmp_path, evaluation(60))))
     page.emulate_media(media="print")
     assert not sideways(page)
-    assert page.locator(".rows tbody:visible").count() == 20
-    assert "the first 20 of 60 rows" in page.locator(".on-paper").inner_text()
-    assert not page.locator(".filters").is_visible()
-    assert not page.locator("#theme").is_visible()
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.get_by_text("a phone that cries wolf").is_visible()
-    page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert page.locator(".gates details[open]").count() == 0
+    assert page.locator(".gates [data-outcome]:visible").count() == 5, "of 7, what did not pass"
+    assert page.locator(".matrix:visible").count() == 2
+    assert page.locator("section.on-paper tbody tr:visible").count() == 5, (
+        "of one field all are right"
+    )
+    assert "all 500 predictions" in page.locator("section.on-paper").inner_text()
+    for hidden in (".rows", ".filters", "#theme", "#configuration", "#results"):
+        assert not page.locator(hidden).is_visible()
 
 
 def test_5000_rows_stay_small_and_quick(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _OWN_SERVER = "connect-src 'self'; "
 _JOINERS = "\u200c\u200d"
 """Zero-width, and part of ordinary words and emoji."""
+_JOINT = re.compile(r"(?<=_)|(?=\[)")
 _ENDS_A_SCRIPT = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 
 
@@ -109,7 +110,10 @@ def visible(text: str, mark: Callable[[str], str] = str) -> str:
 
 
 def text(value: object) -> Markup:
-    """Untrusted text as an element: its direction stays its own, what is unseen is seen."""
+    """Untrusted text as an element: its direction stays its own, what is unseen is seen.
+
+    A name may go on in the next line where one of its parts ends.
+    """
     from markupsafe import Markup, escape
 
     marked = "".join(
@@ -118,7 +122,7 @@ def text(value: object) -> Markup:
         else escape(c)
         for c in str(value)
     )
-    return Markup(f"<bdi>{marked}</bdi>")
+    return Markup(f"<bdi>{_JOINT.sub('<wbr>', marked)}</bdi>")
 
 
 def _is_harmful(character: str) -> bool:

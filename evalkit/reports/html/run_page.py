@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from markupsafe import Markup
@@ -13,16 +12,15 @@ from evalkit.evaluation import Evaluation
 from evalkit.gates import Outcome, Release, Verdict
 from evalkit.locale import Lang
 from evalkit.records import Estimate
-from evalkit.reports import charts
 from evalkit.reports.diagnosis import to_try
 from evalkit.reports.html.environment import render
 from evalkit.reports.html.predictions import flips, prediction_table
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.render.html import HtmlWords, to_html
 from evalkit.reports.sections.cases import SHOWN as SHOWN_CASES
-from evalkit.reports.sections.cases import case_table, place_of, to_rows
+from evalkit.reports.sections.cases import case_table, place_of
 from evalkit.reports.sections.comparison import standing
-from evalkit.reports.sections.gates import criteria, known, short_verdict, verdict_sentence
+from evalkit.reports.sections.gates import criteria, short_verdict, verdict_sentence
 from evalkit.reports.sections.run import SECTIONS, run_sections, section_title
 from evalkit.reports.sections.verdict import verdict_section
 from evalkit.reports.view import (
@@ -31,8 +29,6 @@ from evalkit.reports.view import (
     Code,
     Paragraph,
     Toned,
-    badge,
-    bound,
     columns,
     counted,
     figure,
@@ -40,37 +36,11 @@ from evalkit.reports.view import (
     metric_name,
     phrase,
     table,
-    verdict_span,
-    verdict_value,
 )
 from evalkit.runs import ASKED, BASELINES, RECORD, read_record, read_run
 
-
-@dataclass(frozen=True, slots=True)
-class _Gate:
-    verdict: Verdict
-    drawn: Markup
-    badge: Markup
-    lines: tuple[Markup, ...]
-    rows: Markup
-    """Leads to those counted against it; empty where there are none."""
-
-
-@dataclass(frozen=True, slots=True)
-class _GateGroup:
-    name: str
-    gates: tuple[_Gate, ...]
-
-    @property
-    def is_sliced(self) -> bool:
-        return any(gate.verdict.slice for gate in self.gates)
-
-    @property
-    def reasons(self) -> list[str]:
-        """Why the bound is what it is: one text, as a rule."""
-        return list(dict.fromkeys(gate.verdict.policy.why for gate in self.gates))
-
-
+PRINTED = ("slices", "contamination")
+"""Those of the sections that stand on paper, too."""
 SHOWN = (
     *("help", "comparison", "results", "slices", "calibration", "contamination", "cost"),
     *("configuration", "limitations", "next"),
@@ -121,13 +91,15 @@ def run_page(
         says=words.cell(short_verdict(run)),
         closing=to_html([*_verdict(run), *standing(run, others)], lang),
         headline=[(words.cell(name), found) for name, found in _headline(evaluation)],
-        groups=_groups(release, words) if release else [],
+        gates=to_html(found.get("gates", []), lang),
         tallies={o.value: len(release.of(o)) for o in Outcome} if release else {},
         cases=_cases(release, lang) if release else [],
         most_cases=SHOWN_CASES,
         n_gates=words.cell(counted("gates", len(release.verdicts))) if release else "",
         flips=[(name, len(rows), _link(flip=name)) for name, rows in flips(run, others).items()],
         sections=sections,
+        printed=PRINTED,
+        errors=to_html(found.get("errors", []), lang),
         contents=[*contents, ("table", words("page.predictions"))],
     )
 
@@ -159,32 +131,16 @@ def _headline(evaluation: Evaluation) -> list[tuple[Cell, Estimate]]:
     return found
 
 
-def _groups(release: Release, words: HtmlWords) -> list[_GateGroup]:
-    """The gates, those of one criterion together, what failed first."""
-    return [
-        _GateGroup(
-            name, tuple(_gate(verdict, charts.scale_of(verdicts), words) for verdict in verdicts)
-        )
-        for name, verdicts in criteria(release).items()
-    ]
-
-
-def _gate(verdict: Verdict, scale: tuple[float, float], words: HtmlWords) -> _Gate:
-    behind = len(verdict.cases) or len(verdict.wrong)
-    rows = words.cell(to_rows(phrase("page.against", n=behind), verdict)) if behind else Markup()
-    lines = tuple(map(words.cell, known(verdict)))
-    told = phrase(
-        "page.drawn", value=verdict_value(verdict), span=verdict_span(verdict), bound=bound(verdict)
-    )
-    drawn = charts.interval_bar(verdict, scale, words.cell(told).striptags())
-    return _Gate(verdict, drawn, words.cell(badge(verdict)), lines, rows)
-
-
-def _cases(release: Release, lang: Lang) -> list[tuple[str, Markup, Markup]]:
-    """Where the rows behind a gate lie on the page, what they are called, and the rows."""
+def _cases(release: Release, lang: Lang) -> list[tuple[str, bool, Markup, Markup]]:
+    """Where the rows behind a gate lie, whether it is the worst of its criterion, name and rows."""
     words = HtmlWords(lang)
     return [
-        (place_of(v), _case_title(v, words), to_html(case_table(v), lang))
+        (
+            place_of(v),
+            v is verdicts[0] and v.outcome is Outcome.FAIL,
+            _case_title(v, words),
+            to_html(case_table(v), lang),
+        )
         for verdicts in criteria(release).values()
         for v in verdicts
         if v.cases

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, assert_never
 from urllib.parse import urlencode
 
@@ -19,7 +20,11 @@ from evalkit.reports.view import (
     Column,
     Count,
     Data,
+    GateName,
+    GateSpan,
+    Group,
     Heading,
+    Lines,
     Link,
     Page,
     Paragraph,
@@ -31,8 +36,12 @@ from evalkit.reports.view import (
     Table,
     Toned,
     WithSpan,
+    bound,
     figure,
+    phrase,
     span_of,
+    verdict_span,
+    verdict_value,
 )
 
 _SYMBOLS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
@@ -54,6 +63,15 @@ class HtmlWords(Words[Markup]):
             case Toned() if found.tone:
                 inner = super().cell(found)
                 return Markup('<span class="{}">{}</span>').format(_TONES[found.tone], inner)
+            case GateSpan(verdict=verdict):
+                value, span, needs = verdict_value(verdict), verdict_span(verdict), bound(verdict)
+                said = self.cell(phrase("page.drawn", value=value, span=span, bound=needs))
+                scale = charts.scale_of(found.beside)
+                drawn = charts.interval_bar(verdict, scale, said.striptags())
+                return drawn + Markup('<span class="sub num">{}</span>').format(super().cell(span))
+            case Lines():
+                lines = (Markup("<p>{}</p>").format(self.cell(part)) for part in found.parts)
+                return Markup("").join(lines)
             case Badge():
                 outcome = found.outcome.value
                 said = self(f"outcome.{outcome}")
@@ -89,19 +107,51 @@ class HtmlWords(Words[Markup]):
 
     def code(self, name: str) -> Markup:
         """A name that may be typed."""
-        return Markup("<code>{}</code>").format(_as_text(name))
+        return Markup("<code>{}</code>").format(text(name))
 
     def bold(self, text: Markup) -> Markup:
         """What matters most."""
         return Markup("<strong>{}</strong>").format(text)
 
-    def table_cell(self, column: Column, found: Cell) -> Markup:
-        """A cell in its place."""
+    def table_cell(self, column: Column, found: Cell, *, named: bool) -> Markup:
+        """A cell in its place; on a phone a number that stands alone has its name beside it."""
         if isinstance(found, Count):
             heat = 0 if not found.n else max(1, round(10 * found.n / found.of))
             classes = f"heat-{heat}{' hit' * found.is_right}{' none' * (not found.n)}"
             return Markup('<td class="{}">{}</td>').format(classes, self.cell(found))
-        return Markup("<td{}>{}</td>").format(_classes(column), self.cell(found))
+        if isinstance(found, GateSpan):
+            return Markup('<td class="drawn">{}</td>').format(self.cell(found))
+        if isinstance(found, Lines):
+            return Markup('<td class="said">{}</td>').format(self.cell(found))
+        name = Markup(' data-name="{}"').format(self.cell(column.head).striptags())
+        return Markup("<td{}{}>{}</td>").format(
+            _classes(column), name if named else Markup(), self.cell(found)
+        )
+
+    def gate(self, found: GateName, group: Group) -> Markup:
+        """The cell at the head of a gate's row."""
+        verdict = found.verdict
+        called = (verdict.part or verdict.slice or verdict.gate) if found.is_part else verdict.shown
+        tier = "" if verdict.policy.blocks else f" ({verdict.policy.tier})"
+        if found.is_part:
+            return (
+                text(called) + tier + self._asks("" if verdict.asks == group.asks else verdict.asks)
+            )
+        return text(called) + tier + self.about(group)
+
+    def about(self, group: Group) -> Markup:
+        """What holds for the gates of a criterion."""
+        why = Markup("").join(
+            Markup("<details><summary>{}</summary>{}</details>").format(
+                self("col.why"), self.text(one)
+            )
+            for one in group.why
+        )
+        return self._asks(group.asks) + why
+
+    def _asks(self, asks: str) -> Markup:
+        said = Markup('<span class="sub asks">{}</span>').format(self.text(asks))
+        return said if asks else Markup()
 
     def _link(self, rows: Any, inner: Markup) -> Markup:
         if not rows:
@@ -163,28 +213,47 @@ def _classes(column: Column) -> Markup:
 
 def _table(table: Table, words: HtmlWords, about: str) -> Markup:
     is_matrix = any(isinstance(cell, Count) for row in table.rows for cell in row)
+    kind = f' class="matrix{" wide" * table.is_wide}"' if is_matrix else ""
     heads = Markup("").join(
         Markup('<th scope="col"{}>{}</th>').format(_classes(column), words.cell(column.head))
         if column.head
         else Markup("<td></td>")
         for column in table.columns
     )
-    rows = Markup("\n").join(
-        Markup('<tr><th scope="row">{}</th>{}</tr>').format(
-            words.cell(row[0]),
-            Markup("").join(
-                words.table_cell(column, cell)
-                for column, cell in zip(table.columns[1:], row[1:], strict=True)
-            ),
-        )
-        for row in table.rows
+    bodies = Markup("<tbody>{}</tbody>").format(
+        Markup("\n").join(_row(table, row, words) for row in table.rows)
     )
+    if table.groups:
+        kind, bodies = ' class="gates"', Markup("\n").join(_bodies(table, words))
     return Markup(
         '<div class="scroll" tabindex="0" role="group" aria-label="{}"><table{}>'
-        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
-    ).format(
-        about or words.cell(table.columns[0].head).striptags(),
-        Markup(f' class="matrix{" wide" * table.is_wide}"' if is_matrix else ""),
-        heads,
-        rows,
+        "<thead><tr>{}</tr></thead>{}</table></div>"
+    ).format(about or words.cell(table.columns[0].head).striptags(), Markup(kind), heads, bodies)
+
+
+def _bodies(table: Table, words: HtmlWords) -> Iterator[Markup]:
+    """The rows of each group under its name; a gate alone has one of its own."""
+    rows = iter(table.rows)
+    for group in table.groups:
+        own = list(islice(rows, group.n))
+        head = Markup()
+        if own[0][0].is_part:
+            head = Markup(
+                '<tr class="group"><th scope="rowgroup" colspan="{}">{}{}</th></tr>'
+            ).format(len(table.columns), text(group.name), words.about(group))
+        shown = Markup("\n").join(_row(table, row, words, group) for row in own)
+        yield Markup("<tbody>{}{}</tbody>").format(head, shown)
+
+
+def _row(table: Table, row: Sequence[Cell], words: HtmlWords, group: Group | None = None) -> Markup:
+    first, said = row[0], Markup()
+    if group and isinstance(first, GateName):
+        outcome = first.verdict.outcome.value
+        sliced = Markup(' class="sliced"') if first.is_part else ""
+        said = Markup(' data-outcome="{}"{}').format(outcome, sliced)
+    name = words.gate(first, group) if group and isinstance(first, GateName) else words.cell(first)
+    cells = (
+        words.table_cell(column, cell, named=group is not None)
+        for column, cell in zip(table.columns[1:], row[1:], strict=True)
     )
+    return Markup('<tr{}><th scope="row">{}</th>{}</tr>').format(said, name, Markup("").join(cells))

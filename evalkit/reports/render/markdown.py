@@ -108,6 +108,7 @@ def _lines(block: Block, words: MarkdownWords) -> Iterator[str]:
         case Table(is_wide=True):
             return
         case Table():
+            block = block.without_wide()
             yield _row([words.cell(column.head) for column in block.columns])
             yield _row(["---" if column.is_text else "---:" for column in block.columns])
             for row in block.rows:

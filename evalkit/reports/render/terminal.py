@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich import box
 from rich.cells import cell_len
@@ -41,6 +42,8 @@ WIDEST = 1000
 _WIDEST_CELL = 70
 _NARROWEST, _WIDEST_WORD = 12, 30
 """Of a column whose texts may take several lines."""
+_JOINT = re.compile(r"(?<=[\s_/-])|(?=\[)")
+"""Where a name or a heading may go on in the next line."""
 _TONES = {"good": "green", "bad": "bold red", "open": "yellow", "quiet": "dim", "strong": "bold"}
 _OUTCOMES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCONCLUSIVE: "yellow"}
 
@@ -90,26 +93,32 @@ class TerminalWords(Words[str]):
 
 @dataclass(frozen=True)
 class FittedTable:
-    """A table that leaves columns out where not all fit."""
+    """A table that fits: columns go, then headings fold, then names, and none inside a word."""
 
     columns: Sequence[Column]
     heads: Sequence[str]
     rows: Sequence[Sequence[Text]]
     dense: bool = False
     """Whether it stands without an empty line above and below it."""
+    is_matrix: bool = False
+    """Whether its columns are called as its rows are."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The columns that fit, the names whole."""
-        kept = list(range(len(self.columns)))
-        while self._width(kept) > options.max_width:
-            worst = max(kept, key=lambda place: self.columns[place].drop)
-            if not self.columns[worst].drop:
-                break
-            kept.remove(worst)
+        shown = next((way for way in self._ways() if way.fits(options.max_width)), None)
+        yield (shown or self._folded(options.max_width)).drawn(options.max_width)
+
+    def fits(self, width: int) -> bool:
+        """Whether no more than columns that may go have to."""
+        return self._width(self._kept(width)) <= width
+
+    def drawn(self, width: int) -> RichTable:
+        """The columns that fit."""
         made = RichTable(
             box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=not self.dense
         )
-        fits = self._width(kept) <= options.max_width
+        kept = self._kept(width)
+        fits = self._width(kept) <= width
         for place in kept:
             column = self.columns[place]
             made.add_column(
@@ -121,9 +130,55 @@ class FittedTable:
             )
         for row in self.rows:
             made.add_row(*(row[place] for place in kept))
-        yield made
+        return made
 
-    def _width(self, places: Sequence[int]) -> int:
+    def _ways(self) -> Iterator[FittedTable]:
+        yield self
+        bodies = (max((_widest(row[at].plain) for row in self.rows), default=0) for at in self._all)
+        heads = [folded(head, width) for head, width in zip(self.heads, bodies, strict=True)]
+        yield replace(self, heads=heads)
+        if self.is_matrix:
+            yield self._numbered(heads)
+
+    def _numbered(self, heads: Sequence[str]) -> FittedTable:
+        """Its values by numbers, which stand before their names."""
+        numbers = list(map(str, range(1, len(self.rows) + 1)))
+        names = [f"{n} {row[0].plain}" for n, row in zip(numbers, self.rows, strict=True)]
+        rows = [[Text(name), *row[1:]] for name, row in zip(names, self.rows, strict=True)]
+        first = folded(self.heads[0], max(map(cell_len, names)))
+        return replace(self, heads=[first, *numbers, *heads[1 + len(numbers) :]], rows=rows)
+
+    def _folded(self, width: int) -> FittedTable:
+        """Its names on as many lines as they need."""
+        *_, narrowest = self._ways()
+        named = next((at for at in self._all if self.columns[at].is_text), 0)
+        others = [at for at in narrowest._kept(width) if at != named]
+        left = width - narrowest._width(others) - 2
+        rows = [list(row) for row in narrowest.rows]
+        for row in rows:
+            row[named] = Text(folded(row[named].plain, left), style=row[named].style)
+        return replace(narrowest, rows=rows)
+
+    @property
+    def _all(self) -> range:
+        return range(len(self.columns))
+
+    def _kept(self, width: int) -> list[int]:
+        """The columns without the last ones that do not fit, and again those that do after all."""
+        optional = sorted((at for at in self._all if self.columns[at].drop), key=self._rank)
+        kept = set(self._all)
+        for place in reversed(optional):
+            if self._width(kept) > width:
+                kept.remove(place)
+        for place in optional:
+            if place not in kept and self._width(kept | {place}) <= width:
+                kept.add(place)
+        return sorted(kept)
+
+    def _rank(self, place: int) -> int:
+        return self.columns[place].drop
+
+    def _width(self, places: Iterable[int]) -> int:
         return sum(self._least(place) + 2 for place in places)
 
     def _least(self, place: int) -> int:
@@ -131,8 +186,27 @@ class FittedTable:
         if self.columns[place].folds:
             # Lines break between words, so a column is as wide as its longest one.
             words = max(cell_len(word) for text in texts for word in text.split() or [""])
-            return min(max(words, _NARROWEST), max(map(cell_len, texts)), _WIDEST_WORD)
-        return max(map(cell_len, texts))
+            return min(max(words, _NARROWEST), max(map(_widest, texts)), _WIDEST_WORD)
+        return max(map(_widest, texts))
+
+
+def folded(text: str, width: int) -> str:
+    r"""A text on lines of some width, broken where its parts end and never inside a word.
+
+    >>> folded("attack_success_rate[fake-call]", 16)
+    'attack_success_\nrate[fake-call]'
+    """
+    lines = [""]
+    for part in _JOINT.split(text):
+        if lines[-1] and cell_len(f"{lines[-1]}{part}".rstrip()) > width:
+            lines.append(part)
+        else:
+            lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _widest(text: str) -> int:
+    return max(map(cell_len, text.splitlines()), default=0)
 
 
 def to_terminal(
@@ -162,12 +236,14 @@ def _parts(block: Block, words: TerminalWords, dense: bool) -> Iterator[Renderab
                     else (words.styled(item))
                 )
         case Table(is_wide=False):
+            block = block.without_wide()
             cells = TerminalWords(words.lang, _WIDEST_CELL)
             yield FittedTable(
                 block.columns,
                 [cells.head(column.head) for column in block.columns],
                 [[cells.styled(cell) for cell in row] for row in block.rows],
                 dense,
+                any(isinstance(cell, Count) for row in block.rows for cell in row),
             )
 
 

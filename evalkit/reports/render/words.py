@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Generic, TypeVar
 
+from evalkit.gates import Verdict
 from evalkit.locale import Note, Speaker
 from evalkit.reports import numbers, view
 from evalkit.reports.view import Cell
@@ -48,6 +49,12 @@ class Words(Speaker[_Text], Generic[_Text]):
                 return self.data(found)
             case view.Code():
                 return self.code(found.name)
+            case view.GateName():
+                return self._gate(found.verdict)
+            case view.GateSpan():
+                return self.cell(view.verdict_span(found.verdict))
+            case view.Lines():
+                return self.listed(map(self.cell, found.parts), "form.clauses")
             case view.Bold():
                 return self.bold(self.cell(found.what))
             case view.Toned() | view.Link() | view.Page():
@@ -77,6 +84,11 @@ class Words(Speaker[_Text], Generic[_Text]):
                 shown = numbers.p_value(found.p)
                 return self.plain(shown if found.in_words else numbers.bare_p(found.p))
         return self.text(found)
+
+    def _gate(self, verdict: Verdict) -> _Text:
+        tier = [] if verdict.policy.blocks else [f"({verdict.policy.tier})"]
+        name = [view.Code(verdict.shown), *view.opponent(verdict), *tier]
+        return self.cell(view.listed(name, "form.beside"))
 
     def _opens(self, found: Cell) -> bool:
         """Whether a clause begins with a word of ours: a name keeps its small letter."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from evalkit.evaluation import PairedComparison
 from evalkit.gates import Outcome, Release, Verdict, find_failures, overrun
 from evalkit.reports.diagnosis import to_try
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.numbers import paired_line
+from evalkit.reports.sections.cases import to_rows
 from evalkit.reports.sections.verdict import verdict_section
 from evalkit.reports.view import (
     Badge,
@@ -19,9 +21,14 @@ from evalkit.reports.view import (
     Code,
     Column,
     Data,
+    GateName,
+    GateSpan,
+    Group,
+    Lines,
     Paragraph,
     Plain,
     PValue,
+    Table,
     badge,
     bound,
     bullets,
@@ -30,6 +37,7 @@ from evalkit.reports.view import (
     is_shown,
     listed,
     metric_name,
+    opponent,
     paired_span,
     phrase,
     table,
@@ -112,36 +120,49 @@ def paired_sentence(paired: PairedComparison, run: JudgedRun) -> Cell:
 def gate_section(release: Release) -> Blocks:
     """Every gate with its number, interval and bound; what did not pass first."""
     everywhere = any(v.on_all_rows is not None for v in release.verdicts)
-    heads = [
+    heads = (
         Column(phrase("col.gate"), is_text=True),
+        Column(phrase("col.outcome"), is_text=True),
         Column(phrase("col.value")),
-        Column(phrase("col.n"), drop=3),
         Column(phrase("col.interval"), drop=1),
         Column(phrase("col.needs")),
+        Column(phrase("col.n"), drop=3),
         Column(phrase("col.drop"), drop=4),
         *([Column(phrase("col.all_rows"), drop=2)] if everywhere else []),
-        Column(phrase("col.outcome"), is_text=True),
-    ]
-    rows = [
-        [
-            _name(verdict),
-            verdict_value(verdict),
-            verdict.estimate.n,
-            verdict_span(verdict),
-            bound(verdict),
-            Plain(100 * verdict.detects) if verdict.detects is not None else "",
-            *([figure(verdict.on_all_rows, verdict.unit) or ""] if everywhere else []),
-            badge(verdict),
-        ]
-        for verdicts in criteria(release).values()
-        for verdict in verdicts
-    ]
-    blocks = table(heads, rows)
+        Column(phrase("col.known"), is_text=True, is_wide=True),
+    )
+    judged = criteria(release)
+    groups = tuple(_group(name, verdicts) for name, verdicts in judged.items())
+    rows = tuple(_gate_row(v, found, everywhere) for found in judged.values() for v in found)
+    blocks: Blocks = [Table(heads, rows, groups=groups)] if rows else []
     if any(badge(verdict).crosses for verdict in release.verdicts):
         blocks.append(Paragraph(phrase("tilde", mark="~")))
     if any(verdict.detects is not None for verdict in release.verdicts):
         blocks.append(Paragraph(phrase("drop")))
     return blocks
+
+
+def _group(name: str, verdicts: Sequence[Verdict]) -> Group:
+    asks = Counter(v.asks for v in verdicts).most_common(1)[0][0]
+    why = dict.fromkeys(v.policy.why for v in verdicts)
+    return Group(name, asks, tuple(why), len(verdicts))
+
+
+def _gate_row(verdict: Verdict, beside: Sequence[Verdict], everywhere: bool) -> tuple[Cell, ...]:
+    behind = len(verdict.cases) or len(verdict.wrong)
+    known = [*_known(verdict)]
+    known += [to_rows(phrase("page.against", n=behind), verdict)] if behind else []
+    return (
+        GateName(verdict, is_part=any(v.slice for v in beside)),
+        badge(verdict),
+        verdict_value(verdict),
+        GateSpan(verdict, tuple(beside)),
+        bound(verdict),
+        verdict.estimate.n,
+        Plain(100 * verdict.detects) if verdict.detects is not None else "",
+        *([figure(verdict.on_all_rows, verdict.unit) or ""] if everywhere else []),
+        Lines(tuple(known)),
+    )
 
 
 def criteria(release: Release) -> dict[str, list[Verdict]]:
@@ -176,7 +197,8 @@ def criteria_table(release: Release, most: int, *, why: bool = False) -> Blocks:
     ]
     rows = []
     for name, verdicts in list(criteria(release).items())[:most]:
-        worst, value = verdicts[0], verdict_value(verdicts[0])
+        worst = verdicts[0]
+        value = listed([verdict_value(worst), *opponent(worst)], "form.beside")
         alike = sum(v.outcome is worst.outcome for v in verdicts)
         of = phrase("of", part=alike, all=len(verdicts)) if len(verdicts) > 1 else ""
         part = worst.part or worst.slice
@@ -195,7 +217,7 @@ def criteria_table(release: Release, most: int, *, why: bool = False) -> Blocks:
     return table(heads, rows)
 
 
-def known(verdict: Verdict) -> Iterator[Cell]:
+def _known(verdict: Verdict) -> Iterator[Cell]:
     """What has to be known to read a gate's number."""
     if verdict.note:
         yield verdict.note
@@ -203,12 +225,8 @@ def known(verdict: Verdict) -> Iterator[Cell]:
         yield paired_line(verdict.paired)
     if verdict.weakest:
         yield phrase("page.weakest", what=verdict.weakest)
-    if verdict.on_all_rows is not None:
-        yield phrase("page.on_all", value=figure(verdict.on_all_rows, verdict.unit))
     if verdict.settled_by is not None and verdict.settled_by > verdict.estimate.n:
         yield phrase("page.settled", n=verdict.settled_by)
-    if verdict.detects is not None:
-        yield phrase("page.detects", points=Plain(100 * verdict.detects))
     if verdict.regression is not None:
         yield phrase("page.baseline", what=paired_line(verdict.regression))
 
@@ -220,12 +238,12 @@ def gate_line(verdict: Verdict) -> Cell:
     count = f"{estimate.successes}/{estimate.n}" if is_share else f"n={estimate.n}"
     return phrase(
         "gate.line",
-        gate=Data(verdict.shown, 100),
+        gate=listed([Data(verdict.shown, 100), *opponent(verdict)], "form.beside"),
         value=verdict_value(verdict),
         count=phrase("gate.clean", n=count) if verdict.on_all_rows is not None else count,
         span=verdict_span(verdict),
         bound=bound(verdict),
-        outcome=Badge(verdict.outcome, crosses=False),  # `known` says that it crosses
+        outcome=Badge(verdict.outcome, crosses=False),  # a line below says that it crosses
     )
 
 
@@ -233,15 +251,12 @@ def explain(verdict: Verdict) -> Blocks:
     """Why a gate says what it says: what it asks, its number, the reason of its bound."""
     lines = [gate_line(verdict)]
     lines += [phrase("gate.asks", asks=Clause(verdict.asks))] if verdict.asks else []
-    lines += [phrase("gate.why", why=verdict.policy.why), *known(verdict)]
+    lines += [phrase("gate.why", why=verdict.policy.why), *_known(verdict)]
+    if verdict.on_all_rows is not None:
+        lines.append(phrase("page.on_all", value=figure(verdict.on_all_rows, verdict.unit)))
+    if verdict.detects is not None:
+        lines.append(phrase("page.detects", points=Plain(100 * verdict.detects)))
     return bullets(lines)
-
-
-def _name(verdict: Verdict) -> Cell:
-    name = Code(verdict.shown)
-    return (
-        name if verdict.policy.blocks else listed([name, f"({verdict.policy.tier})"], "form.beside")
-    )
 
 
 def failed_gates(release: Release) -> dict[str, list[Verdict]]:
