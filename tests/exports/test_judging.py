@@ -58,3 +58,26 @@ def test_the_exported_file_is_judged_and_held_against_its_adapter(
     # What is attested by the adapter's name is still the run that was judged.
     (judged,) = (tmp_path / "runs").glob("*-tiny")
     assert (judged / "verdicts.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("option", "says"), [("--suites", "There is no nowhere."), ("--data", "There is no file")]
+)
+def test_what_the_gate_would_refuse_is_said_before_the_export(
+    option: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "suites").mkdir()
+    system = tmp_path / "adapters" / "tiny" / "system.toml"
+    system.parent.mkdir(parents=True)
+    system.write_text('task = "intents"\nformat = "labels"\nbase = "../../base"\n')
+    arguments = ["export", "tiny", "--gguf", "F16", "--judge", option, "nowhere"]
+    monkeypatch.setattr(sys, "argv", ["evalkit", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 4
+    assert says in capsys.readouterr().err
