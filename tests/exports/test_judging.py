@@ -1,4 +1,4 @@
-"""`evalkit export --judge`: the gate on the very file, and what the export changed."""
+"""`evalkit export --judge`: the gate on the very file, what the export changed, and its proof."""
 
 from __future__ import annotations
 
@@ -14,13 +14,26 @@ from evalkit.weights.cache import hash_file
 from tiny_models import save_base
 
 pytest.importorskip("xllamacpp", reason="the extra gguf is not installed")
+pytest.importorskip("securesystemslib", reason="the extra attest is not installed")
 SUITE = """
 def test_intents_accuracy(evaluation, gate):
     gate("intents_accuracy", evaluation.accuracy("intents"))
 """
 
 
-def test_the_exported_file_is_judged_and_held_against_its_adapter(
+def typed(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str]:
+    """Exit code and output of a command."""
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", ["evalkit", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    said = capsys.readouterr()
+    return int(str(stop.value.code)), said.out + said.err
+
+
+def test_the_exported_file_is_judged_attested_and_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
@@ -42,11 +55,8 @@ def test_the_exported_file_is_judged_and_held_against_its_adapter(
     (tmp_path / "runs" / "9999-broken").mkdir()
     (tmp_path / "runs" / "9999-broken" / "record.json").write_text('{"schema": 0}')
     arguments = ["export", "tiny", "--gguf", "F16", "--judge", "--data", "rows.jsonl"]
-    monkeypatch.setattr(sys, "argv", ["evalkit", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    out = capsys.readouterr().out
-    assert stop.value.code == 1, out
+    code, out = typed(arguments, monkeypatch, capsys)
+    assert code == 1, out
     file = tmp_path / "exports" / "tiny-F16" / "tiny-F16.gguf"
     assert "tiny-F16 may NOT ship" in out
     assert hash_file(file) in out
@@ -58,6 +68,17 @@ def test_the_exported_file_is_judged_and_held_against_its_adapter(
     # What is attested by the adapter's name is still the run that was judged.
     (judged,) = (tmp_path / "runs").glob("*-tiny")
     assert (judged / "verdicts.json").is_file()
+    for name, model in (("tiny", "tiny"), ("tiny-F16", "exports/tiny-F16")):
+        for command, ends, says in (
+            (f"attest --new-key --key {name}.key", 0, "stays secret"),
+            (f"attest {name} --model {model} --key {name}.key", 0, f"{name} FAILED"),
+            (f"verify {model} --key {name}.pub", 1, "did not pass: intents_accuracy"),
+        ):
+            code, said = typed(command.split(), monkeypatch, capsys)
+            assert (code, says in said) == (ends, True), said
+    file.write_bytes(file.read_bytes()[:-1])
+    _, said = typed(["verify", "exports/tiny-F16", "--key", "tiny-F16.pub"], monkeypatch, capsys)
+    assert "tiny-F16.gguf differs from the one that was judged" in said
 
 
 @pytest.mark.parametrize(
@@ -76,8 +97,5 @@ def test_what_the_gate_would_refuse_is_said_before_the_export(
     system.parent.mkdir(parents=True)
     system.write_text('task = "intents"\nformat = "labels"\nbase = "../../base"\n')
     arguments = ["export", "tiny", "--gguf", "F16", "--judge", option, "nowhere"]
-    monkeypatch.setattr(sys, "argv", ["evalkit", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 4
-    assert says in capsys.readouterr().err
+    code, said = typed(arguments, monkeypatch, capsys)
+    assert (code, says in said) == (4, True), said
