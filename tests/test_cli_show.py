@@ -28,6 +28,8 @@ from evalkit.formats import get_format
 from evalkit.gates import Policy, Release, conclude, judge
 from evalkit.records import Completion, Example, FinishReason
 from evalkit.reports.history import summarise
+from evalkit.reports.judged import read_judged
+from evalkit.reports.sections.run import run_sections
 from evalkit.reports.verdicts import verdicts_to_json
 from evalkit.run_record import RunRecord
 from evalkit.runs import read_run, write_run, write_verdicts
@@ -206,6 +208,13 @@ def test_show_as_json_has_the_gates_and_the_worst_cases(cli: Cli, tmp_path: Path
     bare = strict(cli("show", store(tmp_path / "runs", made("x"), judged=False).name, "--json")[1])
     assert (bare["may_ship"], bare["gates"]) == (None, [])
     assert list(bare) == list(found)
+    (gates,) = (block for block in found["sections"]["gates"] if "rows" in block)
+    first = dict(zip(gates["columns"], gates["rows"][0], strict=True))
+    judged = found["gates"][0]
+    assert (first["Gate"], first["Verdict"], first["n"]) == ("accuracy", "fail", 29)
+    assert first["Value"] == judged["estimate"]["value"]
+    assert first["95% interval"] == [judged["estimate"][end] for end in ("low", "high")]
+    assert {*found["sections"]} == {*run_sections(read_judged(Path(found["folder"])))}
 
 
 def test_show_of_many_values_lists_the_commonest_confusions(cli: Cli, tmp_path: Path) -> None:

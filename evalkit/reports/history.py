@@ -294,13 +294,15 @@ def gate_histories(summaries: Sequence[RunSummary]) -> list[SystemHistory]:
 
 def _history(system: str, task: str, runs: Sequence[RunSummary]) -> SystemHistory:
     said = [{gate.label: gate for gate in run.gates} for run in runs]
-    # In the order of the last run; gates that it does not have come behind.
+    # What did not pass last comes first; then in the order of the last run, and behind it the
+    # gates that it does not have.
     labels = dict.fromkeys(label for gates in reversed(said) for label in gates)
     gates = []
     for label in labels:
         found = tuple(gates_of.get(label) for gates_of in said)
         unit = next(gate.unit for gate in found if gate is not None)
         gates.append(GateHistory(label, unit, found))
+    gates.sort(key=lambda gate: gate.last.outcome is Outcome.PASS)
     return SystemHistory(system, task, tuple(runs), tuple(gates))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from evalkit.evaluation import PairedComparison
 from evalkit.gates import Policy
 from evalkit.printable import printable
@@ -53,38 +51,6 @@ def needed(policy: Policy, unit: str = "%") -> str:
     if policy.min_value is not None:
         return f">= {shown}"
     return f"<= {shown}" if bound else "0"
-
-
-class Judged(Protocol):
-    """What a gate said, with the rows behind it or without."""
-
-    @property
-    def policy(self) -> Policy:
-        """The criterion."""
-
-    @property
-    def estimate(self) -> Estimate:
-        """The number judged."""
-
-    @property
-    def unit(self) -> str:
-        """Of the number."""
-
-
-def value(verdict: Judged) -> str:
-    """What was judged: a number, or the advantage over another system."""
-    shown = points if verdict.policy.compares else number
-    return shown(verdict.estimate.value, verdict.unit)
-
-
-def value_interval(verdict: Judged) -> str:
-    """The 95% interval of what was judged."""
-    estimate, unit = verdict.estimate, verdict.unit
-    if estimate.method == "count":
-        return "counted"
-    if verdict.policy.compares:
-        return f"{points(estimate.low, unit)} to {points(estimate.high, unit)}"
-    return interval(estimate, unit)
 
 
 def paired_line(paired: PairedComparison) -> str:

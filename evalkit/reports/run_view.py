@@ -23,8 +23,10 @@ from evalkit.reports.mistakes import (
     mistake_to_json,
 )
 from evalkit.reports.numbers import number
+from evalkit.reports.render.data import to_data
 from evalkit.reports.render.terminal import to_terminal
 from evalkit.reports.sections.measured import Measured, measure
+from evalkit.reports.sections.run import run_sections
 from evalkit.reports.sections.slices import calibration_blocks, field_blocks
 from evalkit.reports.terminal import release_report
 from evalkit.reports.verdicts import verdicts_to_json
@@ -53,7 +55,7 @@ def run_view(run: JudgedRun, field: str | None = None, lang: Lang = "en") -> lis
 
 
 def run_to_json(run: JudgedRun, field: str | None = None) -> dict[str, Any]:
-    """The same as data: what `verdicts.json` holds, what identifies the run, the worst cases."""
+    """The same as data: what `verdicts.json` holds, the run's identity, worst cases, sections."""
     evaluation = run.evaluation
     release = run.release or Release(run.system, (), (), partial=False)
     content = verdicts_to_json(release, evaluation, "")
@@ -80,6 +82,7 @@ def run_to_json(run: JudgedRun, field: str | None = None) -> dict[str, Any]:
         "contamination": record.contamination.to_json(),
         "cost": record.cost.to_json(),
         "notes": record.notes,
+        "sections": {name: to_data(blocks) for name, blocks in run_sections(run).items()},
     }
 
 

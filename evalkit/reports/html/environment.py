@@ -149,11 +149,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["text"] = text
-    for name in ("number", "interval", "points", "value", "value_interval", "p_value"):
-        made.filters[name] = getattr(numbers, name)
-    made.filters["needed"] = lambda policy, unit="%": (
-        numbers.needed(policy, unit).replace(">=", "≥").replace("<=", "≤")
-    )
+    made.filters |= {"number": numbers.number, "interval": numbers.interval}
     made.globals["Markup"] = Markup
     return made
 

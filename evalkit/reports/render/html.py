@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any, assert_never
 from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
-from evalkit.locale import Lang, Speaker
+from evalkit.locale import Lang, Speaker, phrases
 from evalkit.reports import charts
 from evalkit.reports.html.environment import text
 from evalkit.reports.render.words import Words
@@ -44,6 +46,7 @@ from evalkit.reports.view import (
     verdict_value,
 )
 
+_TYPED = re.compile("`([^`]+)`")
 _SYMBOLS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 _TONES = {"good": "right", "bad": "wrong", "open": "", "quiet": "quiet-text", "strong": ""}
 
@@ -53,6 +56,7 @@ class HtmlWords(Words[Markup]):
 
     def __init__(self, lang: Lang = "en") -> None:
         super().__init__(lang, Markup, _as_text)
+        self._phrases = _marked(lang)
         self._plain = Speaker(lang, str, str)
 
     def cell(self, found: Cell) -> Markup:
@@ -161,6 +165,12 @@ class HtmlWords(Words[Markup]):
 
     def _is_share(self, found: Span) -> bool:
         return found.unit == "%" and not found.is_difference
+
+
+@cache
+def _marked(lang: Lang) -> dict[str, str]:
+    """The sentences with what may be typed as code."""
+    return {code: _TYPED.sub(r"<code>\1</code>", said) for code, said in phrases(lang).items()}
 
 
 def to_html(blocks: Iterable[Block], lang: Lang = "en") -> Markup:
