@@ -43,6 +43,8 @@ def printable(text: str, width: int = 100) -> str:
     'safe\\x1b[2J'
     """
     shown = text if len(text) <= width else text[: width - 1] + "…"
+    if shown.isascii() and shown.isprintable():
+        return shown
     return "".join(c.encode("unicode_escape").decode() if is_harmful(c) else c for c in shown)
 
 

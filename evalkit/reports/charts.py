@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from evalkit.gates import Verdict
 from evalkit.metrics import ReliabilityBin
@@ -343,9 +343,9 @@ def _svg(name: str, label: str, parts: Iterable[Markup], **more: Any) -> Markup:
 
 def _tag(name: str, content: str = "", **attributes: Any) -> Markup:
     """An element; `class_` is written `class`, and other `_` are dashes."""
-    said = Markup("").join(
-        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), visible(str(value)))
+    said = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(visible(str(value)))}"'
         for key, value in attributes.items()
     )
-    inner = content if isinstance(content, Markup) else visible(content)
-    return Markup("<{0}{1}>{2}</{0}>").format(name, said, inner)
+    inner = content if isinstance(content, Markup) else escape(visible(content))
+    return Markup(f"<{name}{said}>{inner}</{name}>")

@@ -104,7 +104,7 @@ def visible(text: str, mark: Callable[[str], str] = str) -> str:
     >>> visible("abc" + chr(0x202e) + "def")
     'abc\\u202edef'
     """
-    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+    if _is_plain(text):
         return text
     return "".join(mark(c.encode("unicode_escape").decode()) if _is_harmful(c) else c for c in text)
 
@@ -116,13 +116,21 @@ def text(value: object) -> Markup:
     """
     from markupsafe import Markup, escape
 
+    shown = str(value)
+    if _is_plain(shown):
+        return Markup(f"<bdi>{escape(shown)}</bdi>")
     marked = "".join(
         f'<span class="unseen">{c.encode("unicode_escape").decode()}</span>'
         if _is_harmful(c)
         else escape(c)
-        for c in str(value)
+        for c in shown
     )
     return Markup(f"<bdi>{_JOINT.sub('<wbr>', marked)}</bdi>")
+
+
+def _is_plain(text: str) -> bool:
+    """Whether there is nothing to look for, as in most texts: looking takes long."""
+    return text.isascii() and text.replace("\n", "").replace("\t", "").isprintable()
 
 
 def _is_harmful(character: str) -> bool:
