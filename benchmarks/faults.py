@@ -107,6 +107,7 @@ def main() -> None:
 
 def preload() -> None:
     """Import once what the forked commands need; nothing is computed before the fork."""
+    import matplotlib.figure  # noqa: F401
     import peft  # noqa: F401
     import torch
     import transformers  # noqa: F401

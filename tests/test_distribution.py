@@ -158,7 +158,8 @@ def evalkit(*words):
         return stop.code
 
 codes = [evalkit("train", "tfidf-demo")]
-codes.append(int(pytest.main(["suites/", "--model", "tfidf-demo", "-q"])))
+quick = ["-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:xdist"]
+codes.append(int(pytest.main(["suites/", "--model", "tfidf-demo", "-q", *quick])))
 codes.append(evalkit("predict", "tfidf-demo", "Where is my parcel?"))
 codes.append(evalkit("attest", "--new-key"))
 (run,) = Path("runs").glob("*-tfidf-demo")

@@ -134,6 +134,7 @@ def test_a_byte_order_mark_in_toml(tmp_path: Path) -> None:
 
 
 GATE = [sys.executable, "-m", "pytest", "--model", "mine", "--data", "rows.jsonl"]
+GATE += ["-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:xdist"]  # they take as long again
 NOBODY = 54_321
 """A number that no user has."""
 PROBE = "import os, sys, evalkit, pytest; os.listdir(sys.argv[1]); print(os.getuid())"

@@ -15,7 +15,6 @@ import pytest
 import command_line
 import evalkit.reports.terminal
 import evalkit.runs.runner
-import gate_imports  # noqa: F401
 from command_line import Done
 from evalkit.data import Fingerprints, load_dataset
 from evalkit.engines.pool import Engines
@@ -25,6 +24,7 @@ from evalkit.reports.html.run_page import run_page
 from evalkit.reports.judged import read_judged
 from evalkit.tasks import load_task
 from evalkit.weights import weights_fingerprint
+from gate_imports import AS_THEY_ARE
 from tiny_embeddings import save_embeddings
 
 SUITES = Path(__file__).parents[1] / "suites"
@@ -97,7 +97,8 @@ class Project:
         shutil.copy(self.tfidf / "contamination.bin", folder)
 
     def run(self, *arguments: str, **options: bool) -> pytest.RunResult:
-        return self.pytester.runpytest_inprocess(*arguments, "-p", "no:cacheprovider", **options)
+        given = (*arguments, "-p", "no:cacheprovider", *AS_THEY_ARE)
+        return self.pytester.runpytest_inprocess(*given, **options)
 
     @property
     def runs(self) -> list[Path]:

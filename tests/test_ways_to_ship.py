@@ -13,11 +13,11 @@ from random import Random
 
 import pytest
 
-import gate_imports  # noqa: F401
 from command_line import evalkit
 from evalkit.data import Fingerprints, load_dataset
 from evalkit.gates.sealing import seal
 from evalkit.tasks import load_task
+from gate_imports import AS_THEY_ARE
 
 TASK = """
 family = "tickets"
@@ -110,7 +110,7 @@ class Project:
         """Judge the system; the exit code and the last words on it."""
         shutil.rmtree(self.root / "runs", ignore_errors=True)
         result = self.pytester.runpytest_inprocess(
-            "suites", "--model", "mine", "-p", "no:cacheprovider", *arguments
+            "suites", "--model", "mine", "-p", "no:cacheprovider", *AS_THEY_ARE, *arguments
         )
         self.out = result.stdout.str() + result.stderr.str()
         last = [line for line in self.out.splitlines() if line.startswith(("mine ", "mine: "))]
