@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Self
 
@@ -179,14 +179,19 @@ def load_task(name: str, beside: Path | None = None) -> Task:
         path = (beside or Path.cwd()) / name
         if not path.is_file():
             raise UserError(f"There is no task file {path}.")
-    else:
-        path = BUILT_IN / f"{name}.toml"
-        if not path.is_file():
-            own = [task for task in known_tasks() if task.name == name]
-            if own:
-                return own[0]
-            raise UserError(
-                f"There is no task '{name}'.{did_you_mean(name, task_names())}"
-                f" Built-in tasks: {', '.join(task_names())}; or give the path of a .toml file."
-            )
+        return parse_toml(Task, path, name=path.stem)
+    if (BUILT_IN / f"{name}.toml").is_file():
+        return _built_in(name)
+    own = [task for task in known_tasks() if task.name == name]
+    if own:
+        return own[0]
+    raise UserError(
+        f"There is no task '{name}'.{did_you_mean(name, task_names())}"
+        f" Built-in tasks: {', '.join(task_names())}; or give the path of a .toml file."
+    )
+
+
+@cache
+def _built_in(name: str) -> Task:
+    path = BUILT_IN / f"{name}.toml"
     return parse_toml(Task, path, name=path.stem)
