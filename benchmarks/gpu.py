@@ -81,7 +81,7 @@ PARTS = (
     Part(
         "repeatability",
         "repeatability.py --model smollm2-3level-base --limit 500",
-        "repeatability.py --model smollm2-3level-base --limit 1 --sizes 1 --precisions fp32",
+        "repeatability.py --model smollm2-3level-base --limit 1 --sizes --precisions fp32",
     ),
     Part("nf4", "gpu.py nf4 --steps 20", "gpu.py nf4 --steps 2"),
     Part(

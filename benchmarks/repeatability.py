@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-3level")
     parser.add_argument("--device", default="cpu", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
-    parser.add_argument("--sizes", nargs="+", type=int, default=[8, 16, 32])
+    parser.add_argument("--sizes", nargs="*", type=int, default=[8, 16, 32])
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
     system = load_system(options.model)

@@ -43,7 +43,13 @@ class Reference(NamedTuple):
     margin: float
 
 
-tiny = cache(model)
+SEEDS = {"llama": 3, "qwen3": 2, "gemma3": 5, "mistral": 0}
+"""Models of two layers whose answers are worth comparing with."""
+
+
+@cache
+def tiny(shape: str) -> PreTrainedModel:
+    return model(shape, seed=SEEDS[shape], layers=2)
 
 
 def budget(rows: int) -> BatchBudget:

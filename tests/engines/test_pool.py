@@ -36,7 +36,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_base(tmp_path_factory.mktemp("base"), hidden=64)
+    return save_base(tmp_path_factory.mktemp("base"), hidden=64, layers=1)
 
 
 def system(
@@ -45,7 +45,7 @@ def system(
     """A system with an adapter made of a seed, or without one."""
     if seed is not None:
         config = LoraConfig(r=4, target_modules=list(targets), init_lora_weights=False)
-        bare = model("llama", hidden=64)
+        bare = model("llama", hidden=64, layers=1)
         torch.manual_seed(seed)
         tuned = get_peft_model(bare, config)
         folder.mkdir()
@@ -157,7 +157,10 @@ def test_merging_rounds_once(base: Path, tmp_path: Path):
     assert isinstance(bare, TransformersEngine)
     loaded = layer.base_layer.weight.data
     assert torch.equal(
-        loaded, model("llama", hidden=64).model.layers[0].self_attn.q_proj.weight.to(torch.bfloat16)
+        loaded,
+        model("llama", hidden=64, layers=1)
+        .model.layers[0]
+        .self_attn.q_proj.weight.to(torch.bfloat16),
     )
     exact = loaded.float() + layer.get_delta_weight("adapter1")
     assert torch.equal(merged, exact.to(torch.bfloat16))

@@ -113,6 +113,13 @@ def weights(training: Training) -> bytes:
     return (training.folder / "adapter_model.safetensors").read_bytes()
 
 
+@pytest.fixture
+def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask no adapter the dev rows and plot nothing: both take longer than the training."""
+    monkeypatch.setattr(run_module, "dev_accuracy", lambda *_, **__: {})
+    monkeypatch.setattr(run_module, "can_plot", lambda: False)
+
+
 def test_an_adapter_and_where_it_comes_from(training: Training, tmp_path: Path):
     written = train(training)
     files = {path.name for path in training.folder.rglob("*") if path.is_file()}
@@ -182,6 +189,7 @@ def test_the_adapter_answers_as_it_was_taught(training: Training, base: Path):
     assert asked == written["prompt_sha256"]
 
 
+@pytest.mark.usefixtures("unasked")
 def test_the_same_seed_gives_the_same_bytes(training: Training):
     train(training)
     train(again := change(training))
@@ -236,10 +244,10 @@ CHANGES: dict[str, tuple[Callable[[Training], dict[str, Any]], set[str]]] = {
 }
 
 
+@pytest.mark.usefixtures("unasked")
 def test_every_field_of_the_provenance_changes_with_what_it_names(
     training: Training, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(run_module, "can_plot", lambda: False)
     first = train(training)
     weights = training.folder / "adapter_model.safetensors"
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -259,6 +267,7 @@ def test_every_field_of_the_provenance_changes_with_what_it_names(
     assert set(first) - seen - changed - NOISE - {"shown"} == {"schema", "device"}
 
 
+@pytest.mark.usefixtures("unasked")
 @pytest.mark.parametrize(("fast", "precision"), [(True, "bf16"), (False, "fp32")])
 def test_it_is_computed_in_what_the_machine_is_fast_at(
     training: Training, fast: bool, precision: str, monkeypatch: pytest.MonkeyPatch
@@ -268,6 +277,7 @@ def test_it_is_computed_in_what_the_machine_is_fast_at(
     assert written["recipe"]["precision"] == precision
 
 
+@pytest.mark.usefixtures("unasked")
 def test_contradicting_labels_are_reported(training: Training):
     one, two, three = examples(3)
     others = ({"intents": ("payment",)}, {"intents": ("none",)})
@@ -345,6 +355,7 @@ def test_restart_forgets_the_checkpoints(training: Training, monkeypatch: pytest
     assert not left.is_dir()
 
 
+@pytest.mark.usefixtures("unasked")
 def test_an_interrupted_training_ends_as_if_nothing_had_been(
     training: Training, monkeypatch: pytest.MonkeyPatch
 ):
