@@ -13,7 +13,7 @@ from evalkit import metrics
 from evalkit.errors import UserError
 from evalkit.evaluation import Case, EvaluatedRow, Measurement, Metric, PairedComparison
 from evalkit.evaluation.cases import surest
-from evalkit.gates.policy import Policy, claims_better, find_policy, load_policies
+from evalkit.gates.policy import Policy, find_policy, load_policies, may_lose
 from evalkit.locale import Note, say
 from evalkit.records import Estimate
 from evalkit.tasks import Field
@@ -250,8 +250,9 @@ def _judge_paired(gate: str, policy: Policy, paired: PairedComparison, slice_nam
     else:
         shown = policy.holds(low) == policy.holds(high)
     lost = found.p_value < ALPHA and paired.advantage < 0
-    holds = policy.holds(paired.advantage) and not (claims_better(gate) and lost)
-    outcome = Outcome.PASS if holds else Outcome.FAIL
+    if lost and may_lose(gate, policy):
+        policy = policy.model_copy(update={"min_difference": 0.0})
+    outcome = Outcome.PASS if policy.holds(paired.advantage) else Outcome.FAIL
     reason = None
     if advantage.independent < policy.min_cases:
         reason = Reason.TOO_FEW_CASES

@@ -193,7 +193,7 @@ def _fault(name: str, policy: Policy) -> str | None:
             f'{bound:g} is not a share: write {bound / 100:g} or "{bound:g}%". For a number that '
             "is none, such as a mean of levels, add share = false."
         )
-    if policy.compares and (fault := _fault_of_difference(name, policy)):
+    if policy.compares and (fault := _fault_of_difference(policy)):
         return fault
     if name == BAD_ROWS and not policy.blocks:
         return "is always critical: what could not be read may hide any mistake. Leave out tier."
@@ -202,14 +202,7 @@ def _fault(name: str, policy: Policy) -> str | None:
     return None
 
 
-def _fault_of_difference(name: str, policy: Policy) -> str | None:
-    for key in DIFFERENCES:
-        bound = getattr(policy, key)
-        if bound is not None and bound < 0 and claims_better(name):
-            return (
-                f"{key} = {bound:g} would pass a loss, and its name says that it beats "
-                f"something. Set {key} = 0.0, or give what may be lost another name."
-            )
+def _fault_of_difference(policy: Policy) -> str | None:
     relative, below = policy.min_relative_difference, policy.relative_below
     both = relative is not None and policy.min_difference is not None
     if both is not (below is not None):
@@ -223,8 +216,14 @@ def _fault_of_difference(name: str, policy: Policy) -> str | None:
 
 
 def claims_better(gate: str) -> bool:
-    """Whether a gate's name says that one system beats another: a loss never passes it."""
+    """Whether a gate's name says that one system beats another: a shown loss never passes it."""
     return gate.startswith("beats")
+
+
+def may_lose(gate: str, policy: Policy) -> bool:
+    """Whether a gate's name says that one system beats another, and its bound asks for less."""
+    bounds = (getattr(policy, key) for key in DIFFERENCES)
+    return claims_better(gate) and any(bound is not None and bound < 0 for bound in bounds)
 
 
 def find_policy(policies: Mapping[str, Policy], gate: str, path: Path) -> Policy:

@@ -21,6 +21,7 @@ from evalkit.errors import (
     fault_of_the_machine,
 )
 from evalkit.gates import conclude, load_policies, lowered_tiers, policies_sha256
+from evalkit.gates.policy import may_lose
 from evalkit.gates.sealing import breach, read_seal, sealed_before
 from evalkit.locale import say
 from evalkit.printable import legible, printable
@@ -434,6 +435,8 @@ class GateSession:
         found = self._lowered()
         if empty := [name for name, policy in self.all_policies.items() if policy.is_empty]:
             found.append(say("note.criteria_that_cannot_fail", names=", ".join(empty)))
+        if losing := [name for name, policy in self.all_policies.items() if may_lose(name, policy)]:
+            found.append(say("note.criteria_that_may_lose", names=", ".join(losing)))
         if named_by := where_gates_are_named(self.config):
             file = self.config.getoption("gates")
             found.append(say("note.criteria_named", file=file, by=named_by))

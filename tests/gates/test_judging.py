@@ -337,8 +337,6 @@ def test_criteria_for_other_tasks_are_not_due() -> None:
         ("[g]\nmin_value = 'x%'\nwhy = 'x'\n", r"'x%' is not a bound"),
         ("[g]\nmin_value = true\nwhy = 'x'\n", r"True is not a bound"),
         ("[g]\nmin_value = nan\nwhy = 'x'\n", r"finite"),
-        ("[beats_x]\nmin_difference = -0.25\nwhy = 'x'\n", r"would pass a loss"),
-        ("[beats_x]\nmin_relative_difference = -0.1\nwhy = 'x'\n", r"would pass a loss"),
         ("[g]\nmin_relative_difference = -10\nwhy = 'x'\n", r'-0.1 or "-10%"'),
         ("[g]\nmin_relative_difference = -1.0\nwhy = 'x'\n", r"lets everything be lost"),
         ("[g]\nmin_difference = 0.0\nmin_relative_difference = -0.1\nwhy = 'x'\n", "go together"),
