@@ -22,7 +22,7 @@ from peft import (
     get_peft_model,
 )
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from evalkit.engines import base_tensors
 from evalkit.engines.building import EngineOptions
@@ -53,11 +53,11 @@ def look_at_whole_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base with biases and a head of its own."""
     folder = tmp_path_factory.mktemp("base")
-    config = model("llama").config
+    config = model("llama", layers=2).config
     config.attention_bias = True
     config.eos_token_id = tokenizer().eos_token_id
     torch.manual_seed(0)
-    type(model("llama"))(config).save_pretrained(folder)
+    LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
 
@@ -315,10 +315,10 @@ def test_weights_that_are_no_numbers_are_named(value: float, base: Path, tmp_pat
 def test_a_base_that_is_no_number_is_named(base: Path, tmp_path: Path):
     spoilt = AutoModelForCausalLM.from_pretrained(base)
     with torch.no_grad():
-        spoilt.model.layers[2].mlp.up_proj.weight[0, 0] = float("inf")
+        spoilt.model.layers[1].mlp.up_proj.weight[0, 0] = float("inf")
     spoilt.save_pretrained(tmp_path / "base")
     tokenizer().save_pretrained(tmp_path / "base")
-    with pytest.raises(UserError, match=r"model\.layers\.2\.mlp\.up_proj\.weight holds NaN"):
+    with pytest.raises(UserError, match=r"model\.layers\.1\.mlp\.up_proj\.weight holds NaN"):
         SharedBase(tmp_path / "base", CPU, torch.float32, "none")
 
 

@@ -67,7 +67,7 @@ CASES = {
 
 def with_adapter(shape: str, attention: str = "sdpa") -> PreTrainedModel:
     """A model ready to share prefixes, inside an adapter whose gradients are not zero."""
-    base = model(shape, attention=attention)
+    base = model(shape, attention=attention, layers=2)
     share_prefix(base)
     torch.manual_seed(5)
     config = LoraConfig(
