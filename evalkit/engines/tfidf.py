@@ -395,7 +395,12 @@ def _predictor(field: Field) -> Predict:
 def _fit(
     features: sparse.csr_matrix, truth: Sequence[Label], field: Field, settings: Settings
 ) -> Regression:
+    import numpy as np
     from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+
+    # Most places are those of words in no row; their weight is 0, whoever computes it.
+    places = np.union1d(features.indices, [0])
+    narrow = features[:, places]
 
     def regress(values: Sequence[int | bool]) -> Any:
         weight = None if settings.class_weight == "none" else settings.class_weight
@@ -403,10 +408,13 @@ def _fit(
         model = LogisticRegression(
             C=settings.c, class_weight=weight, solver="newton-cg", max_iter=MAX_ITERATIONS
         )
-        return model.fit(features, values)
+        return model.fit(narrow, values)
 
     fit = _fit_each if field.kind == "multi-label" else _fit_one_of
-    return Regression(*fit(regress, features.shape[1], truth, field), settings)
+    fitted, bias = fit(regress, len(places), truth, field)
+    weights = np.zeros((len(fitted), features.shape[1]))
+    weights[:, places] = fitted
+    return Regression(weights, bias, settings)
 
 
 def _fit_one_of(
