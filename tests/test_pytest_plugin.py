@@ -433,7 +433,7 @@ def test_no_better_than_tfidf_does_not_ship(project: Project) -> None:
     project.write_system(wrong=240)
     result = project.run("suites", "--model", "mine", "-v")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["beats_tfidf?priority?  -*needs > 0  FAIL"])
+    result.stdout.fnmatch_lines(["beats_tfidf?priority? vs *  -*needs > 0  FAIL"])
 
 
 def test_without_a_baseline_that_is_inconclusive(project: Project) -> None:
@@ -644,7 +644,7 @@ def test_what_is_not_critical_does_not_block_and_a_lowered_tier_is_told(project:
         [
             "*1 did not pass and do not block (priority_accuracy 75.0% fail, supporting)*",
             f"note: {lowered}",
-            "*priority_accuracy (supporting) *75.0%*FAIL*",
+            "*priority_accuracy (supporting) *FAIL*75.0%*",
         ]
     )
 
