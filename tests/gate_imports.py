@@ -18,9 +18,12 @@ import evalkit.pytest_plugin.session
 import evalkit.reports.html.run_page
 import evalkit.reports.terminal
 import evalkit.runs.runner
+from evalkit.formats import FORMATS
 
 AS_THEY_ARE = ("--assert", "plain")
 """The suites' own asserts say nothing in these tests: each copy of them would be rewritten anew."""
 
 for name in evalkit.__all__:
     getattr(evalkit, name)
+# Loaded by a gate and unloaded behind it, a format's class would be there a second time.
+tuple(FORMATS.values())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import gate_imports  # noqa: F401
 from command_line import evalkit
 from evalkit.data import find_overlap, load_dataset
 from evalkit.gates import load_policies

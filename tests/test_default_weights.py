@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import gate_imports  # noqa: F401
 from evalkit.data import load_dataset
 from evalkit.engines.building import EngineOptions
 from evalkit.engines.pool import build_engine

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+import gate_imports  # noqa: F401
 from command_line import evalkit
 from evalkit.training import trainer
 from evalkit.weights.cache import cache_root
