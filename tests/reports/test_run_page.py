@@ -436,6 +436,7 @@ def test_text_is_isolated_and_what_is_unseen_is_seen() -> None:
     assert "\\u202e" in shown
     assert "\\x1b" in shown
     assert "&lt;" in shown
+    assert str(text("flip_rate[typo]")) == "<bdi>flip_<wbr>rate<wbr>[typo]</bdi>"
     assert str(text("👩\u200d🔬 two\nlines")) == "<bdi>👩\u200d🔬 two\nlines</bdi>"
 
 

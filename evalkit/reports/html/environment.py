@@ -118,13 +118,14 @@ def text(value: object) -> Markup:
 
     shown = str(value)
     if _is_plain(shown):
-        return Markup(f"<bdi>{escape(shown)}</bdi>")
-    marked = "".join(
-        f'<span class="unseen">{c.encode("unicode_escape").decode()}</span>'
-        if _is_harmful(c)
-        else escape(c)
-        for c in shown
-    )
+        marked = str(escape(shown))
+    else:
+        marked = "".join(
+            f'<span class="unseen">{c.encode("unicode_escape").decode()}</span>'
+            if _is_harmful(c)
+            else escape(c)
+            for c in shown
+        )
     return Markup(f"<bdi>{_JOINT.sub('<wbr>', marked)}</bdi>")
 
 
