@@ -80,6 +80,8 @@ def subjects(system: System) -> dict[str, str]:
     if task.endswith(".toml"):
         files[task] = system.folder / task
     found = {name: hash_file(path) for name, path in sorted(files.items())}
+    if task not in files:
+        found[f"task {task}"] = system.task.fingerprint  # it comes with evalkit, in every version
     base = system.source.locate() if system.source else None
     if base is not None:
         found[BASE] = weights_fingerprint(base)

@@ -73,7 +73,7 @@ def attest(
     if as_json:
         print_json({"file": str(path), "statement": statement})
     else:
-        tell(f"{shown_path(path)}: {system.name} {result}, {len(statement['subject'])} files")
+        tell(f"{shown_path(path)}: {system.name} {result}, {len(statement['subject'])} subjects")
 
 
 def _subject(run: Path) -> System:

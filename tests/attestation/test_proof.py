@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from evalkit.cli import main
+from evalkit.tasks import Task
 from judged_runs import write_judged_run
 
 pytest.importorskip("securesystemslib", reason="the extra attest is not installed")
@@ -88,12 +89,13 @@ def test_a_key_that_git_would_commit_is_warned_of(evalkit: Run, tmp_path: Path) 
 def test_these_files_passed_these_criteria(evalkit: Run) -> None:
     run = judged()
     code, out, _ = evalkit("attest", str(run))
-    assert (code, out) == (0, "adapters/mine/attestation.json: mine PASSED, 2 files\n")
+    assert (code, out) == (0, "adapters/mine/attestation.json: mine PASSED, 3 subjects\n")
     assert verify(evalkit) == (0, "mine: verified; criteria not sealed beforehand")
     said = statement()
     assert said["_type"] == "https://in-toto.io/Statement/v1"
     assert said["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1"
-    assert {one["name"] for one in said["subject"]} == {"system.toml", WEIGHTS.name}
+    names = {"system.toml", WEIGHTS.name, "task notifications-3level"}
+    assert {one["name"] for one in said["subject"]} == names
     told = {one["name"]: one["digest"]["sha256"] for one in said["predicate"]["configuration"]}
     verdicts = json.loads((run / "verdicts.json").read_text())
     assert told["criteria"] == verdicts["criteria_sha256"]
@@ -126,6 +128,18 @@ def test_other_files_are_not_verified(change: Callable[[], object], why: str, ev
     assert code == 1
     assert said.startswith(f"mine: NOT verified: {why}")
     assert "\n" not in said
+
+
+def test_another_text_of_a_built_in_task_is_not_verified(
+    evalkit: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evalkit("attest", str(judged()))
+    monkeypatch.setattr(Task, "fingerprint", property(lambda task: "0" * 64))
+    code, said = verify(evalkit)
+    assert (code, said) == (
+        1,
+        "mine: NOT verified: task notifications-3level differs from the one that was judged",
+    )
 
 
 def test_what_failed_is_attested_as_failed(evalkit: Run) -> None:
