@@ -73,12 +73,14 @@ def subjects(system: System) -> dict[str, str]:
     """The files that decide a system's answers, and their hashes.
 
     All of its folder but cards and the like: a file that comes to lie there (a tokenizer, a chat
-    template) may change answers, too.
+    template) may change answers, too. What system.toml names is a part whatever it is called.
     """
-    files = {path.name: path for path in _parts(system.folder)}
-    task = system.config.task
+    folder, task = system.folder, system.config.task
+    files = {path.relative_to(folder).as_posix(): path for path in _parts(folder)}
     if task.endswith(".toml"):
-        files[task] = system.folder / task
+        files[task] = folder / task
+    if answers := system.config.answers:
+        files[answers] = folder / answers
     found = {name: hash_file(path) for name, path in sorted(files.items())}
     if task not in files:
         found[f"task {task}"] = system.task.fingerprint  # it comes with evalkit, in every version
@@ -91,11 +93,11 @@ def subjects(system: System) -> dict[str, str]:
 def _parts(folder: Path) -> list[Path]:
     return [
         path
-        for path in folder.iterdir()
+        for path in folder.rglob("*")
         if path.is_file()
         and path.suffix not in _NO_PART
         and path.name != FILE
-        and not path.name.startswith(".")
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
 
 
@@ -159,7 +161,8 @@ def objection(
             return f"{name} differs from the one that was judged"
     if predicate["result"] != "PASSED":
         failed = [*predicate["failedTests"], *predicate["warnedTests"]]
-        return f"it did not pass: {', '.join(failed[:5])}{' ...' if failed[5:] else ''}"
+        named = f": {', '.join(failed[:5])}{' ...' if failed[5:] else ''}" if failed else ""
+        return f"it did not pass{named or ', for a reason besides its gates'}"
     (criteria,) = (one for one in predicate["configuration"] if one["name"] == CRITERIA)
     if criteria_sha256 not in (None, criteria["digest"]["sha256"]):
         return "it passed other criteria than these"

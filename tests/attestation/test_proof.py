@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from evalkit.attestation.statement import subjects
 from evalkit.cli import main
+from evalkit.systems import load_system
 from evalkit.tasks import Task
 from judged_runs import write_judged_run
 
@@ -119,6 +121,10 @@ def test_these_files_passed_these_criteria(evalkit: Run) -> None:
             lambda: (MINE / "chat_template.jinja").write_text("{{ 'always' }}"),
             "chat_template.jinja is not among the files that were judged",
         ),
+        (
+            lambda: ((MINE / "extra").mkdir(), (MINE / "extra" / "a.bin").write_bytes(b"x")),
+            "extra/a.bin is not among the files that were judged",
+        ),
     ],
 )
 def test_other_files_are_not_verified(change: Callable[[], object], why: str, evalkit: Run) -> None:
@@ -128,6 +134,16 @@ def test_other_files_are_not_verified(change: Callable[[], object], why: str, ev
     assert code == 1
     assert said.startswith(f"mine: NOT verified: {why}")
     assert "\n" not in said
+
+
+def test_recorded_answers_are_a_part_whatever_they_are_called(tmp_path: Path) -> None:
+    system = tmp_path / "system.toml"
+    system.write_text(SYSTEM.replace("tfidf", "replay") + 'answers = ".kept/answers.md"\n')
+    (tmp_path / ".kept").mkdir()
+    (tmp_path / ".kept" / "answers.md").write_text("{}")
+    (tmp_path / "notes.md").write_text("none of it")
+    names = {"system.toml", ".kept/answers.md", "task notifications-3level"}
+    assert set(subjects(load_system(tmp_path))) == names
 
 
 def test_another_text_of_a_built_in_task_is_not_verified(
