@@ -34,20 +34,23 @@ def is_judged(run: Path) -> bool:
     return verdicts is not None and not verdicts["partial"]
 
 
-def build_statement(system: System, run: Path) -> dict[str, Any]:
+def build_statement(
+    system: System, run: Path, criteria_sha256: str | None = None
+) -> dict[str, Any]:
     """State what the gate said of a run, and of which files.
 
     Args:
         system: whose run it is; its files have to be those that answered.
         run: the run's folder.
+        criteria_sha256: of the criteria that hold now, which have to be those it was judged by.
 
     Raises:
         UserError: the run was not judged, or as a part only, or the system has changed since.
-        EvidenceError: run or verdicts are not as they were written.
+        EvidenceError: run or verdicts are not as they were written, or of other criteria.
     """
     shown = shown_path(run)
     again = f"`evalkit gate {shown}` judges it."
-    evaluation, verdicts = read_run(run), read_verdicts(run)
+    evaluation, verdicts = read_run(run), read_verdicts(run, criteria_sha256)
     if verdicts is None:
         raise UserError(f"{shown} was not judged. {again}")
     if verdicts["partial"]:

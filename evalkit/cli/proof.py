@@ -19,6 +19,7 @@ from evalkit.gates.sealing import read_seal, seal
 from evalkit.runs import find_run, read_subject
 from evalkit.systems import System, load_system, shown_path
 
+GATES = Path("suites/gates.toml")
 gates = typer.Typer(help="Release criteria.", no_args_is_help=True)
 
 
@@ -35,6 +36,13 @@ def attest(
         Path | None, typer.Option(help="A file; attestation.json in the system's folder.")
     ] = None,
     runs: Annotated[Path, typer.Option("--runs", help="Folder of all runs.")] = Path("runs"),
+    criteria: Annotated[
+        Path | None,
+        typer.Option(
+            "--gates",
+            help="The criteria that it has to have been judged by; suites/gates.toml, if there.",
+        ),
+    ] = None,
     new_key: Annotated[
         bool, typer.Option("--new-key", help="Make --key and, beside it, the public one.")
     ] = False,
@@ -63,7 +71,10 @@ def attest(
         raise UserError("Name the run to attest: `evalkit runs` lists them.")
     folder = find_run(run, runs, fits=is_judged)
     system = _subject(folder) if model is None else load_system(model)
-    statement = build_statement(system, folder)
+    if criteria is None and GATES.is_file():
+        criteria = GATES
+    now = policies_sha256(load_policies(criteria)) if criteria is not None else None
+    statement = build_statement(system, folder, now)
     path = out or system.folder / FILE
     if path.is_dir():
         raise UserError(f"{shown_path(path)} is a folder. Give --out the name of a file.")

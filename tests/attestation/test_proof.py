@@ -146,6 +146,19 @@ def test_recorded_answers_are_a_part_whatever_they_are_called(tmp_path: Path) ->
     assert set(subjects(load_system(tmp_path))) == names
 
 
+def test_a_verdict_by_other_criteria_than_these_is_not_signed(evalkit: Run) -> None:
+    run = str(judged())
+    gates = Path("suites/gates.toml")
+    gates.parent.mkdir()
+    gates.write_text("[priority_accuracy]\nmin_value = 0.99\nwhy = 'x'\n")
+    code, _, err = evalkit("attest", run)
+    assert (code, "was judged under other criteria" in err) == (4, True)
+    assert not (MINE / "attestation.json").exists()
+    assert evalkit("attest", run, "--gates", "elsewhere.toml")[0] == 4
+    gates.unlink()
+    assert evalkit("attest", run)[0] == 0
+
+
 def test_another_text_of_a_built_in_task_is_not_verified(
     evalkit: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
