@@ -14,12 +14,11 @@ from evalkit.attestation.statement import FILE, build_statement, is_judged, obje
 from evalkit.cli.common import SYSTEM, AsJson, PytestCode, print_json, tell
 from evalkit.environment import is_ignored
 from evalkit.errors import UserError
-from evalkit.gates import load_policies, policies_sha256
+from evalkit.gates import criteria_in_force
 from evalkit.gates.sealing import read_seal, seal
 from evalkit.runs import find_run, read_subject
 from evalkit.systems import System, load_system, shown_path
 
-GATES = Path("suites/gates.toml")
 gates = typer.Typer(help="Release criteria.", no_args_is_help=True)
 
 
@@ -71,10 +70,7 @@ def attest(
         raise UserError("Name the run to attest: `evalkit runs` lists them.")
     folder = find_run(run, runs, fits=is_judged)
     system = _subject(folder) if model is None else load_system(model)
-    if criteria is None and GATES.is_file():
-        criteria = GATES
-    now = policies_sha256(load_policies(criteria)) if criteria is not None else None
-    statement = build_statement(system, folder, now)
+    statement = build_statement(system, folder, criteria_in_force(criteria))
     path = out or system.folder / FILE
     if path.is_dir():
         raise UserError(f"{shown_path(path)} is a folder. Give --out the name of a file.")
@@ -108,7 +104,7 @@ def verify(
 ) -> None:
     """Check that these very files passed: exit code 0, or 1 with the reason."""
     system = load_system(folder)
-    wanted = policies_sha256(load_policies(criteria)) if criteria is not None else None
+    wanted = criteria_in_force(criteria) if criteria is not None else None
     sealed = None
     try:
         statement = verified(attestation or system.folder / FILE, key)

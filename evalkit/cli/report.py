@@ -11,7 +11,7 @@ import typer
 from evalkit.cli.common import AsJson, InLang, print_json, tell
 from evalkit.cli.runs import RUNS
 from evalkit.errors import UserError
-from evalkit.gates import load_policies, policies_sha256
+from evalkit.gates import criteria_in_force
 from evalkit.reports import writing
 from evalkit.reports.compare import compare_runs
 from evalkit.reports.judged import read_judged
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     Written = tuple[str, Path]
     """What it is (`run`, `comparison`, `index`) and where it lies."""
-
-GATES = Path("suites/gates.toml")
 
 
 def report(
@@ -52,9 +50,7 @@ def report(
 ) -> None:
     """Write a run's report, a comparison of several runs, and the index of all runs."""
     _check_options(form, to, named or [])
-    criteria = None
-    if gates is not None or GATES.is_file():
-        criteria = policies_sha256(load_policies(gates or GATES))
+    criteria = criteria_in_force(gates)
     found = [read_judged(find_run(name, runs), criteria) for name in named or []]
     written = _write(found, home_of([run.folder for run in found], runs), form, lang, to)
     if as_json:

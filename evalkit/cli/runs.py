@@ -12,7 +12,7 @@ import typer
 
 from evalkit.cli.common import AsJson, InLang, PytestCode, console, print_json, tell
 from evalkit.errors import UserError
-from evalkit.gates import load_policies, policies_sha256
+from evalkit.gates import criteria_in_force
 from evalkit.reports.compare import (
     compare_answers,
     compare_runs,
@@ -104,12 +104,15 @@ def compare(
     second: Run,
     runs: RUNS = Path("runs"),
     show: Annotated[int, typer.Option("--limit", help="Flipped rows to show each way.")] = 5,
-    gates: Annotated[Path, typer.Option(help="Release criteria.")] = Path("suites/gates.toml"),
+    gates: Annotated[
+        Path | None,
+        typer.Option(help="Release criteria; suites/gates.toml by default, where it is."),
+    ] = None,
     lang: InLang = "en",
     as_json: AsJson = False,
 ) -> None:
     """Compare two runs metric by metric, by paired tests on the same rows."""
-    criteria = policies_sha256(load_policies(gates)) if gates.is_file() else None
+    criteria = criteria_in_force(gates)
     judged = [read_judged(find_run(name, runs), criteria) for name in (first, second)]
     found = compare_runs(judged)
     if as_json:

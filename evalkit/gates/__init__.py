@@ -12,7 +12,14 @@ from evalkit.gates.judging import (
     judge,
     name_part,
 )
-from evalkit.gates.policy import BAD_ROWS, Policy, find_policy, load_policies, policies_sha256
+from evalkit.gates.policy import (
+    BAD_ROWS,
+    Policy,
+    criteria_in_force,
+    find_policy,
+    load_policies,
+    policies_sha256,
+)
 from evalkit.gates.release import (
     Regression,
     Release,
@@ -40,6 +47,7 @@ __all__ = [
     "Verdict",
     "by_group",
     "conclude",
+    "criteria_in_force",
     "diagnose",
     "find_failures",
     "find_policy",

@@ -23,6 +23,8 @@ from pydantic import (
 from evalkit.errors import InsufficientData, UserError, did_you_mean
 from evalkit.toml_files import parse_toml
 
+GATES = Path("suites/gates.toml")
+"""Where a project's criteria lie."""
 BAD_ROWS = "bad_rows"
 """The criterion for rows that could not be read, which no suite holds a number against."""
 
@@ -238,6 +240,17 @@ def find_policy(policies: Mapping[str, Policy], gate: str, path: Path) -> Policy
             f"Add a table [{gate}] with min_value or max_value and why."
         )
     return policies[gate]
+
+
+def criteria_in_force(named: Path | None = None) -> str | None:
+    """Hash the criteria of a file, by default of suites/gates.toml; None where that is not there.
+
+    Raises:
+        UserError: the file has a fault, or was named and is not there.
+    """
+    if named is None and not GATES.is_file():
+        return None
+    return policies_sha256(load_policies(named or GATES))
 
 
 def policies_sha256(policies: Mapping[str, Policy]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.errors import UserError
-from evalkit.gates.policy import load_policies
+from evalkit.gates.policy import criteria_in_force, load_policies, policies_sha256
 from evalkit.gates.sealing import breach, read_seal, seal, seal_of, sealed_before
 from evalkit.run_record import RunRecord
 
@@ -117,3 +117,15 @@ def test_a_seal_whose_criteria_were_edited_contradicts_its_hash(gates: Path):
     seal_of(gates).write_text(json.dumps(content))
     with pytest.raises(UserError, match="is not a seal"):
         read_seal(gates)
+
+
+def test_criteria_that_were_named_have_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert criteria_in_force() is None
+    with pytest.raises(UserError, match=r"typo\.toml"):
+        criteria_in_force(Path("typo.toml"))
+    Path("suites").mkdir()
+    Path("suites/gates.toml").write_text(SEALED)
+    assert criteria_in_force() == policies_sha256(load_policies(Path("suites/gates.toml")))
