@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from rich.console import Console
 
+from evalkit.data import Dataset
+from evalkit.data.loading import hash_examples
+from evalkit.engines.base import Engine
 from evalkit.engines.building import EngineOptions
 from evalkit.engines.places import Cluster
 from evalkit.engines.pool import build_engine
 from evalkit.engines.ray_engine import MOST_TRIES, RayEngine
 from evalkit.errors import UserError
-from evalkit.evaluation.evaluation import build_requests
+from evalkit.evaluation import EvaluatedRow
 from evalkit.records import Completion, Example, FinishReason, Prompt, Request, Unanswered
+from evalkit.runs.runner import Runner
 from evalkit.systems import System, load_system
 from tiny_models import save_base
 
@@ -56,55 +62,61 @@ def system(folder: Path, engine: str, more: str = "") -> System:
     return load_system(folder)
 
 
-def tiny_requests(made: System, count: int) -> list[Request]:
+def tiny_dataset(count: int) -> Dataset:
     texts = ("The build is red.", "Your parcel arrives today.", "飞书：会议", "x" * 40)
-    examples = [
+    examples = tuple(
         Example(
             f"r{n}",
             {"app_name": "Slack", "title": f"#{n}", "body": texts[n % 4]},
             {"folder": "Work", "priority": 1},
         )
         for n in range(count)
-    ]
-    return list(build_requests(made.task, made.format, examples))
+    )
+    return Dataset("tiny rows", examples, (), {}, hash_examples(examples), ())
 
 
-def without_time(answers: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
-    return {
-        name: (said.text, said.token_ids, said.finish_reason, said.prompt_tokens)
-        for name, said in answers.items()
-    }
+def without_time(row: EvaluatedRow) -> EvaluatedRow:
+    """A row without what differs from run to run, and its margin, which floats a little."""
+    return replace(row, completion=replace(row.completion, seconds=0.0, margin=None))
 
 
 @pytest.mark.usefixtures("cluster")
-def test_the_same_answers_as_without_a_cluster_though_a_worker_is_killed(folder: Path):
-    alone = system(folder, "transformers")
-    requests = tiny_requests(alone, 18)
-    here = build_engine(alone, OPTIONS)
-    expected = dict(here.complete(requests))
+def test_the_same_run_row_for_row_as_without_a_cluster_though_a_worker_is_killed(folder: Path):
+    data, quiet, built = tiny_dataset(18), Console(quiet=True), []
 
-    spread = build_engine(system(folder, "ray", "[ray]\nworkers = 2\n"), OPTIONS)
-    assert isinstance(spread, RayEngine)
-    prompt = requests[0].prompt
-    assert spread.prompt_sha256(prompt) == here.prompt_sha256(prompt)
-    assert spread.describe() == {
-        **here.describe(),
-        "engine": "ray: transformers",
-        "workers": 2,
-    }
-    pids = [ray.get(worker.pid.remote()) for worker in spread.workers]
-    assert len({*pids, os.getpid()}) == 3
-    found: dict[str, Any] = {}
-    for name, said in spread.complete(requests):
-        assert name not in found
-        found[name] = said
-        if len(found) == 1:
-            os.kill(pids[1], signal.SIGKILL)
-    assert sorted(found) == sorted(expected)
-    assert without_time(found) == without_time(expected)
-    margins = {name: said.margin for name, said in expected.items()}
-    assert {name: said.margin for name, said in found.items()} == pytest.approx(margins, abs=1e-5)
-    spread.close()
+    def build(made: System, options: EngineOptions) -> Engine:
+        built.append(build_engine(made, options))
+        return built[-1]
+
+    alone = Runner(folder / "alone", OPTIONS, quiet, build=build)
+    expected, _ = alone.evaluate(system(folder, "transformers"), data)
+
+    killed: list[int] = []
+
+    @contextlib.contextmanager
+    def kill_one(*_: object) -> Iterator[Callable[[], None]]:
+        def advance() -> None:
+            if not killed:
+                pids = [ray.get(worker.pid.remote()) for worker in built[1].workers]
+                assert len({*pids, os.getpid()}) == 3
+                os.kill(pids[1], signal.SIGKILL)
+                killed.append(pids[1])
+
+        yield advance
+
+    spread = Runner(folder / "spread", OPTIONS, quiet, build=build, progress=kill_one)
+    found, _ = spread.evaluate(system(folder, "ray", "[ray]\nworkers = 2\n"), data)
+    assert killed
+    assert isinstance(built[1], RayEngine)
+    assert [*map(without_time, found.rows)] == [*map(without_time, expected.rows)]
+    margins = [row.completion.margin for row in found.rows]
+    assert margins == pytest.approx([row.completion.margin for row in expected.rows], abs=1e-5)
+    assert found.accuracy("folder") == expected.accuracy("folder")
+    one, other = found.record, expected.record
+    assert one.prompt_sha256 == other.prompt_sha256
+    assert one.weights_sha256 == other.weights_sha256
+    assert one.engine == {**other.engine, "engine": "ray: transformers", "workers": 2}
+    built[1].close()
 
 
 class Deadly:
