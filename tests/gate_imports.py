@@ -6,7 +6,6 @@ than many a gate.
 
 from __future__ import annotations
 
-import datasketch  # noqa: F401
 import jinja2  # noqa: F401
 import scipy.special
 import scipy.stats  # noqa: F401

@@ -977,7 +977,7 @@ def test_collecting_needs_neither_weights_nor_torch(project: Project) -> None:
 
         def pytest_unconfigure():
             heavy = {"torch", "transformers", "peft", "datasets", "scipy", "numpy"}
-            heavy |= {"sklearn", "datasketch", "matplotlib"}
+            heavy |= {"sklearn", "matplotlib"}
             print("HEAVY", sorted(heavy & set(sys.modules)))
         """
     )

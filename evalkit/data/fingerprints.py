@@ -141,11 +141,11 @@ class Fingerprints:
                 best[texts[row]] = max(best.get(texts[row], 0.0), similarity)
         if self.edits is None:
             return best
-        for text in texts:
-            hashes = edit_hashes(text)
-            shares = [share for key, share in hashes.items() if _stands_in(key, self.edits)]
-            if shares:
-                best[text] = max(best.get(text, 0.0), *shares)
+        edits = [(text, key, share) for text in texts for key, share in edit_hashes(text).items()]
+        known = _stand_in([key for _, key, _ in edits], self.edits)
+        for (text, _, share), is_known in zip(edits, known, strict=True):
+            if is_known:
+                best[text] = max(best.get(text, 0.0), share)
         return best
 
     def save(self, path: Path) -> None:
@@ -214,11 +214,15 @@ def _stronger(one: Match | None, other: Match | None) -> Match | None:
     return max(found, key=lambda match: match.similarity, default=None)
 
 
-def _stands_in(key: int, hashes: Hashes) -> bool:
+def _stand_in(keys: Sequence[int], hashes: Hashes) -> Sequence[bool]:
+    """Which keys are among the hashes, which ascend."""
     import numpy as np
 
-    place = int(np.searchsorted(hashes, np.uint64(key)))
-    return place < len(hashes) and int(hashes[place]) == key
+    asked = np.array(keys, dtype=np.uint64)
+    found: Sequence[bool] = (
+        np.searchsorted(hashes, asked, "right") > np.searchsorted(hashes, asked, "left")
+    ).tolist()
+    return found
 
 
 def _hash_exact(example: Example) -> int:

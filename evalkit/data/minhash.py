@@ -4,7 +4,7 @@ The similarity of two texts is the Jaccard index of their sets of n-grams. A sig
 it from 128 bytes: each byte is eight bits of the smallest hash of one of 128 hash functions. Its
 standard error is sqrt(s (1 - s) / 128), 0.035 at a similarity s of 0.8.
 
-numpy and datasketch are imported where they are needed.
+numpy is imported where it is needed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     Signatures = npt.NDArray[np.uint8]
     """One row per text, one column per permutation."""
+    Hashes = npt.NDArray[np.uint32]
     Positions = npt.NDArray[np.int64]
     Similarities = npt.NDArray[np.float64]
 
@@ -104,24 +105,40 @@ def sign(texts: Collection[str]) -> Signatures:
 def _signature(text: str) -> bytes:
     import numpy as np
 
-    sketch = _sketch()
-    sketch.clear()
+    odd, shift = _permutations()
+    least = np.full(PERMUTATIONS, 2**32 - 1, dtype=np.uint32)
     found = list(grams(text))
     for start in range(0, len(found), _GRAMS_AT_ONCE):  # bounds the memory of a long text
-        sketch.update_batch(found[start : start + _GRAMS_AT_ONCE])
+        hashes = np.array([*map(zlib.crc32, found[start : start + _GRAMS_AT_ONCE])], np.uint32)
+        permuted = _avalanche(hashes)[:, np.newaxis] * odd + shift
+        np.minimum(least, permuted.min(axis=0), out=least)
     # The upper bits of a product: lower ones of the minima would agree in every column at
     # once for one pair of n-grams in 256.
-    mixed = (sketch.hashvalues * np.uint32(_MIX)) >> np.uint32(24)
+    mixed = (least * np.uint32(_MIX)) >> np.uint32(24)
     signature: bytes = mixed.astype(np.uint8).tobytes()
     return signature
 
 
 @cache
-def _sketch() -> Any:
-    """Its random permutations are drawn once."""
-    from datasketch import MinHash  # type: ignore[import-untyped]  # ships no types
+def _permutations() -> tuple[Hashes, Hashes]:
+    """Factors and summands of the permutations h -> a h + b mod 2^32; an odd a loses nothing.
 
-    return MinHash(PERMUTATIONS, seed=SEED, hashfunc=zlib.crc32, scheme="affine32")
+    The draws are those of datasketch's scheme `affine32`, so that its sketches and these agree.
+    """
+    import numpy as np
+
+    draw = np.random.RandomState(SEED)  # its stream is frozen
+    odd = draw.randint(0, 2**31, PERMUTATIONS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    return odd, draw.randint(0, 2**32, PERMUTATIONS, dtype=np.uint32)
+
+
+def _avalanche(hashes: Hashes) -> Hashes:
+    """Spread every bit of a hash over all: the finalizer of MurmurHash3 (Appleby 2011)."""
+    import numpy as np
+
+    hashes = (hashes ^ (hashes >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    hashes = (hashes ^ (hashes >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    return hashes ^ (hashes >> np.uint32(16))
 
 
 def estimate(some: Signatures, others: Signatures) -> Similarities:

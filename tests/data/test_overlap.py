@@ -2,9 +2,12 @@
 
 import random
 import unicodedata
+import zlib
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from datasketch import MinHash  # type: ignore[import-untyped]  # ships no types
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from evalkit.data import (
@@ -16,7 +19,15 @@ from evalkit.data import (
     normalise_text,
 )
 from evalkit.data.lookalikes import to_skeleton
-from evalkit.data.minhash import MARGIN, estimate, grams, sign, similar_pairs
+from evalkit.data.minhash import (
+    MARGIN,
+    PERMUTATIONS,
+    SEED,
+    estimate,
+    grams,
+    sign,
+    similar_pairs,
+)
 from evalkit.data.normalising import normalised_inputs
 from evalkit.errors import UserError
 from evalkit.records import Example
@@ -188,6 +199,16 @@ texts = st.lists(
     st.text(st.sampled_from("aAbB1２。! 🎉ß"), max_size=6).map(lambda text: f"{text}{text}"),
     max_size=12,
 )
+
+
+@given(text=st.text(max_size=60))
+@example(text="ab" * 50_000)
+@example(text="".join(map(chr, range(0x20, 0xD800))))
+def test_a_signature_is_the_sketch_that_datasketch_makes(text: str):
+    sketch = MinHash(PERMUTATIONS, seed=SEED, hashfunc=zlib.crc32, scheme="affine32")
+    sketch.update_batch(grams(text))
+    top = (sketch.hashvalues * np.uint32(0x9E3779B1)) >> np.uint32(24)
+    assert sign([text]).tolist() == [top.tolist()]
 
 
 @settings(max_examples=50, deadline=None)

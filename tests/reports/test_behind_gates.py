@@ -11,7 +11,6 @@ import shutil
 from pathlib import Path
 
 # pytester unloads what a run imports: numpy and torch cannot be loaded twice.
-import datasketch  # noqa: F401
 import pytest
 import scipy.special  # noqa: F401
 
