@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 
 from evalkit.data.lookalikes import to_skeleton
 from evalkit.records import Example
@@ -48,6 +49,7 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
+@lru_cache(maxsize=100_000)  # a gate asks the same words in many rows
 def is_character(word: str) -> bool:
     """Return whether a word is a Chinese or Japanese character."""
     return re.fullmatch(_CHARACTER, word) is not None
