@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
@@ -133,22 +133,23 @@ class Registry(Mapping[str, T], Generic[T]):
 
 def plugin_versions() -> dict[str, str]:
     """Each package that adds something to evalkit, and its version."""
-    groups = {point.group for point in _all_plugins()}
-    found = [point.dist for group in sorted(groups) for point in _plugins(group)]
+    found = [point.dist for _, points in sorted(_all_plugins().items()) for point in points]
     return {dist.name: dist.version for dist in found if dist is not None}
 
 
+def _plugins(group: str) -> Sequence[EntryPoint]:
+    return _all_plugins().get(group, ())
+
+
 @cache
-def _all_plugins() -> tuple[EntryPoint, ...]:
+def _all_plugins() -> Mapping[str, Sequence[EntryPoint]]:
     # One look into every installed package, for all registries. The first of a name is the one
     # that is imported.
     found = {dist.name: dist for dist in reversed(list(distributions()))}
-    points = (point for dist in found.values() for point in dist.entry_points)
-    return tuple(point for point in points if point.group.startswith(PREFIX))
-
-
-def _plugins(group: str) -> list[EntryPoint]:
-    return sorted((p for p in _all_plugins() if p.group == group), key=lambda point: point.name)
+    points = [point for dist in found.values() for point in dist.entry_points]
+    groups = {point.group for point in points if point.group.startswith(PREFIX)}
+    by_name = sorted(points, key=lambda point: point.name)
+    return {name: [point for point in by_name if point.group == name] for name in groups}
 
 
 def _package(point: EntryPoint) -> str:
