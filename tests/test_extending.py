@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import evalkit
+import gate_imports  # noqa: F401
 from doc_pages import blocks
 from evalkit import registry
 from evalkit.data.attacks import ATTACKS
@@ -25,6 +26,7 @@ CODE, PROJECT = (block.text for block in blocks(PAGE))
 REGISTRIES = (METRICS, FORMATS, ENGINES, PERTURBATIONS, ATTACKS, SECTIONS)
 SUITE = """
 import evalkit
+import gate_imports  # noqa: F401
 
 def test_within_one(evaluation, gate):
     gate("within_one", evaluation.measure("within_one", "priority"))
