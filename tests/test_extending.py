@@ -26,7 +26,6 @@ CODE, PROJECT = (block.text for block in blocks(PAGE))
 REGISTRIES = (METRICS, FORMATS, ENGINES, PERTURBATIONS, ATTACKS, SECTIONS)
 SUITE = """
 import evalkit
-import gate_imports  # noqa: F401
 
 def test_within_one(evaluation, gate):
     gate("within_one", evaluation.measure("within_one", "priority"))
