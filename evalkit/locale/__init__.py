@@ -51,11 +51,6 @@ def in_a_row(parts: Iterable[str], code: str = "form.clauses") -> Note:
     return Note(phrases("en")[code].join(found), code, {PARTS: found})
 
 
-def parts_of(text: str) -> tuple[str, ...]:
-    """The notes that a note is a row of; the text itself where it is none."""
-    return tuple(text.params.get(PARTS, (text,))) if isinstance(text, Note) else (text,)
-
-
 @cache
 def phrases(lang: Lang) -> Mapping[str, str]:
     """Every template by its code, such as `verdict.may_ship`."""

@@ -247,7 +247,6 @@ class Points:
     """A list."""
 
     items: tuple[Cell, ...]
-    numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,12 +308,12 @@ def listed(parts: Iterable[Cell], join: str = "form.list") -> Row:
     return Row(tuple(parts), join)
 
 
-def gate_names(names: Sequence[str], most: int | None = None) -> Cell:
-    """Names of gates in a row; of many, the first and how many more there are."""
-    shown = listed(map(Code, names[:most]))
-    if most is None or len(names) <= most:
+def shortened(cells: Sequence[Cell], most: int) -> Cell:
+    """Cells in a row; of many, the first and how many more there are."""
+    shown = listed(cells[:most])
+    if len(cells) <= most:
         return shown
-    return phrase("form.and_more", names=shown, n=len(names) - most)
+    return phrase("form.and_more", names=shown, n=len(cells) - most)
 
 
 def table(
@@ -363,10 +362,10 @@ def columns(*keys: str) -> list[Phrase]:
     return [phrase(f"col.{key}") for key in keys]
 
 
-def bullets(items: Iterable[Cell], *, numbered: bool = False) -> Blocks:
+def bullets(items: Iterable[Cell]) -> Blocks:
     """A list as one block; none without items."""
     found = tuple(items)
-    return [Points(found, numbered)] if found else []
+    return [Points(found)] if found else []
 
 
 def figure(estimate: Estimate | None, unit: str = "%") -> Figure | None:

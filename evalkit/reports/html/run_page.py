@@ -43,7 +43,7 @@ PRINTED = ("slices", "contamination")
 """Those of the sections that stand on paper, too."""
 SHOWN = (
     *("help", "comparison", "results", "slices", "calibration", "contamination", "cost"),
-    *("configuration", "limitations", "next"),
+    *("configuration", "limitations"),
 )
 """Sections of the report that the page has as they are; gates and rows it shows in its own way."""
 

@@ -199,7 +199,7 @@ def _parts(block: Block, words: HtmlWords, about: str) -> Iterator[Markup]:
             items = Markup("").join(
                 Markup("<li>{}</li>").format(words.cell(item)) for item in block.items
             )
-            yield Markup("<{0}>{1}</{0}>").format("ol" if block.numbered else "ul", items)
+            yield Markup("<ul>{}</ul>").format(items)
         case Table():
             yield _table(block, words, about)
         case Reliability():

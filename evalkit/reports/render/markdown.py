@@ -102,9 +102,8 @@ def _lines(block: Block, words: MarkdownWords) -> Iterator[str]:
         case Paragraph():
             yield as_paragraph(words.cell(block.text))
         case Points():
-            for number, item in enumerate(block.items, start=1):
-                mark = f"{number}." if block.numbered else "-"
-                yield f"{mark} {as_paragraph(words.cell(item))}"
+            for item in block.items:
+                yield f"- {as_paragraph(words.cell(item))}"
         case Table(is_wide=True):
             return
         case Table():

@@ -229,12 +229,7 @@ def _parts(block: Block, words: TerminalWords, dense: bool) -> Iterator[Renderab
         case Paragraph():
             yield words.styled(block.text)
         case Points():
-            for number, item in enumerate(block.items, start=1):
-                yield (
-                    Text(f"{number}. ").append(words.styled(item))
-                    if block.numbered
-                    else (words.styled(item))
-                )
+            yield from map(words.styled, block.items)
         case Table(is_wide=False):
             block = block.without_wide()
             cells = TerminalWords(words.lang, _WIDEST_CELL)

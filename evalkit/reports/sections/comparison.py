@@ -37,7 +37,6 @@ from evalkit.reports.view import (
     difference_in_words,
     difference_of,
     figure,
-    gate_names,
     gigabytes,
     is_shown,
     listed,
@@ -45,6 +44,7 @@ from evalkit.reports.view import (
     paired_span,
     phrase,
     sectioned,
+    shortened,
     shown_cost,
     table,
     verdict_value,
@@ -257,7 +257,7 @@ def _gate_table(gates: Sequence[GateRow], sides: Sequence[Side]) -> Blocks:
     ]
     blocks = table(heads, rows)
     if other := [gate.shown for gate in gates if not gate.one_bound]:
-        blocks.append(Paragraph(phrase("other_criteria", gates=gate_names(other))))
+        blocks.append(Paragraph(phrase("other_criteria", gates=listed(map(Code, other)))))
     return blocks
 
 
@@ -470,7 +470,6 @@ def standing(run: JudgedRun, others: Sequence[JudgedRun]) -> Blocks:
         )
         for number in worse
     ]
-    more = phrase("form.and_more", names=listed(told[:_TOLD]), n=len(told) - _TOLD)
     called = (
         phrase("standing.baseline", name=other.name)
         if other.is_baseline
@@ -479,7 +478,7 @@ def standing(run: JudgedRun, others: Sequence[JudgedRun]) -> Blocks:
     said = phrase(
         "standing.worse" if worse else "standing.not_worse",
         other=called,
-        numbers=more if len(told) > _TOLD else listed(told),
+        numbers=shortened(told, _TOLD),
         better=sum(is_shown(n) and n.advantage > 0 for n in numbers),
         all=len(numbers),
     )

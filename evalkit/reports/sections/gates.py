@@ -45,9 +45,6 @@ from evalkit.reports.view import (
     verdict_value,
 )
 
-FEW = 5
-"""Names that are listed where not all need be."""
-
 
 def verdict_sentence(run: JudgedRun) -> Cell:
     """Whether the system may ship."""
@@ -257,9 +254,3 @@ def explain(verdict: Verdict) -> Blocks:
     if verdict.detects is not None:
         lines.append(phrase("page.detects", points=Plain(100 * verdict.detects)))
     return bullets(lines)
-
-
-def failed_gates(release: Release) -> dict[str, list[Verdict]]:
-    """All verdicts of the gates that failed somewhere, by gate."""
-    failed = dict.fromkeys(v.gate for v in release.of(Outcome.FAIL))
-    return {gate: [v for v in release.verdicts if v.gate == gate] for gate in failed}

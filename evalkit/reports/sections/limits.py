@@ -17,7 +17,7 @@ from evalkit.reports.view import (
     bound,
     bullets,
     columns,
-    gate_names,
+    listed,
     phrase,
     table,
     verdict_span,
@@ -45,19 +45,17 @@ def _of_release(release: Release) -> Iterable[Cell]:
     for fault in release.faults:
         yield phrase("evidence_fault", fault=Clause(fault))
     if release.not_judged:
-        yield phrase(
-            "limit.not_judged", names=gate_names(list(map(release.called, release.not_judged)))
-        )
+        yield phrase("limit.not_judged", names=_names(release, release.not_judged))
     for why in dict.fromkeys(release.not_applicable.values()):
         names = [name for name, said in release.not_applicable.items() if said == why]
-        yield phrase(
-            "limit.not_applicable",
-            why=Clause(why),
-            names=gate_names(list(map(release.called, names))),
-        )
+        yield phrase("limit.not_applicable", why=Clause(why), names=_names(release, names))
     for verdict in release.of(Outcome.INCONCLUSIVE):
         if not verdict.crosses:
             yield _open(verdict)
+
+
+def _names(release: Release, gates: Iterable[str]) -> Cell:
+    return listed(Code(release.called(gate)) for gate in gates)
 
 
 def _of_rows(run: JudgedRun) -> Iterable[Cell]:

@@ -32,16 +32,6 @@ class Measured:
             if v.metric and v.metric.identity == asked and v.estimate == scores.recall
         ]
 
-    def of_field(self, field: str) -> list[Verdict]:
-        """The gates that judged how often a field, or a value of it, is right."""
-        of_numbers = (
-            self._that_judged(found)
-            for found in self.overview.values()
-            if found.metric and found.metric.field == field
-        )
-        found = [verdict for verdicts in of_numbers for verdict in verdicts]
-        return [*found, *(v for s in self.scores[field] for v in self.of_recall(field, s))]
-
     def _that_judged(self, found: Measurement) -> list[Verdict]:
         """The same number of the same rows: a suite may ask for it of other rows as well."""
         return [

@@ -15,10 +15,7 @@ from evalkit.reports.diagnosis import help_section
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.render.markdown import to_markdown
 from evalkit.reports.sections.comparison import comparison_section
-from evalkit.reports.sections.gates import (
-    conclusion_section,
-    gate_section,
-)
+from evalkit.reports.sections.gates import conclusion_section, gate_section
 from evalkit.reports.sections.limits import limit_section
 from evalkit.reports.sections.measured import Measured, measure
 from evalkit.reports.sections.slices import (
@@ -27,7 +24,6 @@ from evalkit.reports.sections.slices import (
     shown_value,
     slice_section,
 )
-from evalkit.reports.sections.steps import step_section
 from evalkit.reports.view import (
     Blocks,
     Cell,
@@ -53,7 +49,7 @@ from evalkit.reports.view import (
 
 
 def run_markdown(run: JudgedRun, lang: Lang, *, others: Sequence[JudgedRun] = ()) -> str:
-    """A run as a Markdown report: verdict, numbers, comparisons, errors, setting, next steps.
+    """A run as a Markdown report: verdict, numbers, comparisons, errors, setting, limits.
 
     Args:
         run: what to report on.
@@ -277,7 +273,6 @@ SECTIONS = Registry[Section](
         "configuration": lambda it: _configuration(it.run),
         "limitations": lambda it: limit_section(it.run),
         "help": lambda it: help_section(it.run),
-        "next": lambda it: step_section(it.run, it.measured),
     },
     _read,
 )

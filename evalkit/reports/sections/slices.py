@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from evalkit.evaluation import EvaluatedRow, Evaluation
 from evalkit.gates import Verdict
 from evalkit.locale import say
 from evalkit.metrics import LabelScores, Predicted
-from evalkit.records import Estimate, Label, Missing, OutOfEnum
+from evalkit.records import Label, Missing, OutOfEnum
 from evalkit.reports.sections.measured import Measured
 from evalkit.reports.view import (
     Blocks,
@@ -48,42 +48,6 @@ CLEAN = "clean"
 CUT_ID, CUT_INPUT, _CUT_SAID = 40, 100, 80
 
 
-@dataclass(frozen=True, slots=True)
-class Weakest:
-    """The value of a field that is recognised least often."""
-
-    value: str | int
-    recall: Estimate
-    read_as: Predicted
-    """What its rows are wrongly read as most often."""
-    times: int
-
-    @property
-    def is_read(self) -> bool:
-        """Whether that is an answer at all."""
-        return not (self.read_as is None or isinstance(self.read_as, Missing | OutOfEnum))
-
-
-def find_weakest(
-    evaluation: Evaluation, field: str, scores: Sequence[LabelScores]
-) -> list[Weakest]:
-    """The value of least recall; none where no row is wrong."""
-    found = [(s.recall.value, s) for s in scores if s.recall is not None]
-    if not found:
-        return []
-    _, worst = min(found, key=lambda pair: pair[0])
-    misread = Counter(
-        _kind_of(row.predicted(field))
-        for row in evaluation.clean_rows
-        if _holds(row.example.labels[field], worst.value)
-        and not _holds(row.predicted(field), worst.value)
-    )
-    assert worst.recall is not None
-    return [
-        Weakest(worst.value, worst.recall, predicted, n) for predicted, n in misread.most_common(1)
-    ]
-
-
 def slice_section(evaluation: Evaluation, measured: Measured) -> Blocks:
     """Scores of every value, the least recall, and what was taken for what."""
     blocks: Blocks = []
@@ -97,11 +61,7 @@ def field_blocks(evaluation: Evaluation, name: str, measured: Measured) -> Block
     scores, field = measured.scores[name], evaluation.task.fields[name]
     if not scores:
         return [Paragraph(phrase("no_rows"))]
-    blocks = _score_table(name, field, measured, scores)
-    blocks += [
-        Paragraph(phrase("lowest_recall", **describe_weakest(weakest, field)))
-        for weakest in find_weakest(evaluation, name, scores)
-    ]
+    blocks = [*_score_table(name, field, measured, scores), *_lowest(evaluation, name, scores)]
     if field.kind is FieldKind.MULTI_LABEL:
         blocks += _by_label(name, field, scores)
     return [*blocks, *_confusion(evaluation, name)]
@@ -131,18 +91,6 @@ def calibration_blocks(evaluation: Evaluation, name: str) -> Blocks:
         for found in bins
     ]
     return [Reliability(name, bins), *table(heads, rows)] if bins else []
-
-
-def describe_weakest(weakest: Weakest, field: Field) -> dict[str, object]:
-    """The words of a phrase on the weakest value."""
-    return {
-        "value": shown_value(field, weakest.value),
-        "recall": figure(weakest.recall),
-        "right": (weakest.recall.successes or 0),
-        "n": (weakest.recall.n),
-        "other": shown_predicted(field, weakest.read_as),
-        "times": (weakest.times),
-    }
 
 
 def error_section(evaluation: Evaluation) -> Blocks:
@@ -225,6 +173,34 @@ def _score_table(
         for s in scores
     ]
     return table(heads, rows)
+
+
+def _lowest(evaluation: Evaluation, name: str, scores: Sequence[LabelScores]) -> Blocks:
+    """The value of least recall, and what its rows are wrongly read as most often."""
+    found = [(s.recall, s.value) for s in scores if s.recall is not None]
+    if not found:
+        return []
+    recall, value = min(found, key=lambda pair: pair[0].value)
+    misread = Counter(
+        _kind_of(row.predicted(name))
+        for row in evaluation.clean_rows
+        if _holds(row.example.labels[name], value) and not _holds(row.predicted(name), value)
+    )
+    field = evaluation.task.fields[name]
+    return [
+        Paragraph(
+            phrase(
+                "lowest_recall",
+                value=shown_value(field, value),
+                recall=figure(recall),
+                right=recall.successes or 0,
+                n=recall.n,
+                other=shown_predicted(field, predicted),
+                times=times,
+            )
+        )
+        for predicted, times in misread.most_common(1)
+    ]
 
 
 def _gates_of(verdicts: Sequence[Verdict]) -> Cell:

@@ -23,6 +23,7 @@ from evalkit.reports.view import (
     listed,
     metric_name,
     phrase,
+    shortened,
     verdict_value,
 )
 from evalkit.tasks import Field
@@ -125,7 +126,7 @@ def _of_the_rest(release: Release) -> Iterator[Cell]:
         yield phrase(
             "closing.regressions",
             n=len(release.regressions),
-            gates=_shortened(
+            gates=shortened(
                 [
                     phrase(
                         "closing.gate_value",
@@ -133,7 +134,8 @@ def _of_the_rest(release: Release) -> Iterator[Cell]:
                         value=difference_in_words(r.paired),
                     )
                     for r in release.regressions
-                ]
+                ],
+                _NAMES,
             ),
         )
     if lesser := release.not_blocking:
@@ -228,11 +230,12 @@ def _undecided(verdicts: Sequence[Verdict]) -> Iterator[Cell]:
     """What is inconclusive, with the reason where it is one for many."""
     notes = dict.fromkeys(v.note for v in verdicts)
     if len(notes) > _REASONS:
-        yield phrase("closing.open", n=len(verdicts), gates=_shortened([*map(_brief, verdicts)]))
+        gates = shortened([*map(_brief, verdicts)], _NAMES)
+        yield phrase("closing.open", n=len(verdicts), gates=gates)
         return
     for note in notes:
         found = [v for v in verdicts if v.note == note]
-        gates = _shortened([*map(_brief, found)])
+        gates = shortened([*map(_brief, found)], _NAMES)
         yield phrase("closing.open_as", n=len(found), gates=gates, why=Clause(note))
 
 
@@ -249,10 +252,3 @@ def _names(release: Release, labels: Sequence[str]) -> Cell:
 def _brief(verdict: Verdict) -> Cell:
     value = verdict_value(verdict)
     return phrase("closing.gate_value", gate=Data(verdict.shown, 100), value=value)
-
-
-def _shortened(cells: list[Cell]) -> Cell:
-    shown = listed(cells[:_NAMES])
-    if len(cells) <= _NAMES:
-        return shown
-    return phrase("form.and_more", names=shown, n=len(cells) - _NAMES)
