@@ -65,6 +65,11 @@ class Release:
         return bool(self.verdicts) and passed and not spoilt
 
     @property
+    def decided(self) -> bool | None:
+        """The same; None where only some tests were chosen."""
+        return None if self.partial else self.may_ship
+
+    @property
     def verdict(self) -> str:
         """`may ship`, `may NOT ship`, or that there is no verdict, and why."""
         return verdict_in_words(self.may_ship, self.partial)

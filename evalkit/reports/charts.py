@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, floor, log10
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -16,9 +16,6 @@ from evalkit.metrics import ReliabilityBin
 from evalkit.records import Estimate
 from evalkit.reports.html.environment import visible
 from evalkit.reports.numbers import LEAST_SECONDS, number, time_text
-
-if TYPE_CHECKING:
-    from evalkit.reports.history import GateSummary
 
 WIDTH, HEIGHT = 560, 320
 """Of `scatter`."""
@@ -100,11 +97,7 @@ def scale_of(verdicts: Sequence[Verdict]) -> tuple[float, float]:
     From 0, or from minus its end where something is below 0 or is a difference, to the first round
     number above all there is to show; to 100% where shares have a lower bound.
     """
-    shown = [
-        x
-        for v in verdicts
-        for x in (v.estimate.value, v.estimate.low, v.estimate.high, v.policy.threshold)
-    ]
+    shown = [x for verdict in verdicts for x in _numbers(verdict)]
     reaches = any(v.policy.min_value is not None and v.unit == "%" for v in verdicts)
     end = max(1.0 if reaches else 0.0, round_above(max(abs(x) for x in shown)))
     below = min(shown) < 0 or any(verdict.paired is not None for verdict in verdicts)
@@ -244,7 +237,7 @@ def scatter(
 
 
 def history(
-    found: Sequence[GateSummary | None],
+    found: Sequence[Verdict | None],
     same_rows: Sequence[bool],
     baselines: Sequence[bool],
     label: str,
@@ -262,12 +255,7 @@ def history(
     """
     found, same_rows = found[-MOST_RUNS:], same_rows[-MOST_RUNS:]
     baselines = baselines[-MOST_RUNS:]
-    values = [
-        x
-        for gate in found
-        if gate is not None
-        for x in (gate.value, gate.threshold, gate.estimate.low, gate.estimate.high)
-    ]
+    values = [x for gate in found if gate is not None for x in _numbers(gate)]
     low, high = min(values, default=0.0), max(values, default=1.0)
     step = (HISTORY_WIDTH - 2 * _EDGE) / max(len(found) - 1, 1)
     start = _EDGE if len(found) > 1 else HISTORY_WIDTH / 2
@@ -285,23 +273,30 @@ def history(
             continue
         goes_on = goes_on and is_same
         x = round(start + place * step, 1)
+        value, low_end, high_end, threshold = map(y, _numbers(gate))
         if before is not None and gate.policy != before:
             edge = round(x - step / 2, 1)
             marks.append(_line("changed", edge, edge, 0, HISTORY_HEIGHT))
         before = gate.policy
         if baselines[place]:
-            marks.append(_tag("circle", class_="baseline", cx=x, cy=y(gate.value), r=7))
-        marks.append(_tag("use", href=f"#mark-{gate.outcome.value}", x=x, y=y(gate.value)))
-        line += f"{'L' if goes_on else 'M'}{x:g} {y(gate.value):g}"
-        bound += f"M{x - step / 2:g} {y(gate.threshold):g}H{x + step / 2:g}"
+            marks.append(_tag("circle", class_="baseline", cx=x, cy=value, r=7))
+        marks.append(_tag("use", href=f"#mark-{gate.outcome.value}", x=x, y=value))
+        line += f"{'L' if goes_on else 'M'}{x:g} {value:g}"
+        bound += f"M{x - step / 2:g} {threshold:g}H{x + step / 2:g}"
         if not goes_on:
             bands.append([])
-        bands[-1].append((x, y(gate.estimate.low), y(gate.estimate.high)))
+        bands[-1].append((x, low_end, high_end))
         goes_on = True
     paths = (("band", "".join(map(_band, bands))), ("bound", bound), ("line", line))
     parts = [*(_tag("path", class_=name, d=d) for name, d in paths), *marks]
     box = f"0 0 {HISTORY_WIDTH} {HISTORY_HEIGHT}"
     return _svg("history", label, parts, viewBox=box), low, high
+
+
+def _numbers(verdict: Verdict) -> tuple[float, float, float, float]:
+    """All that is drawn of a gate: its number, the ends of the interval, the bound."""
+    estimate = verdict.estimate
+    return estimate.value, estimate.low, estimate.high, verdict.policy.threshold
 
 
 def _band(points: Sequence[tuple[float, float, float]]) -> str:

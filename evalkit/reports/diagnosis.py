@@ -234,7 +234,7 @@ def diagnosis_to_json(found: Diagnosis) -> dict[str, Any]:
     return {
         "run": found.run.name,
         "system": found.run.system,
-        "may_ship": None if release.partial else release.may_ship,
+        "may_ship": release.decided,
         "findings": [
             {
                 "question": finding.failure.group.value,

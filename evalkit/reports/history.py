@@ -10,47 +10,10 @@ from typing import Any
 
 from evalkit.errors import EvidenceError, UserError, did_you_mean
 from evalkit.evaluation import Evaluation
-from evalkit.gates import Outcome, Policy, Verdict, verdict_in_words
+from evalkit.gates import Outcome, Verdict, verdict_in_words
 from evalkit.records import Estimate
-from evalkit.reports.verdicts import SCHEMA
+from evalkit.reports.verdicts import SCHEMA, verdict_from_json
 from evalkit.runs import baseline_folders, read_record, read_verdicts, run_folders
-
-
-@dataclass(frozen=True, slots=True)
-class GateSummary:
-    """What one gate said, without the rows behind it."""
-
-    gate: str
-    slice: str
-    outcome: Outcome
-    policy: Policy
-    estimate: Estimate
-    """The number judged; where `policy.min_difference` is set, the advantage over another."""
-    unit: str
-    note: str
-    part: str = ""
-    """The slice as people call it, where that is another name."""
-
-    @property
-    def shown(self) -> str:
-        """The gate's name with its slice as people read it: `priority_recall[medium]`."""
-        part = self.part or self.slice
-        return f"{self.gate}[{part}]" if part else self.gate
-
-    @property
-    def label(self) -> str:
-        """The gate's name with its slice."""
-        return f"{self.gate}[{self.slice}]" if self.slice else self.gate
-
-    @property
-    def value(self) -> float:
-        """The number judged."""
-        return self.estimate.value
-
-    @property
-    def threshold(self) -> float:
-        """The bound it was held against."""
-        return self.policy.threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +38,8 @@ class RunSummary:
     """The numbers in `measured` that matter most: being right in all fields, and in each."""
     measured: Mapping[str, Estimate] = field(default_factory=dict)
     """The usual numbers by name; empty where the run was not judged."""
-    gates: tuple[GateSummary, ...] = ()
+    gates: tuple[Verdict, ...] = ()
+    """Without the rows behind them."""
     why_unreadable: str = ""
     is_yardstick: bool = False
     """Whether it is the TF-IDF baseline's, that a gate held its system against: nobody judged it,
@@ -148,7 +112,7 @@ def _judged(folder: Path) -> dict[str, Any]:
         return {
             "verdict": verdict_in_words(content["may_ship"], content["partial"]),
             "measured": {name: _estimate(found) for name, found in content["measured"].items()},
-            "gates": tuple(map(_gate, content["gates"])),
+            "gates": tuple(map(verdict_from_json, content["gates"])),
         }
     except EvidenceError as error:
         return {"verdict": f"no verdict: {error}"}
@@ -160,19 +124,6 @@ def _judged(folder: Path) -> dict[str, Any]:
 def _estimate(found: Mapping[str, Any]) -> Estimate:
     return Estimate(
         **{name: found[name] for name in Estimate.__dataclass_fields__ if name in found}
-    )
-
-
-def _gate(found: Mapping[str, Any]) -> GateSummary:
-    return GateSummary(
-        found["gate"],
-        found["slice"],
-        Outcome(found["outcome"]),
-        Policy.model_validate(found["policy"]),
-        _estimate(found["estimate"]),
-        found["unit"],
-        found["note"],
-        found.get("part", ""),
     )
 
 
@@ -218,7 +169,7 @@ def summaries_to_json(summaries: Sequence[RunSummary]) -> list[dict[str, Any]]:
     ]
 
 
-def gate_facts(gate: GateSummary | Verdict) -> dict[str, Any]:
+def gate_facts(gate: Verdict) -> dict[str, Any]:
     """What a gate said as flat facts: the number, its interval, the bound, the outcome."""
     bounds = ("min_value", "max_value", "min_difference")
     return {
@@ -241,7 +192,7 @@ class GateHistory:
 
     label: str
     unit: str
-    found: tuple[GateSummary | None, ...]
+    found: tuple[Verdict | None, ...]
     """One for each run, oldest first; None where a run was not held against it."""
 
     @property
@@ -250,7 +201,7 @@ class GateHistory:
         return self.last.shown
 
     @property
-    def last(self) -> GateSummary:
+    def last(self) -> Verdict:
         """What it said last."""
         return next(gate for gate in reversed(self.found) if gate is not None)
 

@@ -51,6 +51,11 @@ class JudgedRun:
         return f"{self.started:%Y-%m-%d %H:%M}"
 
     @property
+    def may_ship(self) -> bool | None:
+        """None where there is no verdict."""
+        return None if self.release is None else self.release.decided
+
+    @property
     def verdict(self) -> str:
         """`may ship`, `may NOT ship`, or that there is no verdict, and why."""
         if self.release is None:

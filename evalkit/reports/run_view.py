@@ -76,7 +76,7 @@ def run_to_json(run: JudgedRun, field: str | None = None) -> dict[str, Any]:
         "clean_rows": len(evaluation.clean_rows),
         "data": record.data.to_json(),
         "verdict": run.verdict,
-        "may_ship": None if run.release is None or release.partial else release.may_ship,
+        "may_ship": run.may_ship,
         **{key: content[key] for key in keys},
         "fields": fields,
         "contamination": record.contamination.to_json(),

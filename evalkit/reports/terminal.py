@@ -27,11 +27,9 @@ from evalkit.reports.view import (
     Data,
     Heading,
     Paragraph,
-    badge,
-    listed,
+    in_column,
     phrase,
     table,
-    verdict_value,
 )
 from evalkit.tasks import Task
 
@@ -133,18 +131,8 @@ def side_by_side(
     heads = [Column(phrase("col.gate"), is_text=True)]
     heads += [Column(release.system, folds=True) for release in releases]
     found = [{v.label: v for v in release.verdicts} for release in releases]
-    rows = [
-        [
-            name,
-            *(
-                listed([verdict_value(of[label]), " ", badge(of[label])], "")
-                if label in of
-                else None
-                for of in found
-            ),
-        ]
-        for label, name in {label: v.shown for of in found for label, v in of.items()}.items()
-    ]
+    names = {label: v.shown for of in found for label, v in of.items()}
+    rows = [[name, *(in_column(of.get(label)) for of in found)] for label, name in names.items()]
     shown: list[RenderableType] = [*to_terminal(table(heads, rows))]
     first, *others = evaluations
     for other in others:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from evalkit.errors import EvidenceError
@@ -11,7 +12,7 @@ from evalkit.evaluation import Case, EvaluatedRow, Evaluation, Metric, PairedCom
 from evalkit.gates import Outcome, Policy, Reason, Regression, Release, Verdict, name_part
 from evalkit.locale import say
 from evalkit.records import Comparison, Estimate
-from evalkit.tasks import Task
+from evalkit.tasks import Field
 
 SCHEMA = 3
 
@@ -143,7 +144,7 @@ def release_from_json(content: Mapping[str, Any], evaluation: Evaluation) -> Rel
     rows = {row.example.id: row for row in evaluation.rows}
     return Release(
         content["system"],
-        tuple(_verdict(gate, rows, evaluation.task) for gate in content["gates"]),
+        tuple(verdict_from_json(gate, rows, evaluation.task.fields) for gate in content["gates"]),
         tuple(content["not_judged"]),
         content["partial"],
         tuple(content["faults"]),
@@ -159,14 +160,27 @@ def release_from_json(content: Mapping[str, Any], evaluation: Evaluation) -> Rel
     )
 
 
-def _verdict(gate: Mapping[str, Any], rows: Mapping[str, EvaluatedRow], task: Task) -> Verdict:
-    wrong = [] if gate["of_other_rows"] else gate["counted_against"]
+def verdict_from_json(
+    gate: Mapping[str, Any],
+    rows: Mapping[str, EvaluatedRow] | None = None,
+    fields: Mapping[str, Field] = MappingProxyType({}),
+) -> Verdict:
+    """What one gate said.
+
+    Args:
+        gate: its entry in `verdicts.json`.
+        rows: the run's, by id; without them the verdict has none, and no cases.
+        fields: of the task, for the name of a slice that was stored without one.
+    """
+    wrong = [] if rows is None or gate["of_other_rows"] else gate["counted_against"]
+    cases = [] if rows is None else gate.get("cases", ())
+    rows = rows or {}
     policy = Policy.model_validate(gate["policy"])
     paired = _paired(gate["against"], rows) if gate["against"] else None
     outcome = Outcome(gate["outcome"])
     reason, crosses = _why_open(gate, outcome, policy)
     metric = paired.metric if paired else _metric(gate)
-    part = gate.get("part") or name_part(gate["slice"], metric, task.fields)
+    part = gate.get("part") or name_part(gate["slice"], metric, fields)
     return Verdict(
         gate["gate"],
         gate["slice"],
@@ -185,7 +199,7 @@ def _verdict(gate: Mapping[str, Any], rows: Mapping[str, EvaluatedRow], task: Ta
         _paired(gate["baseline"], rows) if gate["baseline"] else None,
         part,
         gate.get("asks", ""),
-        tuple(Case(**case) for case in gate.get("cases", ())),
+        tuple(Case(**case) for case in cases),
     )
 
 

@@ -402,6 +402,19 @@ def paired_span(paired: PairedComparison, scale: float = 0.0) -> Span:
     return Span(found.low, found.high, unit, True, found.difference, scale)
 
 
+def short_verdict(may_ship: bool | None) -> Toned:
+    """Whether a system may ship, in a word or two; None: there is no verdict."""
+    code, tone = _SHORT[may_ship]
+    return Toned(phrase(f"short.{code}"), tone)
+
+
+_SHORT: dict[bool | None, tuple[str, Tone]] = {
+    True: ("may_ship", "good"),
+    False: ("may_not_ship", "bad"),
+    None: ("no_verdict", "open"),
+}
+
+
 def is_shown(paired: PairedComparison) -> bool:
     """Whether the test shows a difference, taken alone."""
     return paired.comparison.p_value < ALPHA
@@ -426,6 +439,11 @@ def verdict_span(verdict: Verdict) -> Cell:
     if verdict.paired is not None:
         return Span(estimate.low, estimate.high, verdict.unit, is_difference=True)
     return span_of(estimate, verdict.unit)
+
+
+def in_column(verdict: Verdict | None) -> Cell:
+    """What a gate said, in the column of a system; None where the system has no such gate."""
+    return None if verdict is None else listed([verdict_value(verdict), " ", badge(verdict)], "")
 
 
 def bound(verdict: Verdict) -> Bound:

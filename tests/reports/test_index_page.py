@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.gates import Outcome, Policy
+from evalkit.gates import Outcome, Policy, Verdict
 from evalkit.records import Estimate
 from evalkit.reports.charts import HISTORY_HEIGHT, HISTORY_WIDTH, MOST_RUNS, history
 from evalkit.reports.files import REPORT
-from evalkit.reports.history import GateSummary, gate_histories, summarise
+from evalkit.reports.history import gate_histories, summarise
 from evalkit.reports.html.index_page import index_page
 from evalkit.reports.render.terminal import to_terminal, to_text
 from evalkit.reports.sections.history import history_blocks
@@ -160,7 +160,7 @@ def test_gates_are_followed_over_the_runs_of_a_system(tmp_path: Path) -> None:
     assert (mine.system, len(mine.runs), other.system, len(other.runs)) == ("mine", 3, "other", 1)
     accuracy = mine.gates[0]
     assert accuracy.label == "accuracy"
-    assert [gate and gate.value for gate in accuracy.found] == [0.4, 0.75, 1.0]
+    assert [gate and gate.estimate.value for gate in accuracy.found] == [0.4, 0.75, 1.0]
     page = index_page(tmp_path)
     assert "accuracy: 100.0% in the last of 3 judged runs, needs ≥ 80%; passed in 1" in page
     table = page[page.index('class="over-time"') :]
@@ -178,7 +178,7 @@ def test_a_gate_that_came_later_has_a_gap(tmp_path: Path) -> None:
     (mine,) = gate_histories(summarise(tmp_path))
     assert [gate.label for gate in mine.gates] == ["accuracy", "recall[2]", "beats", "faults"]
     assert mine.gates[1].found[0] is None
-    assert mine.gates[1].last.value == 0.6
+    assert mine.gates[1].last.estimate.value == 0.6
     assert len(marks(drawn(mine.gates[1].found, mine.same_rows))) == 1
 
 
@@ -210,14 +210,12 @@ def test_a_baseline_and_another_criterion_are_marked(tmp_path: Path) -> None:
 
 
 gates = st.builds(
-    lambda ends, bound, outcome: GateSummary(
+    lambda ends, bound, outcome: Verdict(
         "g",
         "",
         outcome,
         Policy(min_value=bound, why="x"),
         Estimate(sorted(ends)[1], 9, min(ends), max(ends), "x"),
-        "%",
-        "",
     ),
     st.lists(st.floats(-1, 1), min_size=3, max_size=3),
     st.floats(0, 1),
@@ -226,7 +224,7 @@ gates = st.builds(
 
 
 @given(st.lists(st.none() | gates, min_size=1, max_size=80).filter(any), st.data())
-def test_marks_lie_within_the_drawing(found: list[GateSummary | None], data: st.DataObject) -> None:
+def test_marks_lie_within_the_drawing(found: list[Verdict | None], data: st.DataObject) -> None:
     same = data.draw(st.lists(st.booleans(), min_size=len(found), max_size=len(found)))
     label, low, high = history(found, same, [False] * len(found), "x")
     latest = [gate for gate in found[-MOST_RUNS:] if gate is not None]
@@ -234,11 +232,11 @@ def test_marks_lie_within_the_drawing(found: list[GateSummary | None], data: st.
     assert [outcome for outcome, _, _ in shown] == [gate.outcome.value for gate in latest]
     assert all(0 <= x <= HISTORY_WIDTH and 0 <= y <= HISTORY_HEIGHT for _, x, y in shown)
     for one, (_, _, y) in zip(latest, shown, strict=True):
-        above = (one.value - low) / (high - low or 1)
+        above = (one.estimate.value - low) / (high - low or 1)
         assert y == pytest.approx(8 + 40 * (1 - above), abs=0.1) or high == low
 
 
-def drawn(found: Sequence[GateSummary | None], same: Sequence[bool]) -> ElementTree.Element:
+def drawn(found: Sequence[Verdict | None], same: Sequence[bool]) -> ElementTree.Element:
     return ElementTree.fromstring(history(found, same, [False] * len(found), "x")[0])
 
 

@@ -9,13 +9,12 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from evalkit.gates import Outcome
+from evalkit.gates import Outcome, Verdict
 from evalkit.locale import Lang
 from evalkit.reports import charts
 from evalkit.reports.files import COMPARISON_PREFIX, PAGES, REPORT
 from evalkit.reports.history import (
     GateHistory,
-    GateSummary,
     RunSummary,
     SystemHistory,
     gate_histories,
@@ -28,13 +27,14 @@ from evalkit.reports.numbers import number, points
 from evalkit.reports.render.html import HtmlWords, to_html
 from evalkit.reports.view import (
     Badge,
-    Bound,
     Cell,
     Code,
-    Figure,
+    bound,
     listed,
     phrase,
+    short_verdict,
     table,
+    verdict_value,
     with_span,
 )
 
@@ -118,7 +118,7 @@ def _line(
     names = (PAGES[words.lang], REPORT)
     page = next((p for p in map(run.folder.joinpath, names) if live or p.is_file()), None)
     link = quote(page.relative_to(runs).as_posix()) if page else ""
-    verdict = {True: "may_ship", False: "may_not_ship", None: "no_verdict"}[run.may_ship]
+    unreadable = phrase("short.unreadable") if run.why_unreadable else None
     counts = {o.value: sum(gate.outcome is o for gate in run.gates) for o in Outcome}
     told = [phrase(f"tally.{outcome}", n=count) for outcome, count in counts.items() if count]
     return _Line(
@@ -126,7 +126,7 @@ def _line(
         run.folder.relative_to(runs).as_posix(),
         link,
         baselines,
-        words(f"short.{'unreadable' if run.why_unreadable else verdict}"),
+        words.cell(unreadable or short_verdict(run.may_ship).what),
         run.why_unreadable or ("" if run.may_ship is not None else run.why_none),
         tuple(
             (name, words.cell(with_span(run.measured[name])))
@@ -146,11 +146,11 @@ def _plot(
 ) -> tuple[GateHistory, Markup, Markup, tuple[str, str]]:
     """A gate with its drawing, what it said last, and what the edges of the drawing stand for."""
     held = [found for found in gate.found if found is not None]
-    last, needs = gate.last, Bound(gate.last.policy, gate.unit)
+    last, needs = gate.last, bound(gate.last)
     spoken = phrase(
         "history.spoken",
         gate=gate.shown,
-        value=_value(last),
+        value=verdict_value(last),
         runs=len(held),
         bound=needs,
         passed=sum(found.outcome is Outcome.PASS for found in held),
@@ -159,7 +159,8 @@ def _plot(
     label = words.cell(spoken).striptags()
     drawn, low, high = charts.history(gate.found, history.same_rows, baselines, label)
     write = points if last.policy.compares else number
-    said = phrase("history.last", value=_value(last), badge=Badge(last.outcome, False), bound=needs)
+    judged = Badge(last.outcome, crosses=False)
+    said = phrase("history.last", value=verdict_value(last), badge=judged, bound=needs)
     return gate, words.cell(said), drawn, (write(high, gate.unit), write(low, gate.unit))
 
 
@@ -175,14 +176,10 @@ def _over_time(history: SystemHistory, lang: Lang) -> Markup:
     return to_html(table(heads, rows), lang)
 
 
-def _in_table(found: GateSummary | None) -> Cell:
+def _in_table(found: Verdict | None) -> Cell:
     if found is None:
         return None
-    return listed([_value(found), " ", Badge(found.outcome, False)], "")
-
-
-def _value(gate: GateSummary) -> Figure:
-    return Figure(gate.value, gate.unit, gate.policy.compares)
+    return listed([verdict_value(found), " ", Badge(found.outcome, False)], "")
 
 
 def _tiles(lines: Sequence[_Line], words: HtmlWords) -> list[tuple[str, int]]:

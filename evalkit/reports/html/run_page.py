@@ -20,7 +20,7 @@ from evalkit.reports.render.html import HtmlWords, to_html
 from evalkit.reports.sections.cases import SHOWN as SHOWN_CASES
 from evalkit.reports.sections.cases import case_table, place_of
 from evalkit.reports.sections.comparison import standing
-from evalkit.reports.sections.gates import criteria, short_verdict, verdict_sentence
+from evalkit.reports.sections.gates import criteria, verdict_sentence
 from evalkit.reports.sections.run import SECTIONS, run_sections, section_title
 from evalkit.reports.sections.verdict import verdict_section
 from evalkit.reports.view import (
@@ -35,10 +35,12 @@ from evalkit.reports.view import (
     listed,
     metric_name,
     phrase,
+    short_verdict,
     table,
 )
 from evalkit.runs import ASKED, BASELINES, RECORD, read_record, read_run
 
+_TONES = {True: Outcome.PASS, False: Outcome.FAIL, None: Outcome.INCONCLUSIVE}
 PRINTED = ("slices", "contamination")
 """Those of the sections that stand on paper, too."""
 SHOWN = (
@@ -87,8 +89,8 @@ def run_page(
         run=run,
         release=release,
         record=evaluation.record,
-        tone=_tone(release),
-        says=words.cell(short_verdict(run)),
+        tone=_TONES[run.may_ship].value,
+        says=words.cell(short_verdict(run.may_ship).what),
         closing=to_html([*_verdict(run), *standing(run, others)], lang),
         headline=[(words.cell(name), found) for name, found in _headline(evaluation)],
         gates=to_html(found.get("gates", []), lang),
@@ -112,12 +114,6 @@ def _verdict(run: JudgedRun) -> Blocks:
     if run.release is None:
         return [Paragraph(verdict_sentence(run))]
     return verdict_section(run.release, run.evaluation.task.fields, to_try(run))
-
-
-def _tone(release: Release | None) -> str:
-    if release is None or release.partial:
-        return Outcome.INCONCLUSIVE.value
-    return (Outcome.PASS if release.may_ship else Outcome.FAIL).value
 
 
 def _headline(evaluation: Evaluation) -> list[tuple[Cell, Estimate]]:

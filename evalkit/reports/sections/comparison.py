@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from evalkit.errors import InsufficientData
 from evalkit.evaluation import EvaluatedRow, PairedComparison
@@ -13,7 +14,6 @@ from evalkit.reports.compare import Flip, GateRow, Pairing, RunComparison, Side,
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.numbers import time_text
 from evalkit.reports.related import is_base_of
-from evalkit.reports.sections.gates import short_verdict
 from evalkit.reports.sections.slices import CUT_ID, CUT_INPUT, answer_of, shown_predicted
 from evalkit.reports.view import (
     Blocks,
@@ -30,7 +30,6 @@ from evalkit.reports.view import (
     Scatter,
     Tone,
     Toned,
-    badge,
     bound,
     bullets,
     columns,
@@ -38,16 +37,17 @@ from evalkit.reports.view import (
     difference_of,
     figure,
     gigabytes,
+    in_column,
     is_shown,
     listed,
     metric_name,
     paired_span,
     phrase,
     sectioned,
+    short_verdict,
     shortened,
     shown_cost,
     table,
-    verdict_value,
     with_span,
 )
 from evalkit.tasks import Field
@@ -55,11 +55,7 @@ from evalkit.tasks import Field
 _TOLD = 3
 """Numbers that are named where not all need be."""
 _HASH = re.compile("[0-9a-f]{40,}")
-_SHIPS: dict[bool | None, tuple[str, Tone]] = {
-    True: ("ship.some", "good"),
-    False: ("ship.not", "bad"),
-    None: ("ship.open", "open"),
-}
+_SHIPS = {True: "ship.some", False: "ship.not", None: "ship.open"}
 
 
 def comparison_sections(
@@ -162,11 +158,9 @@ def _conclusion(found: RunComparison) -> Blocks:
     first = found.sides[0].name
     names: dict[bool | None, list[Cell]] = {ships: [] for ships in _SHIPS}
     for side in found.sides:
-        names[_ships(side.run)].append(side.name)
+        names[side.run.may_ship].append(side.name)
     lines = [
-        phrase(key, names=listed(names[ships]))
-        for ships, (key, _) in _SHIPS.items()
-        if names[ships]
+        phrase(key, names=listed(names[ships])) for ships, key in _SHIPS.items() if names[ships]
     ]
     for side, paired, p in found.headline:
         key = "not_apart"
@@ -203,17 +197,14 @@ def _advice(found: RunComparison, may: Sequence[Cell]) -> Iterator[Cell]:
         yield phrase("recommend.first", first=first, names=listed(beaten))
 
 
-def _ships(run: JudgedRun) -> bool | None:
-    return None if run.release is None or run.release.partial else run.release.may_ship
-
-
 def _systems(found: RunComparison, pages: Mapping[str, str]) -> Blocks:
     rows = []
     for side in found.sides:
         run, release = side.run, side.run.release
-        verdict: Cell = short_verdict(run)
+        verdict = short_verdict(run.may_ship)
         if release is None:
-            verdict = phrase("verdict.no_verdict", why=Clause(run.why_none))
+            why = phrase("verdict.no_verdict", why=Clause(run.why_none))
+            verdict = replace(verdict, what=why)
         failed = len(release.of(Outcome.FAIL)) if release else 0
         all_gates = len(release.verdicts) if release else 0
         rows.append(
@@ -222,7 +213,7 @@ def _systems(found: RunComparison, pages: Mapping[str, str]) -> Blocks:
                 run.system,
                 Page(run.name, pages[side.letter]) if side.letter in pages else run.name,
                 run.date,
-                Toned(verdict, _SHIPS[_ships(run)][1]),
+                verdict,
                 phrase("failed_of", failed=failed, all=all_gates) if release else None,
             ]
         )
@@ -248,10 +239,7 @@ def _gate_table(gates: Sequence[GateRow], sides: Sequence[Side]) -> Blocks:
         [
             Code(gate.shown),
             bound(gate.known[0]) if gate.one_bound else phrase("not_the_same"),
-            *(
-                None if v is None else listed([verdict_value(v), " ", badge(v)], "")
-                for v in gate.verdicts
-            ),
+            *map(in_column, gate.verdicts),
         ]
         for gate in gates
     ]
@@ -443,7 +431,7 @@ def _pair_blocks(run: JudgedRun, other: JudgedRun) -> Blocks:
     line = phrase(
         "pair_run",
         run=other.name,
-        verdict=short_verdict(other),
+        verdict=short_verdict(other.may_ship).what,
         differences=differences_in_words(keys),
     )
     pairing = Pairing(run.evaluation, other.evaluation)

@@ -55,13 +55,6 @@ def verdict_sentence(run: JudgedRun) -> Cell:
     return phrase("verdict.may_ship" if run.release.may_ship else "verdict.may_not_ship")
 
 
-def short_verdict(run: JudgedRun) -> Cell:
-    """The same in a table."""
-    if run.release is None or run.release.partial:
-        return phrase("short.no_verdict")
-    return phrase("short.may_ship" if run.release.may_ship else "short.may_not_ship")
-
-
 def conclusion_section(run: JudgedRun) -> Blocks:
     """The verdict and its reasons, how it stands to other systems, and what failed, by gate."""
     release = run.release

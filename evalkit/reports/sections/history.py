@@ -11,11 +11,10 @@ from evalkit.reports.view import (
     Column,
     Data,
     Paragraph,
-    Tone,
-    Toned,
     bullets,
     figure,
     phrase,
+    short_verdict,
     table,
 )
 
@@ -50,24 +49,12 @@ def _of_task(task: str, runs: Sequence[RunSummary], names: Sequence[str]) -> Blo
             Data(enough_of(run.name, names), 60),
             Data(run.system, 40),
             run.rows,
-            _verdict(run),
+            short_verdict(run.may_ship),
             *(figure(run.measured.get(name)) for name in headline),
         ]
         for run in runs
     ]
     return [Paragraph(phrase("history.of_task", task=task)), *table(heads, rows, 1)]
-
-
-def _verdict(run: RunSummary) -> Toned:
-    key, tone = _VERDICTS[run.may_ship]
-    return Toned(phrase(f"short.{key}"), tone)
-
-
-_VERDICTS: dict[bool | None, tuple[str, Tone]] = {
-    True: ("may_ship", "good"),
-    False: ("may_not_ship", "bad"),
-    None: ("no_verdict", "open"),
-}
 
 
 def _reasons(summaries: Sequence[RunSummary]) -> Iterator[object]:
