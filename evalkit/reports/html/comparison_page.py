@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from evalkit.evaluation import describe_predicted
 from evalkit.locale import Lang, Speaker
 from evalkit.reports.compare import RunComparison, compare_runs
 from evalkit.reports.files import PAGES
+from evalkit.reports.html.columns import (
+    RowTable,
+    enum_column,
+    number_column,
+    set_column,
+    text_column,
+)
 from evalkit.reports.html.environment import render
-from evalkit.reports.html.predictions import enum_column, set_column
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.render.html import HtmlWords, to_html
 from evalkit.reports.sections.comparison import comparison_sections
@@ -73,67 +78,51 @@ def _link(run: JudgedRun, lang: Lang, place: Path | None, live: bool) -> str:
     return quote(Path(os.path.relpath(page, place)).as_posix())
 
 
-def _flip_table(found: RunComparison, lang: Lang) -> dict[str, Any]:
+def _flip_table(found: RunComparison, lang: Lang) -> RowTable:
     """What `table.js` shows, by column."""
     words, flips, task = Speaker(lang, str, str), found.flips, found.task
     examples = [flip.rows[0].example for flip in flips]
-    results = [
-        *(words("flip.won", letter=side.letter) for side in found.sides[1:]),
-        *(words("flip.lost", letter=side.letter) for side in found.sides[1:]),
+    others = [side.letter for side in found.sides[1:]]
+
+    def results(won: Iterable[str], lost: Iterable[str]) -> list[str]:
+        said = [words("flip.won", letter=letter) for letter in won]
+        return said + [words("flip.lost", letter=letter) for letter in lost]
+
+    columns = [
+        text_column("id", words("col.id"), [example.id for example in examples]),
+        text_column(
+            "inputs",
+            words("col.inputs"),
+            [[e.inputs.get(name, "") for name in task.inputs] for e in examples],
+            kind="texts",
+            parts=[given.title for given in task.inputs.values()],
+        ),
+        set_column(
+            "result",
+            words("flip.result", letter=found.sides[0].letter),
+            [results(flip.won, flip.lost) for flip in flips],
+            results(others, others),
+        ),
     ]
-    of_flips = [
-        [
-            *(words("flip.won", letter=letter) for letter in flip.won),
-            *(words("flip.lost", letter=letter) for letter in flip.lost),
-        ]
-        for flip in flips
-    ]
+    if len(task.fields) > 1:
+        columns.append(enum_column("field", words("col.field"), [flip.field for flip in flips]))
     right = [task.fields[f.field].display(f.rows[0].example.labels[f.field]) for f in flips]
-    columns: list[dict[str, Any]] = [
-        {
-            "key": "id",
-            "title": words("col.id"),
-            "kind": "text",
-            "data": [example.id for example in examples],
-        },
-        {
-            "key": "inputs",
-            "title": words("col.inputs"),
-            "kind": "texts",
-            "parts": [given.title for given in task.inputs.values()],
-            "data": [[e.inputs.get(name, "") for name in task.inputs] for e in examples],
-        },
-        set_column("result", words("flip.result", letter=found.sides[0].letter), of_flips, results),
-        enum_column("field", words("col.field"), [flip.field for flip in flips]),
-        enum_column("right", words("col.expected"), right),
-    ]
-    if len(task.fields) == 1:
-        del columns[3]
+    columns.append(enum_column("right", words("col.expected"), right))
     for at, side in enumerate(found.sides):
-        rows = [(flip.field, flip.rows[at]) for flip in flips]
+        rows, letter = [(flip.field, flip.rows[at]) for flip in flips], side.letter
         said = [words.text(describe_predicted(task.fields[n], row.predicted(n))) for n, row in rows]
-        column = enum_column(side.letter, words("flip.said", letter=side.letter), said)
-        columns.append(column | {"marks": [int(row.is_right(name)) for name, row in rows]})
+        marks = [int(row.is_right(name)) for name, row in rows]
         sure = [row.completion.confidences.get(name) for name, row in rows]
-        if any(confidence is not None for confidence in sure):
-            columns.append(
-                {
-                    "key": f"{side.letter}-confidence",
-                    "title": words("flip.confidence", letter=side.letter),
-                    "kind": "number",
-                    "percent": True,
-                    "data": sure,
-                }
-            )
-        columns.append(
-            {
-                "key": f"{side.letter}-answer",
-                "title": words("flip.answer", letter=side.letter),
-                "kind": "text",
-                "hidden": True,
-                "data": [row.completion.text for _, row in rows],
-            }
-        )
+        answers = [row.completion.text for _, row in rows]
+        columns += [
+            enum_column(letter, words("flip.said", letter=letter), said, marks=marks),
+            *number_column(
+                f"{letter}-confidence", words("flip.confidence", letter=letter), sure, percent=True
+            ),
+            text_column(
+                f"{letter}-answer", words("flip.answer", letter=letter), answers, hidden=True
+            ),
+        ]
     for column in columns:
         if column["kind"] == "enum" and len(column["values"]) > MOST_CHOICES:
             column["filter"] = False

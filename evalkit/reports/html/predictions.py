@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from evalkit.data import Kind
 from evalkit.evaluation import EvaluatedRow, PairedComparison, describe_predicted
 from evalkit.records import FinishReason, Missing, OutOfEnum, ParseFailure
 from evalkit.reports.compare import Pairing
+from evalkit.reports.html.columns import (
+    RowTable,
+    TableColumn,
+    enum_column,
+    number_column,
+    set_column,
+    text_column,
+)
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.sections.slices import CLEAN
 from evalkit.tasks import Field, FieldKind
@@ -16,6 +23,8 @@ from evalkit.tasks import Field, FieldKind
 UNREADABLE, OUT_OF_ENUM, MISSING = "unreadable", "out of enum", "field missing"
 ILL_FORMED, CUT_OFF = "not well-formed", "cut off"
 OUTCOMES = (UNREADABLE, OUT_OF_ENUM, MISSING, ILL_FORMED, CUT_OFF)
+_MARGIN = "The least distance of a chosen token's logit from the next one's: near 0, undecided"
+_SURE = "The probability the engine gives to the value it names"
 _SEEN = {
     Kind.EXACT: "repeats a training row",
     Kind.NORMALISED: "repeats a training row but for spelling",
@@ -23,48 +32,44 @@ _SEEN = {
 }
 
 
-def prediction_table(run: JudgedRun, others: Sequence[JudgedRun] = ()) -> dict[str, Any]:
-    """What `assets/table.js` shows of a run: one column of data for each column of the table.
-
-    Values that recur are listed once and named by their places, so that 5,000 rows stay small.
-    """
+def prediction_table(run: JudgedRun, others: Sequence[JudgedRun] = ()) -> RowTable:
+    """What `assets/table.js` shows of a run: one column of data for each column of the table."""
     evaluation = run.evaluation
     task, rows = evaluation.task, evaluation.rows
-    columns: list[dict[str, Any]] = [
-        {"key": "id", "title": "id", "kind": "text", "data": [row.example.id for row in rows]},
-        {
-            "key": "input",
-            "title": "input",
-            "kind": "texts",
-            "parts": list(task.inputs),
-            "data": [[row.example.inputs.get(name, "") for name in task.inputs] for row in rows],
-        },
-        set_column("wrong", "wrong field", [_wrong_fields(row, task.fields) for row in rows])
-        | {"hidden": True, "any": "any field", "none": "all fields right"},
+    texts = [[row.example.inputs.get(name, "") for name in task.inputs] for row in rows]
+    outcomes, faults = [_outcomes(row) for row in rows], [_fault(row) for row in rows]
+    columns = [
+        text_column("id", "id", [row.example.id for row in rows]),
+        text_column("input", "input", texts, kind="texts", parts=list(task.inputs)),
+        set_column(
+            "wrong",
+            "wrong field",
+            [[name for name in task.fields if not row.is_right(name)] for row in rows],
+            hidden=True,
+            any="any field",
+            none="all fields right",
+        ),
+        *(column for name, field in task.fields.items() for column in _field(name, field, rows)),
+        *number_column(
+            "margin", "margin", [row.completion.margin for row in rows], 3, note=_MARGIN
+        ),
+        set_column(
+            "form",
+            "form",
+            outcomes,
+            OUTCOMES,
+            any="any fault",
+            none="no fault",
+            hidden=not any(outcomes),
+        ),
     ]
-    for name, field in task.fields.items():
-        columns += _field(name, field, rows)
-    if any(row.completion.margin is not None for row in rows):
-        note = "The least distance of a chosen token's logit from the next one's: near 0, undecided"
-        margins = [_round(row.completion.margin, 3) for row in rows]
-        columns.append(
-            {"key": "margin", "title": "margin", "kind": "number", "data": margins, "note": note}
-        )
-    outcomes = [_outcomes(row) for row in rows]
-    columns.append(
-        set_column("form", "form", outcomes, OUTCOMES)
-        | {"any": "any fault", "none": "no fault", "hidden": not any(outcomes)}
-    )
     if any(row.contaminated_by is not None for row in rows):
         columns.append(enum_column("seen", "training", [_seen(row) for row in rows]))
     columns += _against(run, others)
     answers = [row.completion.text for row in rows]
-    columns.append(enum_column("answer", "raw answer", answers) | {"hidden": True, "filter": False})
-    faults = [_fault(row) for row in rows]
+    columns.append(enum_column("answer", "raw answer", answers, hidden=True, filter=False))
     if any(faults):
-        columns.append(
-            enum_column("reading", "read as", faults) | {"hidden": True, "filter": False}
-        )
+        columns.append(enum_column("reading", "read as", faults, hidden=True, filter=False))
     return {"rows": len(rows), "caption": "Predictions", "columns": columns}
 
 
@@ -95,61 +100,45 @@ def _is_of(paired: PairedComparison, run: JudgedRun, counted: Sequence[Evaluated
     return paired.first == run.system and ours >= {row.example.id for row in paired.lost}
 
 
-def _field(name: str, field: Field, rows: Sequence[EvaluatedRow]) -> list[dict[str, Any]]:
+def _field(name: str, field: Field, rows: Sequence[EvaluatedRow]) -> list[TableColumn]:
+    marks = [int(row.is_right(name)) for row in rows]
+    title, predicted = f"{name}: right", (f"said.{name}", f"{name}: predicted")
     if field.kind is FieldKind.MULTI_LABEL:
         labels = [str(label) for label in field.labels]
-        right = set_column(
-            f"right.{name}", f"{name}: right", [_parts(row, name) for row in rows], labels
-        )
-        predicted = set_column(
-            f"said.{name}", f"{name}: predicted", [_predicted(row, name) for row in rows], labels
-        )
+        columns = [
+            set_column(f"right.{name}", title, [_parts(row, name) for row in rows], labels),
+            set_column(*predicted, [_predicted(row, name) for row in rows], labels, marks=marks),
+        ]
     else:
         shown = [field.display(label) for label in field.labels]
         truth = [field.display(row.example.labels[name]) for row in rows]
-        right = enum_column(f"right.{name}", f"{name}: right", truth, shown)
         words = [describe_predicted(field, row.predicted(name)) for row in rows]
-        predicted = enum_column(
-            f"said.{name}", f"{name}: predicted", words, [*shown, UNREADABLE, "missing"]
-        )
-    predicted["marks"] = [int(row.is_right(name)) for row in rows]
-    columns = [right, predicted]
-    if any(name in row.completion.confidences for row in rows):
-        sure = [_round(row.completion.confidences.get(name), 4) for row in rows]
-        columns.append(
-            {
-                "key": f"sure.{name}",
-                "title": f"{name}: sure",
-                "kind": "number",
-                "percent": True,
-                "data": sure,
-                "note": "The probability the engine gives to the value it names",
-            }
-        )
-    return columns
+        columns = [
+            enum_column(f"right.{name}", title, truth, shown),
+            enum_column(*predicted, words, [*shown, UNREADABLE, "missing"], marks=marks),
+        ]
+    sure = [row.completion.confidences.get(name) for row in rows]
+    return columns + number_column(
+        f"sure.{name}", f"{name}: sure", sure, 4, percent=True, note=_SURE
+    )
 
 
-def _against(run: JudgedRun, others: Sequence[JudgedRun]) -> list[dict[str, Any]]:
+def _against(run: JudgedRun, others: Sequence[JudgedRun]) -> list[TableColumn]:
     """What the rows are counted in: gates, and comparisons won or lost."""
-    rows = run.evaluation.rows
-    columns = []
     verdicts = run.release.verdicts if run.release else ()
-    gates: dict[str, Sequence[EvaluatedRow]] = {
-        v.shown: v.wrong for v in verdicts if v.wrong and not v.cases
-    }
-    for key, title, found in (
-        ("gate", "counted against", gates),
-        ("flip", "flipped", flips(run, others)),
-    ):
-        if found:
-            columns.append(
-                set_column(key, title, _memberships(rows, found), list(found)) | {"hidden": True}
-            )
-    return columns
+    gates = {v.shown: v.wrong for v in verdicts if v.wrong and not v.cases}
+    return [
+        set_column(key, title, _memberships(run.evaluation.rows, found), list(found), hidden=True)
+        for key, title, found in (
+            ("gate", "counted against", gates),
+            ("flip", "flipped", flips(run, others)),
+        )
+        if found
+    ]
 
 
 def _memberships(
-    rows: Sequence[EvaluatedRow], sets: dict[str, Sequence[EvaluatedRow]]
+    rows: Sequence[EvaluatedRow], sets: Mapping[str, Sequence[EvaluatedRow]]
 ) -> list[list[str]]:
     place = {row.example.id: at for at, row in enumerate(rows)}
     found: list[list[str]] = [[] for _ in rows]
@@ -158,10 +147,6 @@ def _memberships(
             if row.example.id in place:
                 found[place[row.example.id]].append(name)
     return found
-
-
-def _wrong_fields(row: EvaluatedRow, fields: Iterable[str]) -> list[str]:
-    return [name for name in fields if not row.is_right(name)]
 
 
 def _outcomes(row: EvaluatedRow) -> list[str]:
@@ -201,31 +186,3 @@ def _predicted(row: EvaluatedRow, name: str) -> list[str]:
     if isinstance(predicted, OutOfEnum):
         return [f"out of enum: {predicted.text}"]
     return [UNREADABLE if predicted is None else "missing"]
-
-
-def enum_column(
-    key: str, title: str, data: Sequence[str | None], values: Sequence[str] = ()
-) -> dict[str, Any]:
-    """A column of one value a row; known values first, others as they come."""
-    place = {value: at for at, value in enumerate(values)}
-    for value in data:
-        if value is not None:
-            place.setdefault(value, len(place))
-    named = [None if value is None else place[value] for value in data]
-    return {"key": key, "title": title, "kind": "enum", "values": list(place), "data": named}
-
-
-def set_column(
-    key: str, title: str, data: Sequence[Sequence[str]], values: Sequence[str] = ()
-) -> dict[str, Any]:
-    """A column of any number of values a row."""
-    place = {value: at for at, value in enumerate(values)}
-    for several in data:
-        for value in several:
-            place.setdefault(value, len(place))
-    named = [[place[value] for value in several] for several in data]
-    return {"key": key, "title": title, "kind": "set", "values": list(place), "data": named}
-
-
-def _round(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
