@@ -39,7 +39,6 @@ from evalkit.reports.overlap import (
     overlap_report,
     overlap_to_json,
     without_sheet,
-    without_to_json,
 )
 from evalkit.reports.render.terminal import to_text
 from evalkit.run_record import Provenance
@@ -151,12 +150,7 @@ def without(
             if line.row.number in kept:
                 files[0].write(line.raw + b"\n")
 
-    job.finish(
-        without_sheet(twins, len(examples), train, test, show),
-        without_to_json(twins, len(examples), train, test),
-        write,
-        rows.notes,
-    )
+    job.finish(without_sheet(twins, len(examples), train, test, show), write, rows.notes)
 
 
 @data.command()

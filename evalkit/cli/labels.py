@@ -34,9 +34,7 @@ from evalkit.reports.judged import read_judged
 from evalkit.reports.relabelling import (
     effect_of,
     label_errors_sheet,
-    label_errors_to_json,
     relabel_sheet,
-    relabel_to_json,
 )
 from evalkit.runs import find_run
 from evalkit.training.label_errors import find_label_errors
@@ -65,11 +63,8 @@ def errors(
     rows = read_any(source, task_name, mapping)
     examples = [example for _, example in rows.read_examples("skip")]
     found = find_label_errors(rows.task, examples)
-    job.finish(
-        label_errors_sheet(found, rows.task, source, len(examples), show),
-        label_errors_to_json(found, rows.task, source, len(examples)),
-        notes=rows.notes,
-    )
+    sheet = label_errors_sheet(found, rows.task, source, len(examples), show)
+    job.finish(sheet, notes=rows.notes)
 
 
 def _refuse_run(source: str, runs: Path) -> None:
@@ -142,12 +137,8 @@ def relabel(
         with log.open("a", encoding="utf-8") as file:
             file.writelines(_log_lines(relabelled, corrections, str(rows_file)))
 
-    job.finish(
-        relabel_sheet(relabelled, rows.task, source, effect, show),
-        relabel_to_json(relabelled, rows.task, source, effect),
-        write if relabelled.changes else None,
-        rows.notes,
-    )
+    sheet = relabel_sheet(relabelled, rows.task, source, effect, show)
+    job.finish(sheet, write if relabelled.changes else None, rows.notes)
 
 
 def _find_run(name: str, runs: Path, *, is_named: bool) -> JudgedRun | None:

@@ -27,15 +27,10 @@ from evalkit.data.writing import check_outputs, written_whole
 from evalkit.errors import UserError
 from evalkit.reports.data_report import (
     augment_sheet,
-    augment_to_json,
     clean_sheet,
-    clean_to_json,
     remap_sheet,
-    remap_to_json,
     split_sheet,
-    split_to_json,
     stats_sheet,
-    stats_to_json,
 )
 from evalkit.reports.render.markdown import to_markdown
 from evalkit.reports.render.terminal import to_terminal, to_text
@@ -92,7 +87,6 @@ class Job:
     def finish(
         self,
         sheet: Sheet,
-        content: dict[str, Any],
         write: Callable[[Sequence[BinaryIO]], None] | None = None,
         notes: Iterable[str] = (),
     ) -> None:
@@ -100,10 +94,8 @@ class Job:
 
         Args:
             sheet: the report.
-            content: the same for `--json`.
             write: writes the rows into files opened for `outputs`.
             notes: choices made for the user.
-
         """
         texts = self._report_files(sheet) if self.report and not self.dry_run else {}
         files = [*(self.outputs if write and not self.dry_run else ()), *texts]
@@ -114,16 +106,15 @@ class Job:
                 file.write(text)
             if write and not self.dry_run:
                 write(opened[: len(self.outputs)])
-        self._show(sheet, content | {"dry_run": self.dry_run}, files, notes)
-
-    def _show(
-        self, sheet: Sheet, content: dict[str, Any], files: Sequence[Path], notes: Iterable[str]
-    ) -> None:
         for note in notes:
             tell(note, err=True)
         if self.as_json:
-            print_json(content | {"written": list(map(str, files))})
-            return
+            ends = {"dry_run": self.dry_run, "written": list(map(str, files))}
+            print_json(sheet.content | ends)
+        else:
+            self._show(sheet, files)
+
+    def _show(self, sheet: Sheet, files: Sequence[Path]) -> None:
         out = console(sys.stdout)
         shown = to_terminal(sheet.blocks)
         sys.stdout.write(to_text(shown, out.width, colour=out.is_terminal))
@@ -186,12 +177,7 @@ def clean(
     def write(files: Sequence[BinaryIO]) -> None:
         _write(files[0], rows, cleaned.kept.__contains__)
 
-    job.finish(
-        clean_sheet(cleaned, rows.task, source, limits, show),
-        clean_to_json(cleaned, rows.task, source),
-        write,
-        rows.notes,
-    )
+    job.finish(clean_sheet(cleaned, rows.task, source, limits, show), write, rows.notes)
 
 
 def remap(
@@ -269,9 +255,8 @@ def remap(
         go(files[0])
 
     n, changed = counts["rows"], counts["changed"]
-    sheet = remap_sheet(transitions, rows.task, source, n, changed)
-    content = remap_to_json(transitions, rows.task, source, n, changed)
-    job.finish(sheet, content | {"left_out": counts["left out"]}, write, notes)
+    sheet = remap_sheet(transitions, rows.task, source, n, changed, counts["left out"])
+    job.finish(sheet, write, notes)
 
 
 def split(
@@ -322,12 +307,7 @@ def split(
             if line.row.number in part_of:
                 opened[part_of[line.row.number]].write(line.raw + b"\n")
 
-    job.finish(
-        split_sheet(found, shares, examples, rows.task, source),
-        split_to_json(found, shares, examples, rows.task, source),
-        write,
-        rows.notes,
-    )
+    job.finish(split_sheet(found, shares, examples, rows.task, source), write, rows.notes)
 
 
 def augment(
@@ -374,12 +354,7 @@ def augment(
         for made in augmented.made:
             files[0].write(made.raw + b"\n")
 
-    job.finish(
-        augment_sheet(augmented, rows.task, source, show),
-        augment_to_json(augmented, rows.task, source),
-        write,
-        rows.notes,
-    )
+    job.finish(augment_sheet(augmented, rows.task, source, show), write, rows.notes)
 
 
 def stats(
@@ -394,7 +369,7 @@ def stats(
     """Say what rows are like: labels, lengths, scripts, duplicates. Changes nothing."""
     job = Job(source, (), report, dry_run=False, force=force, as_json=as_json)
     found = survey(source, task_name, mapping, threshold)
-    job.finish(stats_sheet(found, source), stats_to_json(found, source), notes=found.notes)
+    job.finish(stats_sheet(found, source), notes=found.notes)
 
 
 def beside(source: str, what: str) -> Path:

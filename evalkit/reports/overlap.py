@@ -13,11 +13,10 @@ from evalkit.data import Dataset, DuplicateGroup, Duplicates, Kind, Match, Overl
 from evalkit.printable import printable
 from evalkit.records import Example
 from evalkit.reports.render.terminal import to_terminal
-from evalkit.reports.sheets import Sheet, sheet
+from evalkit.reports.sheets import SCHEMA, Sheet, sheet
 from evalkit.reports.view import Blocks, Figure, columns, grid, phrase, table
 from evalkit.tasks import Task
 
-SCHEMA = 1
 ROWS_SHOWN = 3
 """Of one group."""
 
@@ -100,8 +99,7 @@ Twin = tuple[Example, Example, Match]
 
 
 def without_sheet(twins: Sequence[Twin], rows: int, train: str, test: str, show: int) -> Sheet:
-    """How many rows repeat others and are taken out, with `show` of each kind."""
-    line = f"{rows:,} rows of {train}: {rows - len(twins):,} kept, {len(twins):,} repeat {test}."
+    """Which rows repeat others and are taken out, with `show` of each kind."""
     examples = [
         (kind.value, f"{match.similarity:.2f}", row.id, other.id, _texts(row), _texts(other))
         for kind in Kind
@@ -109,19 +107,16 @@ def without_sheet(twins: Sequence[Twin], rows: int, train: str, test: str, show:
     ]
     heads = ("kind", "similarity", "row", "repeats", "text", "text repeated")
     found = grid("Taken out, for example", heads, examples, is_text=True)
-    return sheet(f"{train} without {test}", [line], [found] if examples else [])
-
-
-def without_to_json(twins: Sequence[Twin], rows: int, train: str, test: str) -> dict[str, Any]:
-    """Each row that is taken out, with the one it repeats; rows by their ids."""
-    return {
-        "schema": SCHEMA,
-        "command": "without",
-        "source": train,
-        "test": test,
-        "rows": rows,
-        "kept": rows - len(twins),
-        "removed": [
+    return sheet(
+        "without",
+        f"{train} without {test}",
+        [f"{rows:,} rows of {train}: {rows - len(twins):,} kept, {len(twins):,} repeat {test}."],
+        [found] if examples else [],
+        source=train,
+        test=test,
+        rows=rows,
+        kept=rows - len(twins),
+        removed=[
             {
                 "id": row.id,
                 "repeats": other.id,
@@ -130,7 +125,7 @@ def without_to_json(twins: Sequence[Twin], rows: int, train: str, test: str) -> 
             }
             for row, other, match in twins
         ],
-    }
+    )
 
 
 def _set_to_json(dataset: Dataset, duplicates: Duplicates) -> dict[str, Any]:

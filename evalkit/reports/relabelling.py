@@ -14,7 +14,7 @@ from evalkit.gates import Verdict, judge
 from evalkit.records import Label
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.sheets import Sheet, sheet
-from evalkit.reports.view import grid, with_span
+from evalkit.reports.view import Blocks, Cell, grid, with_span
 from evalkit.tasks import Task
 from evalkit.training.label_errors import LabelError
 
@@ -77,16 +77,16 @@ def relabel_sheet(
         f"{relabelled.confirmed:,} were looked at and stay.",
         f"By {', '.join(sorted(by))}." if by else "The file does not say by whom.",
     ]
-    changed = tuple(
+    changed = [
         (c.id, c.field, *(_text(task, c.field, v) for v in (c.before, c.after)), ", ".join(c.by))
         for c in relabelled.changes[:show]
-    )
+    ]
     grids = [grid("Changed", ("row", "field", "was", "is", "by"), changed, is_text=True)]
     if relabelled.disagreements:
-        left = tuple(
+        left = [
             (id, field, "; ".join(_text(task, field, label) for label in labels))
             for (id, field), labels in list(relabelled.disagreements.items())[:show]
-        )
+        ]
         lines.append(
             f"{len(relabelled.disagreements):,} labels are in dispute and stay as they are."
         )
@@ -97,73 +97,67 @@ def relabel_sheet(
             f"{effect.before.system} was not asked again: its stored answers, held against the "
             "corrected labels."
         )
-    return sheet(f"Relabelling {source}", tuple(lines), tuple(grids))
+    return sheet(
+        "relabel",
+        f"Relabelling {source}",
+        lines,
+        grids,
+        source=source,
+        task=task.name,
+        changed=[asdict(change) for change in relabelled.changes],
+        confirmed=relabelled.confirmed,
+        disputed=[
+            {"id": id, "field": field, "labels": list(labels)}
+            for (id, field), labels in relabelled.disagreements.items()
+        ],
+        **(_effect_to_json(effect) if effect else {}),
+    )
 
 
-def _effect_grids(effect: Effect) -> Iterator[Any]:
-    numbers = tuple(
+def _effect_grids(effect: Effect) -> Iterator[Blocks]:
+    numbers = [
         (then.metric.name, *(with_span(m.estimate, then.metric.unit) for m in (then, now)))
         for then, now in effect.figures
         if then.metric
-    )
+    ]
     if numbers:
         yield grid(f"Figures of {effect.before.system}", ("number", "was", "is"), numbers)
-    gates = tuple(
-        (
-            then.label,
-            with_span(then.estimate, then.unit),
-            then.outcome.value,
-            with_span(now.estimate, now.unit),
-            now.outcome.value,
-        )
+    gates = [
+        (then.label, *(cell for verdict in (then, now) for cell in _said(verdict)))
         for then, now in effect.gates
-    )
+    ]
     if gates:
         yield grid("Gates", ("gate", "was", "verdict", "is", "verdict"), gates)
 
 
-def relabel_to_json(
-    relabelled: Relabelled, task: Task, source: str, effect: Effect | None
-) -> dict[str, Any]:
-    """The same as data."""
-    content: dict[str, Any] = {
-        "command": "relabel",
-        "source": source,
-        "task": task.name,
-        "changed": [asdict(change) for change in relabelled.changes],
-        "confirmed": relabelled.confirmed,
-        "disputed": [
-            {"id": id, "field": field, "labels": list(labels)}
-            for (id, field), labels in relabelled.disagreements.items()
-        ],
-    }
-    if effect is not None:
-        content["system"] = effect.before.system
-        content["figures"] = {
+def _said(verdict: Verdict) -> tuple[Cell, Cell]:
+    return with_span(verdict.estimate, verdict.unit), verdict.outcome.value
+
+
+def _effect_to_json(effect: Effect) -> dict[str, Any]:
+    return {
+        "system": effect.before.system,
+        "figures": {
             then.metric.name: {"was": asdict(then.estimate), "is": asdict(now.estimate)}
             for then, now in effect.figures
             if then.metric
-        }
-        content["gates"] = [
+        },
+        "gates": [
             {
                 "gate": then.label,
                 "was": {"outcome": then.outcome.value, "estimate": asdict(then.estimate)},
                 "is": {"outcome": now.outcome.value, "estimate": asdict(now.estimate)},
             }
             for then, now in effect.gates
-        ]
-    return content
+        ],
+    }
 
 
 def label_errors_sheet(
     found: Sequence[LabelError], task: Task, source: str, rows: int, show: int
 ) -> Sheet:
     """Labels that are likely wrong, the likeliest first."""
-    lines = [
-        f"{rows:,} rows of {source}, read as {task.name}: {len(found):,} labels are likely wrong.",
-        "Quality is how probable the label is to a TF-IDF baseline that has not seen the row.",
-    ]
-    listed = tuple(
+    listed = [
         (
             error.example.id,
             error.field,
@@ -173,22 +167,22 @@ def label_errors_sheet(
             " | ".join(filter(None, error.example.inputs.values())),
         )
         for error in found[:show]
-    )
+    ]
     heads = ("row", "field", "label", "suggested", "quality", "text")
     grids = [grid("Likely label errors", heads, listed, is_text=True)] if listed else []
-    return sheet(f"Labels of {source}", lines, grids)
-
-
-def label_errors_to_json(
-    found: Sequence[LabelError], task: Task, source: str, rows: int
-) -> dict[str, Any]:
-    """The same as data, all of them."""
-    return {
-        "command": "errors",
-        "source": source,
-        "task": task.name,
-        "rows": rows,
-        "errors": [
+    return sheet(
+        "errors",
+        f"Labels of {source}",
+        [
+            f"{rows:,} rows of {source}, read as {task.name}: {len(found):,} labels are likely "
+            "wrong.",
+            "Quality is how probable the label is to a TF-IDF baseline that has not seen the row.",
+        ],
+        grids,
+        source=source,
+        task=task.name,
+        rows=rows,
+        errors=[
             {
                 "id": error.example.id,
                 "field": error.field,
@@ -199,7 +193,7 @@ def label_errors_to_json(
             }
             for error in found
         ],
-    }
+    )
 
 
 def _text(task: Task, field: str, label: Label) -> str:

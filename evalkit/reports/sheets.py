@@ -1,14 +1,16 @@
-"""A report with bars, which are pictures in Markdown."""
+"""What a data command says: sentences, tables, bars, and all of it for programs."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from evalkit.printable import printable
 from evalkit.reports.view import Blocks, Heading, bullets
+
+SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +27,24 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A report and the charts that go with it."""
+    """A report, the charts that go with it, and the same facts for programs."""
 
     blocks: Blocks
-    charts: tuple[Chart, ...]
+    charts: Sequence[Chart]
+    content: dict[str, Any]
 
 
 def sheet(
-    title: str, lines: Iterable[str], grids: Iterable[Blocks], charts: tuple[Chart, ...] = ()
+    command: str,
+    title: str,
+    lines: Iterable[str],
+    grids: Iterable[Blocks],
+    charts: Sequence[Chart] = (),
+    **content: object,
 ) -> Sheet:
-    """Sentences and tables under a title."""
+    """Sentences and tables under a title; `content` is what `--json` prints."""
     blocks = [Heading(1, title), *bullets(lines), *(block for found in grids for block in found)]
-    return Sheet(blocks, charts)
+    return Sheet(blocks, charts, {"schema": SCHEMA, "command": command, **content})
 
 
 def draw(chart: Chart) -> bytes | None:
