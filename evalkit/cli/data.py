@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from evalkit.cli.common import AsJson, Name, console, print_json, tell
+from evalkit.cli.common import AsJson, Name, print_json, tell
 from evalkit.cli.labels import errors, relabel
 from evalkit.cli.pipeline import (
     DryRun,
@@ -40,7 +40,7 @@ from evalkit.reports.overlap import (
     overlap_to_json,
     without_sheet,
 )
-from evalkit.reports.render.terminal import to_text
+from evalkit.reports.render.terminal import write_shown
 from evalkit.run_record import Provenance
 from evalkit.systems import load_system, shown_path
 from evalkit.tasks import load_task
@@ -97,9 +97,7 @@ def overlap(
     if as_json:
         print_json(overlap_to_json(report))
         return
-    out = console(sys.stdout)
-    shown = overlap_report(report, show)
-    sys.stdout.write(to_text(shown, out.width, colour=out.is_terminal))
+    write_shown(sys.stdout, overlap_report(report, show))
 
 
 @data.command()

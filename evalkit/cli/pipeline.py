@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from evalkit.cli.common import AsJson, console, print_json, tell
+from evalkit.cli.common import AsJson, print_json, tell
 from evalkit.data.cleaning import clean as clean_rows
 from evalkit.data.combining import combine, synthetic_links
 from evalkit.data.describing import survey
@@ -33,7 +33,7 @@ from evalkit.reports.data_report import (
     stats_sheet,
 )
 from evalkit.reports.render.markdown import to_markdown
-from evalkit.reports.render.terminal import to_terminal, to_text
+from evalkit.reports.render.terminal import to_terminal, write_shown
 from evalkit.reports.sheets import draw
 from evalkit.reports.view import Block, Picture, bullets
 
@@ -115,9 +115,7 @@ class Job:
             self._show(sheet, files)
 
     def _show(self, sheet: Sheet, files: Sequence[Path]) -> None:
-        out = console(sys.stdout)
-        shown = to_terminal(sheet.blocks)
-        sys.stdout.write(to_text(shown, out.width, colour=out.is_terminal))
+        write_shown(sys.stdout, to_terminal(sheet.blocks))
         if self.dry_run:
             tell("Dry run: nothing was written.")
         elif files:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from evalkit.cli.common import AsJson, InLang, PytestCode, console, print_json, tell
+from evalkit.cli.common import AsJson, InLang, PytestCode, print_json, tell
 from evalkit.errors import UserError
 from evalkit.gates import criteria_in_force
 from evalkit.reports.compare import (
@@ -20,7 +20,7 @@ from evalkit.reports.compare import (
     parity_to_json,
 )
 from evalkit.reports.judged import read_judged
-from evalkit.reports.render.terminal import to_terminal, to_text
+from evalkit.reports.render.terminal import to_terminal, write_shown
 from evalkit.reports.sections.comparison import comparison_blocks
 from evalkit.reports.sections.parity import parity_blocks
 from evalkit.runs import (
@@ -118,9 +118,7 @@ def compare(
     if as_json:
         print_json(comparison_to_json(found.pairings[0][1]))
         return
-    out = console(sys.stdout)
-    shown = to_terminal(comparison_blocks(found, show, brief=True), lang)
-    sys.stdout.write(to_text(shown, out.width, colour=out.is_terminal))
+    write_shown(sys.stdout, to_terminal(comparison_blocks(found, show, brief=True), lang))
 
 
 def parity(
@@ -142,13 +140,11 @@ def parity(
 def show_parity(folders: Sequence[Path], show: int, lang: Lang, stream: TextIO) -> None:
     """Print what changed between two runs, by their folders."""
     found = compare_answers(*map(read_run, folders))
-    out = console(stream)
     names = [
         f"{evaluation.system} ({shown_path(folder)})"
         for evaluation, folder in zip((found.first, found.other), folders, strict=True)
     ]
-    shown = to_terminal(parity_blocks(found, names, show), lang)
-    stream.write(to_text(shown, out.width, colour=out.is_terminal))
+    write_shown(stream, to_terminal(parity_blocks(found, names, show), lang))
 
 
 @baseline.command("set")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.common import AsJson, InLang, console, print_json, tell
+from evalkit.cli.common import AsJson, InLang, print_json, tell
 from evalkit.cli.runs import RUNS, Run
 from evalkit.data import load_dataset
 from evalkit.data.nearest import nearest as find_nearest
@@ -18,16 +18,12 @@ from evalkit.reports.history import of_system, summaries_to_json, summarise
 from evalkit.reports.judged import read_judged
 from evalkit.reports.labelling import write_mistakes
 from evalkit.reports.mistakes import check_field, find_mistakes, mistake_to_json
-from evalkit.reports.render.terminal import to_terminal, to_text
+from evalkit.reports.render.terminal import to_terminal, write_shown
 from evalkit.reports.run_view import errors_page, run_to_json, run_view
 from evalkit.reports.sections.history import history_blocks
 from evalkit.runs import find_run, read_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import RenderableType
-
     from evalkit.data import Dataset
     from evalkit.tasks import Task
 
@@ -48,7 +44,7 @@ def show(
     if as_json:
         print_json(run_to_json(found, field))
         return
-    _print(run_view(found, field, lang))
+    write_shown(sys.stdout, run_view(found, field, lang))
 
 
 def diagnose(
@@ -62,7 +58,7 @@ def diagnose(
     if as_json:
         print_json(diagnosis_to_json(found))
         return
-    _print(to_terminal(diagnosis_blocks(found), lang))
+    write_shown(sys.stdout, to_terminal(diagnosis_blocks(found), lang))
 
 
 def errors(
@@ -155,7 +151,9 @@ def errors(
             )
             return
 
-        _print(errors_page(evaluation, shown, len(mistakes), neighbours, field=field))
+        write_shown(
+            sys.stdout, errors_page(evaluation, shown, len(mistakes), neighbours, field=field)
+        )
         if pages > 1:
             tell(f"page {page} of {pages}" + ("" if is_read else "; --page N for others"))
         if not is_read or page == pages or not _goes_on():
@@ -179,7 +177,7 @@ def runs(
     if not found:
         tell(f"There are no runs in {folder}/. `pytest suites/ --model NAME` makes one.")
         return
-    _print(to_terminal(history_blocks(found), lang))
+    write_shown(sys.stdout, to_terminal(history_blocks(found), lang))
 
 
 def _training_rows(source: str, task: Task, mapping: str, on_bad_row: str) -> Dataset:
@@ -205,8 +203,3 @@ def _goes_on() -> bool:
         return input("Enter for the next page, q to stop: ").strip().lower() not in ("q", "quit")
     except EOFError:
         return False
-
-
-def _print(shown: Sequence[RenderableType]) -> None:
-    out = console(sys.stdout)
-    sys.stdout.write(to_text(shown, out.width, colour=out.is_terminal))

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit.atomic import write_text
-from evalkit.cli.common import AnyName, AsJson, console, print_json, tell
+from evalkit.cli.common import AnyName, AsJson, print_json, tell
 from evalkit.cli.train import changed, changed_recipe
 from evalkit.data.sources import find_source
 from evalkit.errors import UserError
 from evalkit.gates.score import score
 from evalkit.reports.judged import read_judged
-from evalkit.reports.render.terminal import to_terminal, to_text
+from evalkit.reports.render.terminal import to_terminal, write_shown
 from evalkit.reports.sweep import Trial, plot_trials, sweep_blocks, sweep_to_json
 from evalkit.runs import RECORD
 from evalkit.systems import load_system, shown_path
@@ -99,9 +99,8 @@ def sweep(
     if as_json:
         print_json(content)
         return
-    shown = console(sys.stdout)
     blocks = sweep_blocks(tried, shown_path(system.folder / "system.toml"))
-    sys.stdout.write(to_text(to_terminal(blocks), shown.width, colour=shown.is_terminal))
+    write_shown(sys.stdout, to_terminal(blocks))
 
 
 class Commands:

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TextIO
 
 from rich import box
 from rich.cells import cell_len
@@ -240,6 +241,12 @@ def _parts(block: Block, words: TerminalWords, dense: bool) -> Iterator[Renderab
                 dense,
                 any(isinstance(cell, Count) for row in block.rows for cell in row),
             )
+
+
+def write_shown(stream: TextIO, shown: Sequence[RenderableType]) -> None:
+    """Write to a stream: as wide as the terminal that it is, in colour where it has colours."""
+    out = LegibleConsole(file=stream, highlight=False)
+    stream.write(to_text(shown, out.width, colour=out.is_terminal))
 
 
 def to_text(shown: Sequence[RenderableType], width: int, *, colour: bool) -> str:
