@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from evalkit.pytest_plugin.parameters import params
 from evalkit.pytest_plugin.suite_files import SuiteTest, read_suite
 
 if TYPE_CHECKING:
@@ -164,12 +165,6 @@ class Expected:
         if path not in self._files:
             self._files[path] = read_suite(path)
         return self._files[path]
-
-
-def params(item: pytest.Item) -> dict[str, Any]:
-    """What a test is parametrised with."""
-    callspec = getattr(item, "callspec", None)
-    return callspec.params if callspec is not None else {}
 
 
 def _place(item: pytest.Item) -> tuple[Path, str]:

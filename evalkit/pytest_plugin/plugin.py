@@ -18,15 +18,11 @@ from evalkit.gates import find_policy, judge
 from evalkit.printable import legible, write_what_fits
 from evalkit.pytest_plugin.github import GitHubOutputs
 from evalkit.pytest_plugin.junit import record_gate
+from evalkit.pytest_plugin.parameters import MISFIT, NO_MODEL, SubjectName
 from evalkit.pytest_plugin.run_cache import SystemUnderTest
-from evalkit.pytest_plugin.session import (
-    MISFIT,
-    NO_MODEL,
-    GateSession,
-    SubjectName,
-    as_usage_errors,
-)
+from evalkit.pytest_plugin.session import GateSession
 from evalkit.pytest_plugin.tracking import Tracking
+from evalkit.pytest_plugin.usage import as_usage_errors
 from evalkit.pytest_plugin.written_order import WrittenOrder
 from evalkit.runs.runner import Variant
 
@@ -262,7 +258,7 @@ def gate(
     ) -> None:
         from dataclasses import replace
 
-        path, policies = session.policies(request.path)
+        path, policies = session.criteria.of(request.path)
         try:
             verdict = judge(
                 name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.pytest_plugin.session import subject_of
+from evalkit.pytest_plugin.parameters import subject_of
 
 
 class WrittenOrder:
