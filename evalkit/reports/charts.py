@@ -1,21 +1,18 @@
-"""Drawings as SVG: lengths as attributes, colours from the page's style, a label in words.
-
-What is as wide as its place (bars) is drawn in percent of that; what has axes has a `viewBox`.
-"""
+"""Drawings: what lies where. `templates/charts.html.j2` makes SVG of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil, floor, log10
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from evalkit.gates import Verdict
 from evalkit.metrics import ReliabilityBin
 from evalkit.records import Estimate
-from evalkit.reports.html.environment import visible
-from evalkit.reports.numbers import LEAST_SECONDS, number, time_text
+from evalkit.reports.html.environment import macros
+from evalkit.reports.numbers import LEAST_SECONDS, time_text
 
 WIDTH, HEIGHT = 560, 320
 """Of `scatter`."""
@@ -32,31 +29,13 @@ _ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 0.75, 1.0)
 
 def share_bar(value: float, low: float, high: float, label: str) -> Markup:
     """A share between 0 and 100% as a bar, its 95% interval as a whisker."""
-    width, left, right = (f"{_percent(x)}%" for x in (value, low, high))
-    ends = [(left, right, 7, 7), (left, left, 4, 10), (right, right, 4, 10)]
-    return _svg(
-        "share",
-        label,
-        [
-            _tag("rect", class_="track", width="100%", height=14, rx=2),
-            _tag("rect", class_="fill", width=width, height=14, rx=2),
-            *(_line("whisker", *end) for end in ends),
-        ],
-        width="100%",
-        height=14,
-    )
+    places = (round(100 * min(max(x, 0.0), 1.0), 2) for x in (value, low, high))
+    return _drawn("share_bar", label, *places)
 
 
 def difference_bar(value: float, low: float, high: float, end: float) -> Markup:
     """A difference with its interval around zero, on a scale from minus to plus `end`."""
-    at, left, right = (f"{round(50 + 48 * x / end, 2)}%" for x in (value, low, high))
-    parts = [
-        _line("axis", "2%", "98%", 9, 9),
-        _line("zero", "50%", "50%", 0, 18),
-        _line("range", left, right, 9, 9),
-        _tag("circle", class_="point", cx=at, cy=9, r=5),
-    ]
-    return _svg("difference", "", parts, width="100%", height=18)
+    return _drawn("difference_bar", *(round(50 + 48 * x / end, 2) for x in (value, low, high)))
 
 
 def interval_bar(verdict: Verdict, scale: tuple[float, float], label: str) -> Markup:
@@ -67,28 +46,23 @@ def interval_bar(verdict: Verdict, scale: tuple[float, float], label: str) -> Ma
         scale: what the ends of the drawing stand for, as `scale_of` gives it.
         label: the same in words.
     """
-    (start, end), unit, signed = scale, verdict.unit, verdict.paired is not None
-    estimate = verdict.estimate
+    (start, end), signed, estimate = scale, verdict.paired is not None, verdict.estimate
 
     def at(x: float) -> float:
         return round(100 * (min(max(x, start), end) - start) / (end - start), 2)
 
-    threshold, value = at(verdict.policy.threshold), at(estimate.value)
-    passes = (0.0, threshold) if verdict.policy.max_value is not None else (threshold, 100.0)
-    parts = [
-        _line("axis", 0, "100%", 9, 9),
-        _bar("allowed", *passes, y=2, height=14),
-        *([_line("zero", f"{at(0.0)}%", f"{at(0.0)}%", 3, 15)] if start < 0 else []),
-    ]
-    if estimate.method != "count":
-        parts.append(_bar("range", at(estimate.low), at(estimate.high), y=6, height=6, rx=3))
-    parts += [
-        _tag("circle", class_="point", cx=f"{value}%", cy=9, r=4.5),
-        _line("threshold", f"{threshold}%", f"{threshold}%", 0, 18),
-        _tag("text", _end(start, unit, signed), x=0, y=25),
-        _tag("text", _end(end, unit, signed), x="100%", y=25, text_anchor="end"),
-    ]
-    return _svg(f"interval {verdict.outcome.value}", label, parts, width="100%", height=26)
+    threshold = at(verdict.policy.threshold)
+    return _drawn(
+        "interval_bar",
+        label,
+        verdict.outcome.value,
+        at(estimate.value),
+        threshold,
+        (0.0, threshold) if verdict.policy.max_value is not None else (threshold, 100.0),
+        at(0.0) if start < 0 else None,
+        None if estimate.method == "count" else (at(estimate.low), at(estimate.high)),
+        [_end(x, verdict.unit, signed) for x in scale],
+    )
 
 
 def scale_of(verdicts: Sequence[Verdict]) -> tuple[float, float]:
@@ -119,69 +93,22 @@ def tally_bar(counts: Mapping[str, int]) -> Markup:
     for outcome, count in counts.items():
         if count:
             ends = (round(100 * x / all_of_them, 2) for x in (done, done + count))
-            parts.append(_bar(outcome, *ends, height=10))
+            parts.append((outcome, *ends))
         done += count
-    return _svg("outcomes", "", parts, width="100%", height=10)
+    return _drawn("tally_bar", parts)
 
 
 def reliability(name: str, bins: Sequence[ReliabilityBin], below: str) -> Markup:
     """Confidence against accuracy, and under it the rows of each range of confidence."""
     bins = [found for found in bins if found.accuracy.n]
-    if not bins:
-        return Markup()
-    left, top, most = 44, 10, max(found.accuracy.n for found in bins)
-    width, height = left + _SIDE + 16, top + _SIDE + 30 + _COUNTS + 34
 
     def x(share: float) -> float:
-        return round(left + _SIDE * share, 1)
+        return round(44 + _SIDE * share, 1)
 
     def y(share: float) -> float:
-        return round(top + _SIDE * (1 - min(max(share, 0), 1)), 1)
+        return round(10 + _SIDE * (1 - min(max(share, 0), 1)), 1)
 
-    parts = []
-    for quarter in (0, 0.25, 0.5, 0.75, 1):
-        across, up, said = x(quarter), y(quarter), f"{quarter:.0%}"
-        parts += [
-            _line("grid", x(0), x(1), up, up),
-            _line("grid", across, across, y(1), y(0)),
-            _tag("text", said, x=left - 6, y=up + 4, text_anchor="end"),
-            _tag("text", said, x=across, y=y(0) + 16, text_anchor="middle"),
-        ]
-    dots = [(x(b.mean_confidence), y(b.accuracy.value)) for b in bins]
-    parts += [
-        _tag("rect", class_="frame", x=left, y=top, width=_SIDE, height=_SIDE),
-        _line("ideal", x(0), x(1), y(0), y(1)),
-        _tag("polyline", class_="curve", points=" ".join(f"{a},{b}" for a, b in dots)),
-    ]
-    for found, (across, up) in zip(bins, dots, strict=True):
-        accuracy, bar = found.accuracy, round(_COUNTS * found.accuracy.n / most, 1)
-        said = f"{number(found.mean_confidence)}: {number(accuracy.value)}, n = {accuracy.n}"
-        parts += [
-            _line("whisker", across, across, y(accuracy.low), y(accuracy.high)),
-            _tag("circle", _tag("title", said), class_="dot", cx=across, cy=up, r=4.5),
-            _tag(
-                "rect",
-                class_="count",
-                x=x(found.low) + 1,
-                width=max(round(_SIDE * (found.high - found.low), 1) - 2, 1),
-                y=round(y(0) + 30 + _COUNTS - bar, 1),
-                height=bar,
-            ),
-        ]
-    middle = y(0.5)
-    parts += [
-        _tag("text", below, x=x(0.5), y=height - 14, text_anchor="middle"),
-        _tag(
-            "text",
-            "%",
-            x=12,
-            y=middle,
-            text_anchor="middle",
-            transform=f"rotate(-90 12 {middle})",
-        ),
-    ]
-    size = {"width": width, "height": height, "viewBox": f"0 0 {width} {height}"}
-    return _svg("chart", name, parts, **size)
+    return _drawn("reliability", name, bins, x, y, _SIDE, _COUNTS, below) if bins else Markup()
 
 
 def scatter(
@@ -210,30 +137,31 @@ def scatter(
     def y(share: float) -> float:
         return round(_TOP + (bottom - _TOP) * (1 - share), 1)
 
-    parts = []
-    for level in (0, 0.25, 0.5, 0.75, 1):
-        text = _tag("text", f"{level:.0%}", x=_LEFT - 6, y=y(level) + 4, text_anchor="end")
-        parts += [_line("grid", _LEFT, right, y(level), y(level)), text]
-    for power in range(first, last + 1):
-        at, said = x(10.0**power), time_text(10.0**power)
-        text = _tag("text", said, x=at, y=bottom + 16, text_anchor="middle")
-        parts += [_line("grid", at, at, _TOP, bottom), text]
-    parts += [
-        _tag("text", across, x=right, y=HEIGHT - 8, text_anchor="end"),
-        _tag("text", up, x=_LEFT, y=HEIGHT - 8),
-    ]
     placed: list[tuple[float, float]] = []
+    dots = []
     for (letter, _, found), seconds in zip(systems, times, strict=True):
         at, level = x(seconds), y(found.value)
         while any(abs(a - at) < 2 * RADIUS and abs(b - level) < 2 * RADIUS for a, b in placed):
             at = round(at + 2 * RADIUS + 1, 1)
         placed.append((at, level))
-        parts += [
-            _line("whisker", at, at, y(found.low), y(found.high)),
-            _tag("circle", class_="dot", cx=at, cy=level, r=RADIUS),
-            _tag("text", letter, class_="name", x=at, y=level + 4, text_anchor="middle"),
-        ]
-    return _svg("chart scatter", label, parts, viewBox=f"0 0 {WIDTH} {HEIGHT}")
+        dots.append((letter, at, found))
+    return _drawn(
+        "scatter",
+        label,
+        WIDTH,
+        HEIGHT,
+        dots,
+        [(10.0**power, time_text(10.0**power)) for power in range(first, last + 1)],
+        x=x,
+        y=y,
+        left=_LEFT,
+        right=right,
+        bottom=bottom,
+        top=_TOP,
+        across=across,
+        up=up,
+        radius=RADIUS,
+    )
 
 
 def history(
@@ -257,40 +185,42 @@ def history(
     baselines = baselines[-MOST_RUNS:]
     values = [x for gate in found if gate is not None for x in _numbers(gate)]
     low, high = min(values, default=0.0), max(values, default=1.0)
-    step = (HISTORY_WIDTH - 2 * _EDGE) / max(len(found) - 1, 1)
+    width = (HISTORY_WIDTH - 2 * _EDGE) / max(len(found) - 1, 1)
     start = _EDGE if len(found) > 1 else HISTORY_WIDTH / 2
 
     def y(value: float) -> float:
         share = (value - low) / (high - low or 0.1)
         return round(_EDGE + (HISTORY_HEIGHT - 2 * _EDGE) * (1 - share), 1)
 
-    marks, line, bound = [], "", ""
+    steps, line, bound = [], "", ""
     bands: list[list[tuple[float, float, float]]] = []
     goes_on, before = False, None
     for place, (gate, is_same) in enumerate(zip(found, same_rows, strict=True)):
         if gate is None:
             goes_on = False
             continue
-        goes_on = goes_on and is_same
-        x = round(start + place * step, 1)
+        x = round(start + place * width, 1)
         value, low_end, high_end, threshold = map(y, _numbers(gate))
-        if before is not None and gate.policy != before:
-            edge = round(x - step / 2, 1)
-            marks.append(_line("changed", edge, edge, 0, HISTORY_HEIGHT))
+        is_changed = before is not None and gate.policy != before
         before = gate.policy
-        if baselines[place]:
-            marks.append(_tag("circle", class_="baseline", cx=x, cy=value, r=7))
-        marks.append(_tag("use", href=f"#mark-{gate.outcome.value}", x=x, y=value))
+        steps.append(
+            {
+                "x": x,
+                "y": value,
+                "outcome": gate.outcome.value,
+                "changed": round(x - width / 2, 1) if is_changed else None,
+                "is_baseline": baselines[place],
+            }
+        )
+        goes_on = goes_on and is_same
         line += f"{'L' if goes_on else 'M'}{x:g} {value:g}"
-        bound += f"M{x - step / 2:g} {threshold:g}H{x + step / 2:g}"
+        bound += f"M{x - width / 2:g} {threshold:g}H{x + width / 2:g}"
         if not goes_on:
             bands.append([])
         bands[-1].append((x, low_end, high_end))
         goes_on = True
-    paths = (("band", "".join(map(_band, bands))), ("bound", bound), ("line", line))
-    parts = [*(_tag("path", class_=name, d=d) for name, d in paths), *marks]
-    box = f"0 0 {HISTORY_WIDTH} {HISTORY_HEIGHT}"
-    return _svg("history", label, parts, viewBox=box), low, high
+    paths = {"band": "".join(map(_band, bands)), "bound": bound, "line": line}
+    return _drawn("history", label, HISTORY_WIDTH, HISTORY_HEIGHT, paths, steps), low, high
 
 
 def _numbers(verdict: Verdict) -> tuple[float, float, float, float]:
@@ -309,38 +239,12 @@ def _band(points: Sequence[tuple[float, float, float]]) -> str:
     return f"M{'L'.join([*there, *back])}Z"
 
 
-def _percent(share: float) -> float:
-    return round(100 * min(max(share, 0.0), 1.0), 2)
-
-
 def _end(x: float, unit: str, signed: bool) -> str:
     if unit != "%":
         return f"{x:+.3g}" if signed and x else f"{x:.3g}"
     return (f"{100 * x:+.4g}" if signed and x else f"{100 * x:.4g}") + ("" if signed else "%")
 
 
-def _bar(name: str, low: float, high: float, **more: Any) -> Markup:
-    width = f"{round(high - low, 2)}%"
-    return _tag("rect", class_=name, x=f"{low}%", width=width, **more)
-
-
-def _line(name: str, x1: object, x2: object, y1: float, y2: float) -> Markup:
-    return _tag("line", class_=name, x1=x1, x2=x2, y1=y1, y2=y2)
-
-
-def _svg(name: str, label: str, parts: Iterable[Markup], **more: Any) -> Markup:
-    """A drawing that says its label; without one it is decoration."""
-    if not label:
-        return _tag("svg", Markup("").join(parts), class_=name, aria_hidden="true", **more)
-    inner = Markup("").join([_tag("title", label), *parts])
-    return _tag("svg", inner, class_=name, role="img", aria_label=label, **more)
-
-
-def _tag(name: str, content: str = "", **attributes: Any) -> Markup:
-    """An element; `class_` is written `class`, and other `_` are dashes."""
-    said = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(visible(str(value)))}"'
-        for key, value in attributes.items()
-    )
-    inner = content if isinstance(content, Markup) else escape(visible(content))
-    return Markup(f"<{name}{said}>{inner}</{name}>")
+def _drawn(name: str, *given: Any, **more: Any) -> Markup:
+    drawn: Markup = getattr(macros("charts.html.j2"), name)(*given, **more)
+    return drawn.strip()

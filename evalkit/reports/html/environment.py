@@ -11,7 +11,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -86,6 +86,11 @@ def render(
     )
 
 
+def macros(template: str) -> Any:
+    """The macros of a file of `templates/`, as functions that give `Markup`."""
+    return _environment().get_template(template).module
+
+
 def json_for_script(value: object) -> str:
     r"""Compact JSON that cannot end the script element it stands in.
 
@@ -98,7 +103,7 @@ def json_for_script(value: object) -> str:
     return _ENDS_A_SCRIPT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def visible(text: str, mark: Callable[[str], str] = str) -> str:
+def visible(text: str) -> str:
     r"""Write characters that steer or reorder text as escapes; line breaks and tabs stay.
 
     >>> visible("abc" + chr(0x202e) + "def")
@@ -106,7 +111,7 @@ def visible(text: str, mark: Callable[[str], str] = str) -> str:
     """
     if _is_plain(text):
         return text
-    return "".join(mark(c.encode("unicode_escape").decode()) if _is_harmful(c) else c for c in text)
+    return "".join(c.encode("unicode_escape").decode() if _is_harmful(c) else c for c in text)
 
 
 def text(value: object) -> Markup:

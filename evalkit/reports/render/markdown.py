@@ -8,18 +8,8 @@ from typing import assert_never
 
 from evalkit.locale import Lang
 from evalkit.printable import printable
+from evalkit.reports import view
 from evalkit.reports.render.words import Words
-from evalkit.reports.view import (
-    Block,
-    Data,
-    Heading,
-    Paragraph,
-    Picture,
-    Points,
-    Reliability,
-    Scatter,
-    Table,
-)
 
 WIDEST = 300
 """Characters of a data text that are shown, where nothing else is said."""
@@ -74,7 +64,7 @@ class MarkdownWords(Words[Markdown]):
     def __init__(self, lang: Lang = "en") -> None:
         super().__init__(lang, Markdown, safe)
 
-    def data(self, found: Data) -> Markdown:
+    def data(self, found: view.Data) -> Markdown:
         """Anybody's text, cut."""
         return safe(found.text, found.width)
 
@@ -88,35 +78,35 @@ class MarkdownWords(Words[Markdown]):
         return Markdown(f"**{text}**")
 
 
-def to_markdown(blocks: Iterable[Block], lang: Lang = "en") -> str:
+def to_markdown(blocks: Iterable[view.Block], lang: Lang = "en") -> str:
     """Blocks as a whole file."""
     words = MarkdownWords(lang)
     shown = ("\n".join(_lines(block, words)) for block in blocks)
     return "\n\n".join(filter(None, shown)) + "\n"
 
 
-def _lines(block: Block, words: MarkdownWords) -> Iterator[str]:
+def _lines(block: view.Block, words: MarkdownWords) -> Iterator[str]:
     match block:
-        case Heading():
+        case view.Heading():
             yield f"{'#' * block.level} {words.cell(block.text)}"
-        case Paragraph():
+        case view.Paragraph():
             yield as_paragraph(words.cell(block.text))
-        case Points():
+        case view.Points():
             for item in block.items:
                 yield f"- {as_paragraph(words.cell(item))}"
-        case Table(is_wide=True):
+        case view.Table(is_wide=True):
             return
-        case Table():
+        case view.Table():
             block = block.without_wide()
             yield _row([words.cell(column.head) for column in block.columns])
             yield _row(["---" if column.is_text else "---:" for column in block.columns])
             for row in block.rows:
                 yield _row([words.cell(cell) for cell in row])
-        case Picture():
+        case view.Picture():
             # Angle brackets let the name hold spaces and brackets.
             file = re.sub(r"([\\<>])", r"\\\1", block.file)
             yield f"![{as_paragraph(words.cell(block.title))}](<{file}>)"
-        case Reliability() | Scatter():
+        case view.Reliability() | view.Scatter():
             return  # the table beside it has the numbers
         case _:
             assert_never(block)

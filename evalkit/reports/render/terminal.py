@@ -18,25 +18,8 @@ from evalkit.console import LegibleConsole
 from evalkit.gates import Outcome
 from evalkit.locale import Lang
 from evalkit.printable import printable
-from evalkit.reports import numbers
+from evalkit.reports import numbers, view
 from evalkit.reports.render.words import Words
-from evalkit.reports.view import (
-    Badge,
-    Block,
-    Bold,
-    Bound,
-    Cell,
-    Column,
-    Count,
-    Data,
-    Heading,
-    Paragraph,
-    Phrase,
-    Points,
-    Span,
-    Table,
-    Toned,
-)
 
 WIDEST = 1000
 """Characters of a line."""
@@ -55,40 +38,40 @@ class TerminalWords(Words[str]):
     def __init__(self, lang: Lang = "en", width: int = WIDEST) -> None:
         super().__init__(lang, str, lambda text: printable(str(text), width))
 
-    def cell(self, found: Cell) -> str:
+    def cell(self, found: view.Cell) -> str:
         """A cell as text; what a gate says in capitals."""
-        if isinstance(found, Badge):
+        if isinstance(found, view.Badge):
             said = self(f"outcome.{found.outcome.value}").upper()
             return f"{said} ~" if found.crosses else said
         return super().cell(found)
 
-    def data(self, found: Data) -> str:
+    def data(self, found: view.Data) -> str:
         """Anybody's text, cut."""
         return printable(str(found.text), found.width)
 
-    def span(self, found: Span) -> str:
+    def span(self, found: view.Span) -> str:
         """An interval; a dash is enough where nothing is below zero."""
         if found.is_difference:
             return super().span(found)
         return f"{numbers.bare(found.low, found.unit)}-{numbers.bare(found.high, found.unit)}"
 
-    def head(self, found: Cell) -> str:
+    def head(self, found: view.Cell) -> str:
         """A heading: in small letters, where it is ours."""
         said = self.cell(found)
-        small = isinstance(found, Phrase) and not said[1:2].isupper() and said[1:2].isalpha()
+        small = isinstance(found, view.Phrase) and not said[1:2].isupper() and said[1:2].isalpha()
         return f"{said[:1].lower()}{said[1:]}" if small else said
 
-    def styled(self, found: Cell) -> Text:
+    def styled(self, found: view.Cell) -> Text:
         """A cell in its colour."""
-        if isinstance(found, Badge):
+        if isinstance(found, view.Badge):
             return Text(self.cell(found), style=_OUTCOMES[found.outcome])
-        if isinstance(found, Count):
+        if isinstance(found, view.Count):
             tone = "bold" if found.is_right else "" if found.n else "dim"
             return Text(self.cell(found), style=tone)
-        style = _TONES[found.tone] if isinstance(found, Toned) and found.tone else ""
-        return Text(self.cell(found), style="bold" if isinstance(found, Bold) else style)
+        style = _TONES[found.tone] if isinstance(found, view.Toned) and found.tone else ""
+        return Text(self.cell(found), style="bold" if isinstance(found, view.Bold) else style)
 
-    def _bound(self, found: Bound) -> str:
+    def _bound(self, found: view.Bound) -> str:
         return numbers.needed(found.policy, found.unit)
 
 
@@ -96,7 +79,7 @@ class TerminalWords(Words[str]):
 class FittedTable:
     """A table that fits: columns go, then headings fold, then names, and none inside a word."""
 
-    columns: Sequence[Column]
+    columns: Sequence[view.Column]
     heads: Sequence[str]
     rows: Sequence[Sequence[Text]]
     dense: bool = False
@@ -211,27 +194,27 @@ def _widest(text: str) -> int:
 
 
 def to_terminal(
-    blocks: Iterable[Block], lang: Lang = "en", *, dense: bool = False
+    blocks: Iterable[view.Block], lang: Lang = "en", *, dense: bool = False
 ) -> list[RenderableType]:
     """Blocks for `to_text`; the title of the whole and pictures are left out."""
     words = TerminalWords(lang)
     return [part for block in blocks for part in _parts(block, words, dense)]
 
 
-def line_of(found: Cell, lang: Lang = "en") -> str:
+def line_of(found: view.Cell, lang: Lang = "en") -> str:
     """A cell as one line of plain text."""
     return TerminalWords(lang).cell(found)
 
 
-def _parts(block: Block, words: TerminalWords, dense: bool) -> Iterator[RenderableType]:
+def _parts(block: view.Block, words: TerminalWords, dense: bool) -> Iterator[RenderableType]:
     match block:
-        case Heading() if block.level > 1:
+        case view.Heading() if block.level > 1:
             yield Text(f"{words.cell(block.text)}:")
-        case Paragraph():
+        case view.Paragraph():
             yield words.styled(block.text)
-        case Points():
+        case view.Points():
             yield from map(words.styled, block.items)
-        case Table(is_wide=False):
+        case view.Table(is_wide=False):
             block = block.without_wide()
             cells = TerminalWords(words.lang, _WIDEST_CELL)
             yield FittedTable(
@@ -239,7 +222,7 @@ def _parts(block: Block, words: TerminalWords, dense: bool) -> Iterator[Renderab
                 [cells.head(column.head) for column in block.columns],
                 [[cells.styled(cell) for cell in row] for row in block.rows],
                 dense,
-                any(isinstance(cell, Count) for row in block.rows for cell in row),
+                any(isinstance(cell, view.Count) for row in block.rows for cell in row),
             )
 
 

@@ -33,11 +33,7 @@ class Words(Speaker[_Text], Generic[_Text]):
                     self.listed(parts, found.join) if found.join else self._markup("".join(parts))
                 )
             case view.Clause():
-                is_ours = isinstance(found.text, Note)
-                shown: str = (
-                    self.text(found.text) if is_ours else self.data(view.Data(found.text, 1000))
-                )
-                return self._markup(shown.rstrip("."))
+                return self._markup(self._clause(found.text).rstrip("."))
             case view.Sentence(what=view.Link() | view.Page() as inner):
                 return self.cell(replace(inner, what=view.Sentence(inner.what)))
             case view.Sentence():
