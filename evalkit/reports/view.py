@@ -7,9 +7,9 @@ makes them text of one kind, in the language that is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from evalkit.evaluation import Metric, PairedComparison
 from evalkit.gates import ALPHA, Outcome, Policy, Verdict
@@ -18,6 +18,7 @@ from evalkit.metrics import ReliabilityBin
 from evalkit.records import Estimate
 from evalkit.tasks import Field
 
+_Item = TypeVar("_Item")
 Tone = Literal["", "good", "bad", "open", "quiet", "strong"]
 Cell = Any
 """A class of this module, `str`, `int` or None."""
@@ -336,6 +337,30 @@ def table(
     )
     assert all(len(row) == len(heads) for row in rows)
     return [Table(tuple(columns), tuple(map(tuple, rows)))]
+
+
+def table_of(items: Iterable[_Item], *columns: tuple[Cell, Callable[[_Item], Cell]]) -> Blocks:
+    """A table with a row for each item; none without items.
+
+    Args:
+        items: what the rows are of.
+        columns: for each its heading (a `Column`; any other cell heads numbers), and what it has
+            to say of an item.
+    """
+    heads = [head if isinstance(head, Column) else Column(head) for head, _ in columns]
+    return table(heads, [[of(item) for _, of in columns] for item in items])
+
+
+def col(
+    key: str,
+    *,
+    is_text: bool = False,
+    drop: int = 0,
+    folds: bool = False,
+    is_wide: bool = False,
+) -> Column:
+    """A column under one of our headings, by the end of its code."""
+    return Column(phrase(f"col.{key}"), is_text, drop, folds, is_wide)
 
 
 def grid(

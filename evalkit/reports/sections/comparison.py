@@ -32,6 +32,7 @@ from evalkit.reports.view import (
     Toned,
     bound,
     bullets,
+    col,
     columns,
     difference_in_words,
     difference_of,
@@ -48,6 +49,7 @@ from evalkit.reports.view import (
     shortened,
     shown_cost,
     table,
+    table_of,
     with_span,
 )
 from evalkit.tasks import Field
@@ -116,37 +118,35 @@ def paired_table(
     other: Cell = "B",
 ) -> Blocks:
     """A number of two systems on each row, with the paired test."""
-    heads = [
-        phrase("col.metric"),
-        first,
-        other,
-        phrase("col.difference"),
-        Column(phrase("col.interval"), drop=2),
-        Column(phrase("col.p"), drop=1),
-        Column(phrase("col.reading"), is_text=True, drop=3),
-    ]
     ends: dict[str, float] = {}
     for paired in comparisons:
         test, unit = paired.comparison, paired.metric.unit
         ends[unit] = max(ends.get(unit, 0.01), abs(test.low), abs(test.high))
-    rows = []
-    for paired in comparisons:
-        test, unit, name = paired.comparison, paired.metric.unit, "open"
-        tone: Tone = "quiet"
-        if is_shown(paired) and paired.advantage:
-            name, tone = ("better", "good") if paired.advantage > 0 else ("worse", "bad")
-        rows.append(
-            [
-                metric_name(paired.metric, fields),
-                figure(test.first, unit),
-                figure(test.second, unit),
-                Toned(difference_of(paired), tone if name != "open" else ""),
-                Toned(paired_span(paired, ends[unit]), tone),
-                PValue(test.p_value),
-                Toned(phrase(f"reading.{name}"), tone),
-            ]
-        )
-    return table(heads, rows)
+
+    def span(paired: PairedComparison) -> Cell:
+        scale = ends[paired.metric.unit]
+        return Toned(paired_span(paired, scale), _reading(paired)[1] or "quiet")
+
+    return table_of(
+        comparisons,
+        (col("metric", is_text=True), lambda p: metric_name(p.metric, fields)),
+        (first, lambda p: figure(p.comparison.first, p.metric.unit)),
+        (other, lambda p: figure(p.comparison.second, p.metric.unit)),
+        (col("difference"), lambda p: Toned(difference_of(p), _reading(p)[1])),
+        (col("interval", drop=2), span),
+        (col("p", drop=1), lambda p: PValue(p.comparison.p_value)),
+        (
+            col("reading", is_text=True, drop=3),
+            lambda p: Toned(phrase(f"reading.{_reading(p)[0]}"), _reading(p)[1] or "quiet"),
+        ),
+    )
+
+
+def _reading(paired: PairedComparison) -> tuple[str, Tone]:
+    """What a paired test comes to, and its tone; none where it shows nothing."""
+    if not is_shown(paired) or not paired.advantage:
+        return "open", ""
+    return ("better", "good") if paired.advantage > 0 else ("worse", "bad")
 
 
 def differences_in_words(keys: Sequence[str]) -> Cell:
@@ -198,34 +198,31 @@ def _advice(found: RunComparison, may: Sequence[Cell]) -> Iterator[Cell]:
 
 
 def _systems(found: RunComparison, pages: Mapping[str, str]) -> Blocks:
-    rows = []
-    for side in found.sides:
-        run, release = side.run, side.run.release
-        verdict = short_verdict(run.may_ship)
-        if release is None:
-            why = phrase("verdict.no_verdict", why=Clause(run.why_none))
-            verdict = replace(verdict, what=why)
-        failed = len(release.of(Outcome.FAIL)) if release else 0
-        all_gates = len(release.verdicts) if release else 0
-        rows.append(
-            [
-                side.letter,
-                run.system,
-                Page(run.name, pages[side.letter]) if side.letter in pages else run.name,
-                run.date,
-                verdict,
-                phrase("failed_of", failed=failed, all=all_gates) if release else None,
-            ]
-        )
-    heads = [
-        "",
-        Column(phrase("col.system"), is_text=True, folds=True),
-        Column(phrase("col.run"), is_text=True, drop=2),
-        Column(phrase("col.date"), is_text=True, drop=3),
-        Column(phrase("col.outcome"), is_text=True, folds=True),
-        Column(phrase("col.gates"), drop=1),
-    ]
-    return table(heads, rows)
+    def name(side: Side) -> Cell:
+        run, page = side.run.name, pages.get(side.letter)
+        return run if page is None else Page(run, page)
+
+    def verdict(side: Side) -> Cell:
+        said = short_verdict(side.run.may_ship)
+        if side.run.release is not None:
+            return said
+        return replace(said, what=phrase("verdict.no_verdict", why=Clause(side.run.why_none)))
+
+    def failed(side: Side) -> Cell:
+        if (release := side.run.release) is None:
+            return None
+        n = len(release.of(Outcome.FAIL))
+        return phrase("failed_of", failed=n, all=len(release.verdicts))
+
+    return table_of(
+        found.sides,
+        (Column("", is_text=True), lambda side: side.letter),
+        (col("system", is_text=True, folds=True), lambda side: side.run.system),
+        (col("run", is_text=True, drop=2), name),
+        (col("date", is_text=True, drop=3), lambda side: side.run.date),
+        (col("outcome", is_text=True, folds=True), verdict),
+        (col("gates", drop=1), failed),
+    )
 
 
 def _gate_table(gates: Sequence[GateRow], sides: Sequence[Side]) -> Blocks:
@@ -486,29 +483,28 @@ def _relation(run: JudgedRun, other: JudgedRun) -> Cell:
 
 def _held_table(held: Sequence[PairedComparison], run: JudgedRun) -> Blocks:
     fields = run.evaluation.task.fields
-    rows = []
-    for paired in held:
-        found, unit = paired.comparison, paired.metric.unit
-        rows.append(
-            [
-                *_names(paired, run),
-                metric_name(paired.metric, fields),
-                phrase("pair", first=figure(found.first, unit), second=figure(found.second, unit)),
-                difference_of(paired),
-                paired_span(paired),
-                PValue(found.p_value),
-                _won_lost(paired),
-                found.n,
-            ]
-        )
-    keys = ("first", "second", "metric", "value", "difference", "interval", "p", "won_lost", "n")
-    return table(columns(*keys), rows, 3)
 
+    def called(name: str, paired: PairedComparison) -> Cell:
+        # Where the same system was asked in two ways, the names say which.
+        return name if paired.first == run.system else Clause(name)
 
-def _names(paired: PairedComparison, run: JudgedRun) -> list[Cell]:
-    """Two systems, or what the same system was asked in two ways."""
-    names = (paired.first, paired.second)
-    return list(names) if paired.first == run.system else [Clause(name) for name in names]
+    def values(paired: PairedComparison) -> Cell:
+        both = (paired.comparison.first, paired.comparison.second)
+        first, second = (figure(one, paired.metric.unit) for one in both)
+        return phrase("pair", first=first, second=second)
+
+    return table_of(
+        held,
+        (col("first", is_text=True), lambda p: called(p.first, p)),
+        (col("second", is_text=True), lambda p: called(p.second, p)),
+        (col("metric", is_text=True), lambda p: metric_name(p.metric, fields)),
+        (col("value"), values),
+        (col("difference"), difference_of),
+        (col("interval"), paired_span),
+        (col("p"), lambda p: PValue(p.comparison.p_value)),
+        (col("won_lost"), _won_lost),
+        (col("n"), lambda p: p.comparison.n),
+    )
 
 
 def _won_lost(paired: PairedComparison) -> Cell:

@@ -11,15 +11,14 @@ from evalkit.reports.view import (
     Cell,
     Clause,
     Code,
-    Column,
     Paragraph,
     badge,
     bound,
     bullets,
-    columns,
+    col,
     listed,
     phrase,
-    table,
+    table_of,
     verdict_span,
     verdict_value,
 )
@@ -94,20 +93,13 @@ def _open(verdict: Verdict) -> Cell:
 
 
 def _crossing_table(verdicts: list[Verdict]) -> Blocks:
-    rows = [
-        [
-            Code(v.shown),
-            verdict_value(v),
-            verdict_span(v),
-            bound(v),
-            v.estimate.n,
-            v.settled_by,
-            badge(v),
-        ]
-        for v in verdicts
-    ]
-    gate, value, interval, needs, n, settled, outcome = columns(
-        "gate", "value", "interval", "needs", "n", "settled", "outcome"
+    return table_of(
+        verdicts,
+        (col("gate", is_text=True), lambda v: Code(v.shown)),
+        (col("value"), verdict_value),
+        (col("interval", drop=1), verdict_span),
+        (col("needs"), bound),
+        (col("n", drop=2), lambda v: v.estimate.n),
+        (col("settled"), lambda v: v.settled_by),
+        (col("outcome", is_text=True), badge),
     )
-    heads = [gate, value, Column(interval, drop=1), needs, Column(n, drop=2), settled, outcome]
-    return table(heads, rows, last=1)

@@ -9,17 +9,18 @@ from evalkit.reports.compare import Pairing, is_right
 from evalkit.reports.sections.comparison import differences_in_words, paired_table
 from evalkit.reports.view import (
     Blocks,
+    Cell,
     Column,
     Data,
     Paragraph,
     Plain,
     Toned,
     bullets,
-    columns,
+    col,
     figure,
     phrase,
     span_of,
-    table,
+    table_of,
 )
 
 
@@ -56,42 +57,31 @@ def parity_blocks(found: Pairing, names: Sequence[str], show: int) -> Blocks:
 
 
 def _changes(found: Pairing) -> Blocks:
-    heads = [phrase("head.differing"), *columns("rows"), phrase("head.share"), *columns("ci")]
-    rows = [
-        [
-            phrase("parity.text") if name == "text" else phrase("parity.value", field=name),
-            phrase("of", part=estimate.successes or 0, all=estimate.n),
-            figure(estimate),
-            span_of(estimate),
-        ]
-        for name, estimate in found.changed.items()
-    ]
-    return table(heads, rows)
+    def what(name: str) -> Cell:
+        return phrase("parity.text") if name == "text" else phrase("parity.value", field=name)
+
+    return table_of(
+        found.changed.items(),
+        (Column(phrase("head.differing"), is_text=True), lambda of: what(of[0])),
+        (col("rows"), lambda of: phrase("of", part=of[1].successes or 0, all=of[1].n)),
+        (phrase("head.share"), lambda of: figure(of[1])),
+        (col("ci"), lambda of: span_of(of[1])),
+    )
 
 
 def _rows(found: Pairing, show: int) -> Blocks:
-    rows = [
-        [
-            Data(row.example.id, 40) if not place else "",
-            "AB"[place],
-            Toned(Data(row.completion.text, 200), "good" if is_right(row) else "bad"),
-            phrase("parity.right" if is_right(row) else "parity.wrong"),
-            _margin(row),
-        ]
-        for both in found.differing[:show]
-        for place, row in enumerate(both)
-    ]
-    answer = Column(phrase("col.answer"), is_text=True, folds=True)
-    heads = [
-        phrase("col.id"),
-        Column("", is_text=True),
-        answer,
-        phrase("col.reading"),
-        phrase("col.margin"),
-    ]
-    return table(heads, rows, 1, 0)
+    def answer(row: EvaluatedRow) -> Cell:
+        return Toned(Data(row.completion.text, 200), "good" if is_right(row) else "bad")
 
+    def margin(row: EvaluatedRow) -> Cell:
+        known = row.completion.margin
+        return None if known is None else Plain(known, ".2f")
 
-def _margin(row: EvaluatedRow) -> Plain | None:
-    margin = row.completion.margin
-    return None if margin is None else Plain(margin, ".2f")
+    return table_of(
+        [lettered for both in found.differing[:show] for lettered in zip("AB", both, strict=True)],
+        (col("id", is_text=True), lambda r: Data(r[1].example.id, 40) if r[0] == "A" else ""),
+        (Column("", is_text=True), lambda r: r[0]),
+        (col("answer", is_text=True, folds=True), lambda r: answer(r[1])),
+        (col("reading"), lambda r: phrase(f"parity.{'right' if is_right(r[1]) else 'wrong'}")),
+        (col("margin"), lambda r: margin(r[1])),
+    )

@@ -27,12 +27,14 @@ from evalkit.reports.view import (
     Reliability,
     Table,
     bound,
+    col,
     columns,
     figure,
     listed,
     phrase,
     span_of,
     table,
+    table_of,
     with_span,
 )
 from evalkit.tasks import Field, FieldKind
@@ -79,18 +81,17 @@ def calibration_section(evaluation: Evaluation) -> Blocks:
 def calibration_blocks(evaluation: Evaluation, name: str) -> Blocks:
     """The same of one field; none where the system gives no confidence."""
     bins = tuple(found for found in evaluation.reliability(name) if found.accuracy.n)
-    heads = [*columns("confidence", "rows", "mean_confidence", "accuracy", "interval")]
-    rows = [
-        [
-            f"{100 * found.low:.0f}-{100 * found.high:.0f}%",
-            found.accuracy.n,
-            Figure(found.mean_confidence),
-            figure(found.accuracy),
-            span_of(found.accuracy),
-        ]
-        for found in bins
-    ]
-    return [Reliability(name, bins), *table(heads, rows)] if bins else []
+    if not bins:
+        return []
+    rows = table_of(
+        bins,
+        (col("confidence", is_text=True), lambda b: f"{100 * b.low:.0f}-{100 * b.high:.0f}%"),
+        (col("rows"), lambda b: b.accuracy.n),
+        (col("mean_confidence"), lambda b: Figure(b.mean_confidence)),
+        (col("accuracy"), lambda b: figure(b.accuracy)),
+        (col("interval"), lambda b: span_of(b.accuracy)),
+    )
+    return [Reliability(name, bins), *rows]
 
 
 def error_section(evaluation: Evaluation) -> Blocks:
@@ -152,27 +153,19 @@ def shown_predicted(field: Field, predicted: Predicted) -> Cell:
 def _score_table(
     name: str, field: Field, measured: Measured, scores: Sequence[LabelScores]
 ) -> Blocks:
-    heads = [
-        Column(phrase("col.label"), is_text=True, folds=True),
-        *columns("precision", "recall"),
-        Column(phrase("col.f1"), drop=1),
-        phrase("col.n"),
-        Column(phrase("col.named"), drop=2),
-        Column(phrase("col.gate"), is_text=True, drop=3),
-    ]
-    rows = [
-        [
-            Link(shown_value(field, s.value), {f"right.{name}": field.display(s.value)}),
-            with_span(s.precision),
-            with_span(s.recall),
-            with_span(s.f1),
-            s.support,
-            s.named,
-            _gates_of(measured.of_recall(name, s)),
-        ]
-        for s in scores
-    ]
-    return table(heads, rows)
+    def value(s: LabelScores) -> Cell:
+        return Link(shown_value(field, s.value), {f"right.{name}": field.display(s.value)})
+
+    return table_of(
+        scores,
+        (col("label", is_text=True, folds=True), value),
+        (col("precision"), lambda s: with_span(s.precision)),
+        (col("recall"), lambda s: with_span(s.recall)),
+        (col("f1", drop=1), lambda s: with_span(s.f1)),
+        (col("n"), lambda s: s.support),
+        (col("named", drop=2), lambda s: s.named),
+        (col("gate", is_text=True, drop=3), lambda s: _gates_of(measured.of_recall(name, s))),
+    )
 
 
 def _lowest(evaluation: Evaluation, name: str, scores: Sequence[LabelScores]) -> Blocks:
@@ -218,20 +211,22 @@ def _gates_of(verdicts: Sequence[Verdict]) -> Cell:
 
 def _by_label(name: str, field: Field, scores: Sequence[LabelScores]) -> Blocks:
     """Of each value of a set: rows that have it and name it, that miss it, that name it without."""
-    rows: list[list[Cell]] = []
-    for s in scores:
-        right = (s.recall.successes or 0) if s.recall else 0
+
+    def right(s: LabelScores) -> int:
+        return (s.recall.successes or 0) if s.recall else 0
+
+    def named_right(s: LabelScores) -> Cell:
         label = field.display(s.value)
         both = {f"right.{name}": label, f"said.{name}": label}
-        rows.append(
-            [
-                shown_value(field, s.value),
-                Link(right, both) if right else 0,
-                s.support - right,
-                s.named - right,
-            ]
-        )
-    return table(columns("label", "named_right", "missed", "overcalled"), rows)
+        return Link(right(s), both) if right(s) else 0
+
+    return table_of(
+        scores,
+        (col("label", is_text=True), lambda s: shown_value(field, s.value)),
+        (col("named_right"), named_right),
+        (col("missed"), lambda s: s.support - right(s)),
+        (col("overcalled"), lambda s: s.named - right(s)),
+    )
 
 
 def _confusion(evaluation: Evaluation, name: str) -> Blocks:
