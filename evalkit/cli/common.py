@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from evalkit.errors import UserError, did_you_mean
 from evalkit.locale import LANGUAGES, Lang
 from evalkit.printable import legible
 from evalkit.reports.strict_json import finite
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 def shelf_names(incomplete: str) -> list[str]:
     """The systems on the shelf whose names begin so, for the shell's completion."""
-    from evalkit.errors import UserError
     from evalkit.systems import list_systems
 
     try:
@@ -36,16 +36,36 @@ AnyName = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def _lang(said: str) -> Lang:
-    from evalkit.errors import UserError
+def one_of(option: str, *choices: str, metavar: str = "TEXT", help: str = "") -> Any:
+    """An option that takes one of some words; another gets one message."""
+    *others, last = choices
+    words = f"{', '.join(others)} or {last}"
 
-    for lang in LANGUAGES:
-        if said == lang:
-            return lang
-    raise UserError(f"--lang is {' or '.join(LANGUAGES)}, not '{said}'.")
+    def read(said: str) -> str:
+        if said in choices:
+            return said
+        raise UserError(f"{option} is {words}, not '{said}'.{did_you_mean(said, choices)}")
+
+    return typer.Option(option, parser=read, metavar=metavar, help=help or f"{words}.")
 
 
-InLang = Annotated[Lang, typer.Option("--lang", parser=_lang, metavar="LANG", help="en or zh.")]
+InLang = Annotated[Lang, one_of("--lang", *LANGUAGES, metavar="LANG")]
+OnDevice = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"], one_of("--device", "auto", "cpu", "cuda", "mps")
+]
+AtPrecision = Annotated[
+    Literal["auto", "fp32", "bf16"], one_of("--precision", "auto", "fp32", "bf16")
+]
+BadRows = Annotated[
+    Literal["stop", "skip"],
+    one_of(
+        "--on-bad-row",
+        "stop",
+        "skip",
+        help="stop at a row that is not an example, or skip it.",
+    ),
+]
+Scheme = Annotated[str, typer.Option(help="Label scheme of the data.")]
 
 
 def console(stream: object) -> Console:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from evalkit.cli.common import AsJson, Name, print_json, tell
+from evalkit.cli.common import AsJson, BadRows, Name, Scheme, print_json, tell
 from evalkit.cli.labels import errors, relabel
 from evalkit.cli.pipeline import (
     DryRun,
@@ -63,9 +63,6 @@ data = typer.Typer(
 for command in (stats, errors, clean, remap, relabel, split, augment):
     data.command()(command)
 
-Mapping = Annotated[str, typer.Option(help="Label scheme of the data.")]
-BadRows = Annotated[str, typer.Option(help="stop or skip.")]
-
 
 @data.command()
 def overlap(
@@ -74,7 +71,7 @@ def overlap(
     task_name: Annotated[
         str | None, typer.Option("--task", help="The rows' task; found by trying, by default.")
     ] = None,
-    mapping: Mapping = "auto",
+    mapping: Scheme = "auto",
     on_bad_row: BadRows = "stop",
     threshold: Annotated[float, typer.Option(help="Least similarity of near duplicates.")] = 0.8,
     show: Annotated[
@@ -106,7 +103,7 @@ def without(
     test: Annotated[str, typer.Argument(help="Rows whose twins they are: a file, or hf:...")],
     out: Out = None,
     task_name: TaskName = None,
-    mapping: Mapping = "auto",
+    mapping: Scheme = "auto",
     on_bad_row: BadRows = "stop",
     threshold: Threshold = 0.8,
     show: Show = 2,
@@ -125,12 +122,7 @@ def without(
         check_outputs(job.outputs, Path(test), replace=force or dry_run)
     rows = open_task_rows(train, "without", task_name, mapping)
     read = list(rows.read_examples(on_bad_row))
-    asked = load_dataset(
-        test,
-        rows.task,
-        on_bad_row=on_bad_row,  # type: ignore[arg-type]  # checked there
-        mapping=mapping,
-    )
+    asked = load_dataset(test, rows.task, on_bad_row=on_bad_row, mapping=mapping)
     examples = [example for _, example in read]
     matches = find_overlap(asked.examples, examples, threshold=threshold).matches
     twins = [
@@ -158,7 +150,7 @@ def fingerprint(
         str | None,
         typer.Option("--data", help="The rows it was trained on; the recipe's by default."),
     ] = None,
-    mapping: Mapping = "auto",
+    mapping: Scheme = "auto",
     on_bad_row: BadRows = "stop",
     as_json: AsJson = False,
 ) -> None:
@@ -173,12 +165,7 @@ def fingerprint(
     # Without a provenance there is a source.
     recipe = known[1] if known else RowsRecipe(data=source)
     read = read_rows(
-        recipe,
-        system.task,
-        system.folder,
-        data=source,
-        mapping=mapping,
-        on_bad_row=on_bad_row,  # type: ignore[arg-type]  # checked there
+        recipe, system.task, system.folder, data=source, mapping=mapping, on_bad_row=on_bad_row
     )
     dataset = read.dataset
     rows: Sequence[Example] = dataset.examples

@@ -6,11 +6,11 @@ import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
-from evalkit.cli.common import AnyName, AsJson, PytestCode, console, print_json, tell
+from evalkit.cli.common import AnyName, AsJson, PytestCode, console, one_of, print_json, tell
 from evalkit.cli.runs import QUIET, show_parity
 from evalkit.data import load_dataset
 from evalkit.engines.building import EngineOptions
@@ -32,9 +32,13 @@ def export(
     to: Annotated[
         Path | None, typer.Option("--out", help="A new folder; exports/NAME or exports/NAME-TYPE.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="Of safetensors: bf16 or fp32.")] = "bf16",
+    precision: Annotated[
+        Literal["bf16", "fp32"],
+        one_of("--precision", "bf16", "fp32", help="Of safetensors: bf16 or fp32."),
+    ] = "bf16",
     gguf: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="Write GGUF: F16, Q8_0 or Q4_K_M.")
+        Literal["F16", "Q8_0", "Q4_K_M"] | None,
+        one_of("--gguf", "F16", "Q8_0", "Q4_K_M", metavar="TYPE", help="Write GGUF of this type."),
     ] = None,
     judge: Annotated[
         bool, typer.Option("--judge", help="Judge the GGUF file itself, in llama.cpp.")
@@ -49,24 +53,20 @@ def export(
     `pytest suites/ --model FOLDER` judges what was exported; --judge does so at once, with the
     gate's exit codes, and says which answers the export changed.
     """
-    if precision not in ("bf16", "fp32"):
-        raise UserError(f"--precision is bf16 or fp32, not '{precision}'.")
-    if gguf is not None and gguf not in ("F16", "Q8_0", "Q4_K_M"):
-        raise UserError(f"--gguf is F16, Q8_0 or Q4_K_M, not '{gguf}'.")
     if judge and gguf is None:
         raise UserError("--judge is for GGUF files; of a folder: pytest suites/ --model FOLDER.")
     system = load_system(name)
     folder = to or Path("exports") / (f"{system.name}-{gguf}" if gguf else system.name)
     done: dict[str, Any] = {"system": system.name, "folder": str(folder)}
     if gguf is None:
-        export_merged(system, folder, precision)  # type: ignore[arg-type]
+        export_merged(system, folder, precision)
         done["precision"] = precision
     else:
         if judge:
             _check_judging(system, suites, data)
         from evalkit.exports.gguf_folder import export_gguf
 
-        done["file"] = export_gguf(system, folder, gguf).name  # type: ignore[arg-type]
+        done["file"] = export_gguf(system, folder, gguf).name
     if as_json:
         print_json(done)
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from evalkit.errors import UserError
+from evalkit.cli.common import one_of
 from evalkit.formats import get_format
 from evalkit.formats.grammar import gbnf, json_schema
 from evalkit.tasks import load_task
@@ -16,11 +16,9 @@ from evalkit.tasks import load_task
 def grammar(
     task: Annotated[str, typer.Argument(help="A built-in task, or the path of a task's .toml.")],
     answer_format: Annotated[str, typer.Option("--format", help="json, call or labels.")] = "json",
-    notation: Annotated[str, typer.Option("--as", help="gbnf or json-schema.")] = "gbnf",
+    notation: Annotated[str, one_of("--as", "gbnf", "json-schema")] = "gbnf",
 ) -> None:
     """Print the grammar of a task's answers, for servers that can enforce one."""
-    if notation not in ("gbnf", "json-schema"):
-        raise UserError(f"--as is gbnf or json-schema, not '{notation}'.")
     asked = load_task(task)
     name = get_format(answer_format, asked).name
     if notation == "json-schema":

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from evalkit.cli.common import AsJson
+from evalkit.cli.common import AsJson, Scheme
 from evalkit.cli.pipeline import (
     DryRun,
     Force,
     Job,
-    Mapping,
     Out,
     Report,
     Show,
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 def errors(
     source: Annotated[str, typer.Argument(help="Rows: a file, or hf:OWNER/NAME[:SPLIT].")],
     task_name: TaskName = None,
-    mapping: Mapping = "auto",
+    mapping: Scheme = "auto",
     show: Show = 20,
     report: Report = None,
     runs: RUNS = Path("runs"),
@@ -102,7 +101,7 @@ def relabel(
         Path | None, typer.Option(help="Where the changes are added, a line of JSON each.")
     ] = None,
     task_name: TaskName = None,
-    mapping: Mapping = "auto",
+    mapping: Scheme = "auto",
     show: Show = 20,
     report: Report = None,
     runs: RUNS = Path("runs"),

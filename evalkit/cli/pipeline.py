@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from evalkit.cli.common import AsJson, print_json, tell
+from evalkit.cli.common import AsJson, BadRows, Scheme, print_json, tell
 from evalkit.data.cleaning import clean as clean_rows
 from evalkit.data.combining import combine, synthetic_links
 from evalkit.data.describing import survey
@@ -46,8 +46,6 @@ TaskName = Annotated[
     str | None,
     typer.Option("--task", help="The rows' task: a name or a .toml file; found by trying."),
 ]
-Mapping = Annotated[str, typer.Option(help="Label scheme of the data.")]
-BadRows = Annotated[str, typer.Option(help="stop at a row that is not an example, or skip it.")]
 Threshold = Annotated[float, typer.Option(help="Least similarity of near duplicates.")]
 Seed = Annotated[int, typer.Option(help="Decides what is drawn.")]
 Out = Annotated[Path | None, typer.Option(help="File to write; in the working folder, by default.")]
@@ -148,7 +146,7 @@ def clean(
     source: Source,
     out: Out = None,
     task_name: TaskName = None,
-    mapping: Mapping = "auto",
+    mapping: Scheme = "auto",
     keep: Annotated[
         list[str] | None,
         typer.Option(metavar="RULE", help="A rule that is to remove nothing; may be repeated."),
@@ -203,7 +201,6 @@ def remap(
 
     By a mapping that the task declares (five levels to three), or value by value with --map.
     """
-    _check_bad_rows(on_bad_row)
     if task_name is None:
         raise UserError("Name the task that the new labels are of with --task.")
     if changes and mapping != "auto":
@@ -270,7 +267,7 @@ def split(
         Path | None, typer.Option(help="Folder to write the parts to; SOURCE-parts by default.")
     ] = None,
     task_name: TaskName = None,
-    mapping: Mapping = "auto",
+    mapping: Scheme = "auto",
     on_bad_row: BadRows = "stop",
     threshold: Threshold = 0.8,
     seed: Seed = 0,
@@ -283,7 +280,6 @@ def split(
 
     Near duplicates, and synthetic rows with those they are made of, stay together.
     """
-    _check_bad_rows(on_bad_row)
     check_threshold(threshold)
     shares = read_shares([*(parts or ()), *(more or ())] or ["train=0.8", "dev=0.1", "test=0.1"])
     folder = out or Path(f"{Path(source).stem}-parts")
@@ -333,7 +329,6 @@ def augment(
     tasks with a field that takes several values; split before, so that no made row tells of
     the test rows.
     """
-    _check_bad_rows(on_bad_row)
     job = Job(source, (out or beside(source, "augmented"),), report, dry_run, force, as_json)
     rows = open_task_rows(source, "augment", task_name)
     augmented = combine(
@@ -358,7 +353,7 @@ def augment(
 def stats(
     source: Annotated[str, typer.Argument(help="Rows: a file, or hf:OWNER/NAME[:SPLIT].")],
     task_name: TaskName = None,
-    mapping: Mapping = "auto",
+    mapping: Scheme = "auto",
     threshold: Threshold = 0.8,
     report: Report = None,
     force: Force = False,
@@ -374,11 +369,6 @@ def beside(source: str, what: str) -> Path:
     """`rows.jsonl` -> `rows.clean.jsonl`, in the working folder: data may lie where none writes."""
     path = Path(source)
     return Path(f"{path.stem}.{what}{path.suffix}")
-
-
-def _check_bad_rows(on_bad_row: str) -> None:
-    if on_bad_row not in ("stop", "skip"):
-        raise UserError(f"--on-bad-row is stop or skip, not '{on_bad_row}'.")
 
 
 def write_header(file: BinaryIO, rows: TaskRows[RowFile]) -> None:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit.classifier import load, read_inputs, render_prompt
-from evalkit.cli.common import AnyName, AsJson, console, print_json
+from evalkit.cli.common import (
+    AnyName,
+    AsJson,
+    AtPrecision,
+    BadRows,
+    OnDevice,
+    console,
+    print_json,
+)
 from evalkit.data.questions import load_questions
 from evalkit.data.tables import check_ending, write_records
 from evalkit.data.writing import check_outputs, written_whole
@@ -21,6 +29,7 @@ from evalkit.systems import load_system
 
 if TYPE_CHECKING:
     from evalkit.classifier import Classification, Classifier
+    from evalkit.data.loading import OnBadRow
     from evalkit.tasks import Task
 
 _WAYS = "Give a text, --in FILE, or texts on standard input, one a line."
@@ -44,9 +53,9 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", help="A .jsonl, .csv or .parquet file to write.")
     ] = None,
-    on_bad_row: Annotated[str, typer.Option(help="In --in: stop or skip.")] = "stop",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    on_bad_row: BadRows = "stop",
+    device: OnDevice = "auto",
+    precision: AtPrecision = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Most rows of a batch.")] = 16,
     force: Annotated[bool, typer.Option("--force", help="Replace --out if it is there.")] = False,
     as_json: AsJson = False,
@@ -57,7 +66,6 @@ def predict(
     TEXT, each line of standard input, or the rows of --in. Values, confidences and margins go to
     --out, or as JSON lines to standard output.
     """
-    _check_choices(on_bad_row, device, precision)
     if name is not None and _is_text(name):
         texts, name = [name, *(texts or ())], None
     for text in (*(texts or ()), *(["".join(_pairs(inputs).values())] if inputs else ())):
@@ -68,12 +76,7 @@ def predict(
     if out is not None:
         check_ending(out)
         check_outputs([out], Path(source or "-"), replace=force)
-    classifier = load(
-        name,
-        device=device,  # type: ignore[arg-type]  # checked above
-        precision=precision,  # type: ignore[arg-type]
-        batch_size=batch_size,
-    )
+    classifier = load(name, device=device, precision=precision, batch_size=batch_size)
     asked = _asked(classifier.task, texts, inputs, source, on_bad_row)
     said = classifier.predict(row["inputs"] for row in asked)
     records = [{**row, **answer.to_json()} for row, answer in zip(asked, said, strict=True)]
@@ -140,28 +143,16 @@ def _is_text(given: str) -> bool:
     return False
 
 
-def _check_choices(on_bad_row: str, device: str, precision: str) -> None:
-    for option, value, choices in (
-        ("--on-bad-row", on_bad_row, ("stop", "skip")),
-        ("--device", device, ("auto", "cpu", "cuda", "mps")),
-        ("--precision", precision, ("auto", "fp32", "bf16")),
-    ):
-        if value not in choices:
-            raise UserError(
-                f"{option} is {', '.join(choices[:-1])} or {choices[-1]}, not '{value}'."
-            )
-
-
 def _asked(
     task: Task,
     texts: Sequence[str] | None,
     inputs: Sequence[str] | None,
     source: str | None,
-    on_bad_row: str,
+    on_bad_row: OnBadRow,
 ) -> list[dict[str, Any]]:
     """What is to be classified, as `id` and `inputs`."""
     if source is not None:
-        rows, skipped = load_questions(source, task, on_bad_row=on_bad_row)  # type: ignore[arg-type]
+        rows, skipped = load_questions(source, task, on_bad_row=on_bad_row)
         for row in skipped:
             typer.echo(f"left out: {row.where}: {row.why}", err=True)
         return [{"id": row.id, "inputs": dict(row.inputs)} for row in rows]

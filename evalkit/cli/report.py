@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.common import AsJson, InLang, print_json, tell
+from evalkit.cli.common import AsJson, InLang, one_of, print_json, tell
 from evalkit.cli.runs import RUNS
 from evalkit.errors import UserError
 from evalkit.gates import criteria_in_force
@@ -36,7 +36,7 @@ def report(
         ),
     ] = None,
     runs: RUNS = Path("runs"),
-    form: Annotated[str, typer.Option("--format", help="html or md.")] = "html",
+    form: Annotated[str, one_of("--format", "html", "md")] = "html",
     lang: InLang = "en",
     to: Annotated[
         Path | None,
@@ -49,7 +49,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write a run's report, a comparison of several runs, and the index of all runs."""
-    _check_options(form, to, named or [])
+    _check_place(to, named or [])
     criteria = criteria_in_force(gates)
     found = [read_judged(find_run(name, runs), criteria) for name in named or []]
     written = _write(found, home_of([run.folder for run in found], runs), form, lang, to)
@@ -66,9 +66,7 @@ def report(
         tell(f"{what}: {shown_path(path)}")
 
 
-def _check_options(form: str, to: Path | None, named: Sequence[str]) -> None:
-    if form not in ("html", "md"):
-        raise UserError(f"--format is html or md, not '{form}'.")
+def _check_place(to: Path | None, named: Sequence[str]) -> None:
     if to is not None and not named:
         raise UserError(
             "--out names the file for the report on one run, or for the comparison of several. "

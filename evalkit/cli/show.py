@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli.common import AsJson, InLang, print_json, tell
+from evalkit.cli.common import AsJson, BadRows, InLang, print_json, tell
 from evalkit.cli.runs import RUNS, Run
 from evalkit.data import load_dataset
 from evalkit.data.nearest import nearest as find_nearest
@@ -25,6 +25,7 @@ from evalkit.runs import find_run, read_run
 
 if TYPE_CHECKING:
     from evalkit.data import Dataset
+    from evalkit.data.loading import OnBadRow
     from evalkit.tasks import Task
 
 Field = Annotated[str | None, typer.Option(help="One of the task's fields; all by default.")]
@@ -77,7 +78,7 @@ def errors(
     ] = None,
     nearest: Annotated[int, typer.Option(min=1, help="How many of them for each error.")] = 2,
     mapping: Annotated[str, typer.Option(help="Label scheme of --data.")] = "auto",
-    on_bad_row: Annotated[str, typer.Option(help="In --data: stop or skip.")] = "stop",
+    on_bad_row: BadRows = "stop",
     csv: Annotated[
         Path | None, typer.Option(help="Write them to a CSV file, with columns to correct.")
     ] = None,
@@ -180,13 +181,9 @@ def runs(
     write_shown(sys.stdout, to_terminal(history_blocks(found), lang))
 
 
-def _training_rows(source: str, task: Task, mapping: str, on_bad_row: str) -> Dataset:
+def _training_rows(source: str, task: Task, mapping: str, on_bad_row: OnBadRow) -> Dataset:
     dataset = load_dataset(
-        source,
-        task,
-        on_bad_row=on_bad_row,  # type: ignore[arg-type]  # checked there
-        mapping=mapping,
-        prefer_split="train",
+        source, task, on_bad_row=on_bad_row, mapping=mapping, prefer_split="train"
     )
     for note in dataset.notes:
         tell(note, err=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit.atomic import write_text
-from evalkit.cli.common import AnyName, AsJson, print_json, tell
+from evalkit.cli.common import AnyName, AsJson, OnDevice, print_json, tell
 from evalkit.cli.train import changed, changed_recipe
 from evalkit.data.sources import find_source
 from evalkit.errors import UserError
@@ -52,7 +52,7 @@ def sweep(
     ] = None,
     split: Annotated[str, typer.Option(help="What is chosen by: dev, and nothing else.")] = "dev",
     suites: Annotated[Path, typer.Option(help="Folder of suites.")] = Path("suites"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: OnDevice = "auto",
     out: Annotated[Path, typer.Option(help="Folder of all sweeps.")] = Path("runs/sweeps"),
     as_json: AsJson = False,
 ) -> None:
