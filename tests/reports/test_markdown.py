@@ -541,7 +541,7 @@ def test_sets_of_values_are_counted_as_they_were_mistaken() -> None:
     lowest = "Lowest recall: user_auth, 0.0% (0 of 3 rows), most often read as payment (3 rows)."
     assert lowest in shown(made)
     assert "The first 4 wrong answers; the system gives no confidence:" in made
-    assert "1. Judge the run: `evalkit gate x`." in made
+    assert "it was not judged. Judge it: `evalkit gate x`" in made
 
 
 def test_what_may_be_released_is_what_may_ship(run: JudgedRun) -> None:

@@ -39,8 +39,10 @@ class HtmlWords(Words[Markup]):
                 return Markup('<span class="{}">{}</span>').format(_TONES[found.tone], inner)
             case view.GateSpan(verdict=verdict):
                 value, span = view.verdict_value(verdict), view.verdict_span(verdict)
-                told = view.phrase("page.drawn", value=value, span=span, bound=view.bound(verdict))
-                label, scale = self.cell(told).striptags(), charts.scale_of(found.beside)
+                drawing = view.phrase(
+                    "page.drawn", value=value, span=span, bound=view.bound(verdict)
+                )
+                label, scale = self.cell(drawing).striptags(), charts.scale_of(found.beside)
                 drawn = charts.interval_bar(verdict, scale, label)
                 return drawn + Markup('<span class="sub num">{}</span>').format(super().cell(span))
             case view.Lines():

@@ -28,7 +28,8 @@ def limit_section(run: JudgedRun) -> Blocks:
     """What was not judged, does not apply or is open, and what is missing in the data."""
     release = run.release
     if release is None:
-        lines = [phrase("limit.unjudged", why=Clause(run.why_none))]
+        command = Code(f"evalkit gate {run.name}")
+        lines = [phrase("limit.unjudged", why=Clause(run.why_none), command=command)]
         crossing: list[Verdict] = []
     else:
         lines = list(_of_release(release))
