@@ -20,6 +20,9 @@ LONG = {
     "test_tracking",
 }
 """Files with a test of ten seconds and more."""
+
+# What is loaded and collected stays: to look through it for garbage again and again is in vain.
+gc.disable()
 COLOURS = ("FORCE_COLOR", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "PY_COLORS", "TTY_COMPATIBLE")
 
 # Read when torch is loaded. Threads that wait go to sleep: spinning, they take a core from the
@@ -66,6 +69,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Leave what is loaded by now out of every later search for garbage: it is much, and stays."""
+    """Leave what is loaded by now out of every later search for garbage, and search less often."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    gc.enable()

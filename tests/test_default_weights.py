@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,29 +31,13 @@ def _weights_are_here() -> None:
         pytest.fail("\n".join(missing))
 
 
-@pytest.fixture
-def gate(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., pytest.RunResult]:
-    """Judge a row of the project's own within this process, which has loaded torch."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("EVALKIT_CACHE", str(CACHE))  # pytester gives it another home
-
-    def judge(suites: str, model: str, runs: Path, *more: str) -> pytest.RunResult:
-        given = (f"--rootdir={ROOT}", "-c", "pyproject.toml", "-p", "no:cacheprovider")
-        asked = (suites, "--model", model, "--limit", "1", "--runs", str(runs))
-        return pytester.runpytest_inprocess(*asked, *given, *more)
-
-    return judge
-
-
 def test_the_engine_writes_what_generate_writes() -> None:
     import torch
 
     system = load_system("smollm2-3level", SHELF)
     engine = build_engine(system, EngineOptions("cpu", "fp32", 4))
     assert isinstance(engine, TransformersEngine)
-    rows = load_dataset(str(DATA), system.task, limit=3).examples
+    rows = load_dataset(str(DATA), system.task, limit=2).examples
     requests = list(build_requests(system.task, system.format, rows))
     ours = dict(engine.complete(requests))
     assert engine.passes < 4 * len(requests), "most guesses are right"
@@ -72,13 +55,24 @@ def test_the_engine_writes_what_generate_writes() -> None:
         assert tuple(out[:stop]) == ours[request.id].token_ids
 
 
+# All that is asked of a real model costs a minute. What the parts of a run are made of shows in a
+# few of them, and in what is asked of the base alone.
+ASKED = "test_outputs or not level-base and (test_forgetting or unseen_folders[ or typo or gemma)"
+
+
 def test_a_run_on_real_weights_is_stored_with_all_that_identifies_it(
-    gate: Callable[..., pytest.RunResult], tmp_path: Path
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    done = gate("suites", "smollm2-3level", tmp_path)
-    # One row is too few for any gate, so it may not ship.
+    """A row of the project's own, within this process, which has loaded torch; and by the base."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("EVALKIT_CACHE", str(CACHE))  # pytester gives it another home
+    given = (f"--rootdir={ROOT}", "-c", "pyproject.toml", "-p", "no:cacheprovider")
+    models = ("--model", "smollm2-3level", "--model", "smollm2-3level-base")
+    asked = ("suites", *models, "--limit", "1", "--runs", str(tmp_path), "-k", ASKED)
+    done = pytester.runpytest_inprocess(*asked, *given)
+    # One row is too few for any gate.
     assert done.ret == 1
-    assert "smollm2-3level may NOT ship" in done.stdout.str()
+    assert "smollm2-3level-base: 0 of 2 gates passed" in done.stdout.str()
     (folder,) = tmp_path.glob("*-smollm2-3level")
     record = json.loads((folder / "record.json").read_text())
     provenance = json.loads((SHELF / "smollm2-3level" / "provenance.json").read_text())
@@ -93,14 +87,7 @@ def test_a_run_on_real_weights_is_stored_with_all_that_identifies_it(
     assert record["data"]["rows"] == len(rows) == 1
     parts = {path.parent.name for path in folder.glob("asked/*/record.json")}
     assert parts > {"forgetting-base", "forgetting-texts", "unseen-one", "changed-typo"}
+    assert "attacked-fake-gemma-turn" in parts
     assert str(ROOT) not in (folder / "record.json").read_text()
-
-
-def test_the_base_without_adapter_answers_too(
-    gate: Callable[..., pytest.RunResult], tmp_path: Path
-) -> None:
-    done = gate("suites/test_outputs.py", "smollm2-3level-base", tmp_path)
-    assert done.ret == 1
-    assert "smollm2-3level-base: 0 of 2 gates passed" in done.stdout.str()
-    (folder,) = tmp_path.glob("*-smollm2-3level-base")
-    assert json.loads((folder / "record.json").read_text())["trained_sha256"] == {}
+    (alone,) = tmp_path.glob("*-smollm2-3level-base")
+    assert json.loads((alone / "record.json").read_text())["trained_sha256"] == {}

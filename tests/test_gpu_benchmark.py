@@ -87,8 +87,6 @@ def start(
     python, script, *arguments = command
     if python != sys.executable:
         return run_process(command, **given)
-    if script == "-m" and "stdout" in given:  # of a sweep, whose trials are processes
-        return run_process(command, check=False, capture_output=True, text=True)
     if script == "-m" and arguments[0] == "evalkit":
         done = evalkit(*arguments[1:])
         return subprocess.CompletedProcess(command, done.returncode, done.stdout, done.stderr)

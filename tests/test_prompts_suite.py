@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 SYSTEM = 'task = "intents"\nformat = "labels"\nbase = "base"\nadapter = false\n'
 
 
-@pytest.mark.parametrize(("words", "shown"), [(1, "PASS*0.0%"), (600, "FAIL*50.0%")])
+@pytest.mark.parametrize(("words", "shown"), [(1, "PASS*0.0%"), (300, "FAIL*50.0%")])
 def test_a_prompt_beyond_the_context_fails(
     words: int, shown: str, pytester: pytest.Pytester
 ) -> None:

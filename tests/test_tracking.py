@@ -18,12 +18,11 @@ from typing import Any
 import pytest
 
 import gate_imports  # noqa: F401
+from ports import reserved_port
 
-mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
-from mlflow.tracking import MlflowClient  # noqa: E402
-
-from ports import reserved_port  # noqa: E402
-
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("mlflow") is None, reason="mlflow is not installed"
+)
 SERVER = ("flask", "flask_cors", "sqlalchemy", "alembic", "aiohttp")
 lacking = [name for name in SERVER if importlib.util.find_spec(name) is None]
 SUITE = """
@@ -84,6 +83,13 @@ class Server:
         self.process.wait()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def mlflow() -> Any:
+    """Loaded where these tests run, and before a gate that would unload it."""
+    importlib.import_module("mlflow.tracking")
+    return importlib.import_module("mlflow")
+
+
 @pytest.fixture
 def port() -> Iterator[int]:
     with reserved_port() as found:
@@ -135,8 +141,14 @@ def judge(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     return pytester.runpytest_inprocess(*given)
 
 
+def client_of(address: str) -> Any:
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(address)
+
+
 def tracked(address: str) -> dict[str, Any]:
-    client = MlflowClient(address)
+    client = client_of(address)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
 
@@ -176,7 +188,7 @@ def test_a_gate_is_tracked_and_read_back(
         assert run.data.tags["evalkit.criteria_sha256"] == verdicts["criteria_sha256"]
         assert run.data.params["system"] == record["system"]
         assert run.data.params["data_sha256"] == record["data"]["sha256"]
-        client = MlflowClient(server.address)
+        client = client_of(server.address)
         for name in ("predictions.jsonl", "record.json", "verdicts.json"):
             kept = client.download_artifacts(run.info.run_id, name, str(tmp_path))
             assert Path(kept).read_bytes() == (folder / name).read_bytes()
@@ -215,7 +227,11 @@ def test_a_server_that_is_down_changes_no_verdict(
 
 
 def test_a_server_that_dies_on_the_way_changes_no_verdict(
-    pytester: pytest.Pytester, project: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester,
+    project: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    mlflow: Any,
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ from evalkit.systems import System, load_system
 from evalkit.weights.cache import hash_file
 from tiny_models import VOCABULARY, save_base
 
-pytest.importorskip("xllamacpp", reason="the extra gguf is not installed")
+pytestmark = pytest.mark.skipif(
+    find_spec("xllamacpp") is None, reason="the extra gguf is not installed"
+)
 TEXTS = (
     "Your parcel arrives today between 10:00 and 12:00. 飞书：会议五分钟后开始。",
     "  I'll pay 1234567,\n\n\tthey'RE late...   ",

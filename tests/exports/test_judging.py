@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from evalkit.cli.runs import QUIET
 from evalkit.weights.cache import hash_file
 from tiny_models import save_base
 
-pytest.importorskip("xllamacpp", reason="the extra gguf is not installed")
+pytestmark = pytest.mark.skipif(
+    find_spec("xllamacpp") is None, reason="the extra gguf is not installed"
+)
 pytest.importorskip("securesystemslib", reason="the extra attest is not installed")
 SUITE = """
 def test_intents_accuracy(evaluation, gate):

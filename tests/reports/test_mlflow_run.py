@@ -17,7 +17,11 @@ from evalkit.reports.mlflow_run import Tracked, check_client, describe_run
 from evalkit.run_record import RunRecord
 from judged_runs import write_judged_run
 
-validation = pytest.importorskip("mlflow.utils.validation", reason="mlflow is not installed")
+
+@pytest.fixture(scope="module")
+def validation() -> Any:
+    """What MLflow itself refuses; loaded where it is asked."""
+    return pytest.importorskip("mlflow.utils.validation", reason="mlflow is not installed")
 
 
 def describe(folder: Path) -> tuple[Tracked, dict[str, Any], dict[str, Any]]:
@@ -70,7 +74,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dic
 
 @given(labels=st.lists(st.tuples(st.text(min_size=1), st.text()), min_size=1, max_size=6))
 def test_any_name_becomes_one_that_mlflow_takes(
-    plain: tuple[dict[str, Any], dict[str, Any]], labels: list[tuple[str, str]]
+    plain: tuple[dict[str, Any], dict[str, Any]],
+    validation: Any,
+    labels: list[tuple[str, str]],
 ):
     record, verdicts = plain
     (gate, *_) = verdicts["gates"]

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 TASK = load_task("notifications-3level")
 FOLDERS = ("Work", "Personal", "Promotions", "Alerts")
 ROWS = 60
+FEW_ROWS = """() => {
+  document.querySelectorAll(".rows tbody:nth-of-type(n + 9)").forEach((row) => row.remove());
+  document.querySelectorAll("details").forEach((folded) => { folded.open = true; });
+}"""
+"""All rows are made alike, and axe looks at each cell of each."""
 AXE = """(rules) => axe.run(document, {
   resultTypes: ["violations"], ...(rules.length && {runOnly: {type: "rule", values: rules}})
 })"""
@@ -169,7 +174,7 @@ def test_axe_finds_nothing(runs: Path, page: Page, lang: str) -> None:
     base = pytest.importorskip("axe_playwright_python.base", reason="axe-core is not installed")
     for path in pages(runs, lang):
         page.goto(path.as_uri())
-        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        page.evaluate(FEW_ROWS)
         page.evaluate(base.AXE_SCRIPT)
         # What is no matter of width or colour has been looked at by then.
         for width, scheme, rules in (

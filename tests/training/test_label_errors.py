@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ SKELETON = Path(__file__).parents[2] / "evalkit" / "skeleton"
 WORDS = (("mint", "oak", "iron"), ("salt", "wolf", "rain"), ("moss", "clay", "fern"))
 """What rows of each value say."""
 ROWS, EVERY = 72, 10
-pytest.importorskip("cleanlab", reason="label errors are found with the extra `cleanlab`")
+pytestmark = pytest.mark.skipif(
+    find_spec("cleanlab") is None, reason="label errors are found with the extra `cleanlab`"
+)
 
 
 def made(task: Task, values: Sequence[Label]) -> tuple[list[Example], dict[str, Label]]:
