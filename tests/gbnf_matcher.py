@@ -7,7 +7,8 @@ every place where a match may end.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from functools import cache
 
 Places = Generator[tuple[tuple, int], frozenset[int], frozenset[int]]
 """Asks where other nodes end, and returns where this one does."""
@@ -19,15 +20,7 @@ _NAMED = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
 
 def matches(grammar: str, text: str) -> bool:
     """Whether the root rule matches the whole text."""
-    rules = {}
-    for line in grammar.splitlines():
-        name, _, body = line.partition(" ::= ")
-        assert re.fullmatch(r"[a-zA-Z0-9-]+", name), name
-        assert name not in rules, name
-        tokens = _tokens(body)
-        rules[name] = _alternatives(tokens)
-        assert not tokens, f"{name}: {tokens}"
-
+    rules = _rules(grammar)
     known: dict[tuple[str, int], frozenset[int]] = {}
 
     def ends_of(node: tuple, start: int) -> Places:
@@ -76,6 +69,19 @@ def matches(grammar: str, text: str) -> bool:
             stack.pop()
             ends = done.value
     return len(text) in ends
+
+
+@cache
+def _rules(grammar: str) -> Mapping[str, tuple]:
+    rules = {}
+    for line in grammar.splitlines():
+        name, _, body = line.partition(" ::= ")
+        assert re.fullmatch(r"[a-zA-Z0-9-]+", name), name
+        assert name not in rules, name
+        tokens = _tokens(body)
+        rules[name] = _alternatives(tokens)
+        assert not tokens, f"{name}: {tokens}"
+    return rules
 
 
 def _tokens(body: str) -> list[str]:

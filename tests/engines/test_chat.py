@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ WITH_TEMPLATE = [family for family, made_for in FAMILIES.items() if made_for.tem
 TEXT = ' App: Slack\nTitle: "#dev"  ok?\nBody: 飞书 会议 🎉 <b>now</b> {"folder": 3}\n '
 
 
+@cache
 def chat_of(family: str) -> Chat:
     return build_chat(tokenizer(family))
 
@@ -213,6 +215,7 @@ def test_without_a_control_token_after_the_answer_the_end_of_text_ends_it():
 # Untrusted text
 
 
+@cache
 def pieces(family: str) -> st.SearchStrategy[str]:
     """Texts of everything that might be taken for a control token."""
     names = list(controls(family).values())

@@ -62,7 +62,7 @@ ANY_CHARACTER = st.characters()  # lone surrogates too
 TEXTS = st.text(ANY_CHARACTER, max_size=40) | st.lists(
     st.sampled_from(FRAGMENTS) | st.text(ANY_CHARACTER, max_size=3), max_size=12
 ).map("".join)
-SOME = settings(max_examples=60, deadline=None)
+SOME = settings(max_examples=40, deadline=None)
 
 
 def labels_of(field: Field) -> st.SearchStrategy[Label]:
