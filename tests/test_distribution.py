@@ -9,7 +9,6 @@ import sys
 import tarfile
 import zipfile
 from email.parser import Parser
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,10 +24,10 @@ SOURCES = (
 )
 FOLDERS = ("evalkit", "suites", "fixtures")
 TYPED = """
-import os
+import evalkit
+print(evalkit.__file__)
 from typer.testing import CliRunner
 from evalkit.cli import app
-os.chdir("demo")
 for command in (
     "train tfidf-demo",
     "predict tfidf-demo lost",
@@ -127,19 +126,28 @@ def run_outside(wheel: Path, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_what_was_unpacked_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    python = partial(run_outside, wheel, tmp_path)
+@pytest.fixture(scope="module")
+def initialised(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project as `evalkit init` writes it."""
+    folder = tmp_path_factory.mktemp("outside")
+    run_outside(wheel, folder, "-m", "evalkit", "init", "demo")
+    return folder / "demo"
 
-    assert Path(python("-c", "import evalkit; print(evalkit.__file__)").strip()).is_relative_to(
-        wheel
-    )
-    python("-m", "evalkit", "init", "demo")
+
+@pytest.fixture
+def demo(initialised: Path, tmp_path: Path) -> Path:
+    """A copy of such a project."""
+    return shutil.copytree(initialised, tmp_path / "demo")
+
+
+def test_what_was_unpacked_runs_outside_the_checkout(wheel: Path, demo: Path) -> None:
     skeleton = files_of(ROOT / "evalkit" / "skeleton")
     schemas = {f"demo/schemas/{kind}.json" for kind in ("system", "task", "gates")}
     written = {f"demo{name.removeprefix('skeleton')}" for name in skeleton} | schemas
-    assert files_of(tmp_path / "demo") == written | {"demo/.gitignore"}
+    assert files_of(demo) == written | {"demo/.gitignore"}
     # One process: whatever a command reads of the package is in the wheel.
-    said = python("-c", TYPED)
+    said = run_outside(wheel, demo, "-c", TYPED)
+    assert Path(said.splitlines()[0]).is_relative_to(wheel)
     for line in ("tfidf-demo is in", "queue: ", "96 rows", '"title": "evalkit: gates.toml"'):
         assert line in said, said
 
@@ -174,12 +182,9 @@ print(codes)
 """
 
 
-def test_from_an_empty_folder_to_a_signed_verdict(wheel: Path, tmp_path: Path) -> None:
+def test_from_an_empty_folder_to_a_signed_verdict(wheel: Path, demo: Path) -> None:
     """And one bit of what was judged changed, it is no longer verified."""
     pytest.importorskip("securesystemslib", reason="the extra attest is not installed")
-    python = partial(run_outside, wheel)
-
-    python(tmp_path, "-m", "evalkit", "init", "demo")
-    said = python(tmp_path / "demo", "-c", CHAIN)
+    said = run_outside(wheel, demo, "-c", CHAIN)
     assert said.splitlines()[-1] == "[0, 0, 0, 0, 0, 0, 1]", said
     assert "NOT verified: baseline.safetensors differs" in said
