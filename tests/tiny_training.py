@@ -6,11 +6,11 @@ import os
 import random
 import signal
 from collections.abc import Mapping
-from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
+from forked import forking
 from ports import reserved_port
 from tiny_models import VOCABULARY
 
@@ -46,11 +46,8 @@ def run_processes(
     ended with it. With `keep`, the same general rows stand beside every micro-batch, with that
     weight.
     """
-    # Forked from a server that has imported everything and computed nothing.
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["evalkit.training.trainer", "tiny_models"])
     with reserved_port() as port:
-        return _run_processes(context, port, folder, processes, kill_at, keep, recipe)
+        return _run_processes(forking(), port, folder, processes, kill_at, keep, recipe)
 
 
 def _run_processes(
