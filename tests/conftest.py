@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
@@ -54,6 +54,14 @@ def pytest_configure(config: pytest.Config) -> None:
         none = providers._local_constants
         assert not len(none), "Hypothesis has looked at modules before"
         providers._get_local_constants = lambda: none
+
+
+@pytest.fixture(scope="module")
+def few_tokens() -> Iterator[None]:
+    """Eight beyond the longest answer: models of random numbers write as many as they may."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evalkit.engines.transformers_engine.SLACK_TOKENS", 8)
+        yield
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)

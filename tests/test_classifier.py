@@ -20,6 +20,8 @@ from evalkit.tasks import load_task
 from evalkit.weights import sources
 from tiny_models import save_base
 
+pytestmark = pytest.mark.usefixtures("few_tokens")
+
 ROOT = Path(__file__).parents[1]
 INTENTS = ROOT / "fixtures" / "intents" / "test.jsonl"
 TINY = 'task = "intents"\nformat = "labels"\nbase = "base"\nadapter = false\nnormalize = "nfkc"\n'

@@ -12,6 +12,8 @@ import transformers  # noqa: F401
 import gate_imports  # noqa: F401
 import tiny_models
 
+pytestmark = pytest.mark.usefixtures("few_tokens")
+
 ROOT = Path(__file__).parents[1]
 SYSTEM = 'task = "intents"\nformat = "labels"\nbase = "base"\nadapter = false\n'
 

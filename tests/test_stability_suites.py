@@ -13,6 +13,8 @@ import transformers  # noqa: F401
 import gate_imports  # noqa: F401
 import tiny_models
 
+pytestmark = pytest.mark.usefixtures("few_tokens")
+
 SUITES = Path(__file__).parents[1] / "suites"
 KEYWORDS = 'task = "intents"\nformat = "labels"\nengine = "keyword"\n'
 TINY = 'task = "intents"\nformat = "labels"\nbase = "base"\nadapter = false\n'

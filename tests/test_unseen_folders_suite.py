@@ -24,6 +24,8 @@ from evalkit.evaluation import evaluate
 from evalkit.formats import get_format
 from evalkit.records import Completion, FinishReason
 
+pytestmark = pytest.mark.usefixtures("few_tokens")
+
 TRAINED = ("Work", "Personal", "Promotions", "Alerts")
 
 

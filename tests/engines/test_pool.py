@@ -25,6 +25,8 @@ from evalkit.systems import System, load_system
 from evalkit.training.saving import save_adapter
 from tiny_models import model, save_base
 
+pytestmark = pytest.mark.usefixtures("few_tokens")
+
 FP32 = EngineOptions("cpu", "fp32", 4)
 LINEARS = ("q_proj", "down_proj")
 CASES = {

@@ -22,6 +22,8 @@ from evalkit.tasks.task import BUILT_IN
 from evalkit.training.saving import save_adapter
 from tiny_models import model, save_base
 
+pytestmark = pytest.mark.usefixtures("few_tokens")
+
 EXAMPLES = [Example(str(n), {"prompt": f"pay {n}"}, {"intents": ("payment",)}) for n in range(4)]
 
 

@@ -25,6 +25,8 @@ from evalkit.systems import load_system
 from ports import reserved_port
 from tiny_models import save_base
 
+pytestmark = pytest.mark.usefixtures("few_tokens")
+
 pytest.importorskip("starlette", reason="the extra serve is not installed")
 TEXTS = ["pay 1", "Your parcel arrives today", "Refund my order, please!", "飞书\nRequest: x"]
 
