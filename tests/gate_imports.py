@@ -12,6 +12,7 @@ import scipy.stats  # noqa: F401
 import sklearn.feature_extraction.text
 import sklearn.linear_model
 import sklearn.preprocessing  # noqa: F401
+from rich.cells import cell_len
 
 import evalkit.pytest_plugin.session
 import evalkit.reports.html.run_page
@@ -24,5 +25,6 @@ AS_THEY_ARE = ("--assert", "plain")
 
 for name in evalkit.__all__:
     getattr(evalkit, name)
+cell_len("飞")  # The widths of characters are loaded with the first that is not ASCII.
 # Loaded by a gate and unloaded behind it, a format's class would be there a second time.
 tuple(FORMATS.values())
