@@ -214,7 +214,7 @@ def test_parquet_nested_and_flat(tmp_path, row, three_levels):
 @pytest.mark.parametrize("as_dictionary", [True, False])
 def test_parquet_that_unfolds_to_more_than_fits(as_dictionary, tmp_path, three_levels, monkeypatch):
     monkeypatch.setattr(sources, "MOST_UNFOLDED", 10_000_000)
-    bodies = pa.array(["x" * 1_000_000] * 1_000)
+    bodies = pa.array(["x" * 1_000_000] * 100)
     bodies = bodies.dictionary_encode() if as_dictionary else bodies
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"body": bodies}), path, compression="zstd")
