@@ -16,7 +16,7 @@ from evalkit.evaluation import build_requests
 from evalkit.systems import load_system, missing_parts
 from evalkit.weights.cache import cache_root
 
-pytestmark = pytest.mark.weights
+pytestmark = [pytest.mark.weights, pytest.mark.usefixtures("few_tokens")]
 
 ROOT = Path(__file__).parents[1]
 SHELF = ROOT / "adapters"
