@@ -119,6 +119,32 @@ def project(pytester: pytest.Pytester, tfidf: Path) -> Project:
     return made
 
 
+def judged(project: Project, **wrong: int) -> list[str]:
+    """Judge systems that give so many wrong answers; returns the lines that are said of them.
+
+    From the second time on, it is all a copy of the first.
+    """
+    for name, answers in wrong.items():
+        project.write_system(name, wrong=answers)
+    runs = project.root / "runs"
+    kept = project.kept / "-".join(f"{name}-{answers}" for name, answers in wrong.items())
+    if not kept.is_dir():
+        result = project.run("suites", *(word for name in wrong for word in ("--model", name)))
+        verdicts = [json.loads((run / "verdicts.json").read_text()) for run in project.runs]
+        assert result.ret == int(not all(found["may_ship"] for found in verdicts))
+        shutil.copytree(runs, kept / "runs")
+        (kept / "said").write_text("\n".join(result.outlines), encoding="utf-8")
+    shutil.copytree(kept / "runs", runs, dirs_exist_ok=True)
+    return (kept / "said").read_text(encoding="utf-8").split("\n")
+
+
+def judged_run(project: Project, wrong: int = 0) -> Path:
+    """The run of a system that was judged."""
+    judged(project, mine=wrong)
+    (run,) = project.runs
+    return run
+
+
 def test_nothing_is_released_on_dev_rows(project: Project) -> None:
     test_rows = project.data.read_bytes()
     project.write_system()
@@ -177,11 +203,8 @@ def test_a_report_that_cannot_be_written_changes_no_verdict(project: Project) ->
 
 
 def test_systems_of_one_task_are_compared_on_a_page(project: Project) -> None:
-    project.write_system(wrong=20)
-    project.write_system("other", wrong=60)
-    result = project.run("suites", "--model", "mine", "--model", "other")
-    assert "comparison: runs/comparison-mine-vs-other.html" in result.outlines
-    assert (project.root / "runs" / "comparison-mine-vs-other.html").is_file()
+    assert "comparison: runs/comparison-good-vs-bad.html" in judged(project, good=0, bad=60)
+    assert (project.root / "runs" / "comparison-good-vs-bad.html").is_file()
 
 
 def test_a_base_that_the_last_system_changed_leaves_nothing_judged(
@@ -320,12 +343,19 @@ def test_chosen_tests_give_no_release_verdict(project: Project, choice: list[str
     assert project.verdicts()["may_ship"] is False
 
 
-def test_strict_mode_wants_the_whole_interval(project: Project) -> None:
+def test_strict_mode_wants_the_whole_interval_and_says_how_many_cases_settle_it(
+    project: Project,
+) -> None:
     project.write_system(wrong=36)  # 85%, from 79.9%
     assert project.run("suites", "--model", "mine").ret == 0
-    result = project.run("suites", "--model", "mine", "--gate-mode", "strict")
+    result = project.run("suites", "--model", "mine", "--gate-mode", "strict", "-v")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*priority_accuracy 85.0%*"])
+    result.stdout.fnmatch_lines(
+        [
+            "  471 cases would settle it four times in five, if this value is the true one",
+            " priority_accuracy *85.0% * 471 *INCONCLUSIVE*",
+        ]
+    )
 
 
 @pytest.mark.parametrize("text", ["", "\n\n"])
@@ -360,17 +390,6 @@ def test_tests_that_are_not_there_exit_4(project: Project, arguments: list[str],
     result = project.run(*arguments, "--model", "mine")
     assert result.ret == 4
     result.stderr.fnmatch_lines([said])
-
-
-def test_an_open_verdict_says_how_many_cases_would_settle_it(project: Project) -> None:
-    project.write_system(wrong=36)
-    result = project.run("suites", "--model", "mine", "--gate-mode", "strict", "-v")
-    result.stdout.fnmatch_lines(
-        [
-            "  471 cases would settle it four times in five, if this value is the true one",
-            " priority_accuracy *85.0% * 471 *INCONCLUSIVE*",
-        ]
-    )
 
 
 def test_some_of_the_rows_give_no_release(project: Project) -> None:
@@ -496,19 +515,6 @@ def test_a_baseline_of_embeddings_is_found_by_its_engine(project: Project) -> No
         for found in [json.loads(path.read_text())]
     )
     assert record["weights_sha256"] == weights_fingerprint(project.root / "words")
-
-
-def judged_run(project: Project, wrong: int = 0) -> Path:
-    """A run of the whole gate, and from the second time on a copy of it."""
-    project.write_system(wrong=wrong)
-    kept = project.kept / f"judged-{wrong}"
-    if kept.is_dir():
-        shutil.copytree(kept, project.root / "runs")
-    else:
-        project.run("suites", "--model", "mine")
-        shutil.copytree(project.root / "runs", kept)
-    (run,) = project.runs
-    return run
 
 
 def test_ctrl_c_while_it_is_being_loaded_ends_in_a_line(
@@ -727,9 +733,7 @@ def test_the_command_line_judges_with_pytests_exit_codes(project: Project) -> No
 
 
 def test_two_runs_are_compared(project: Project) -> None:
-    project.write_system("good")
-    project.write_system("bad", wrong=60)
-    project.run("suites", "--model", "good", "--model", "bad")
+    judged(project, good=0, bad=60)
     first, second = sorted(project.runs, key=lambda run: run.name.endswith("bad"))
     done = evalkit(project, "compare", str(first), str(second))
     assert done.returncode == 0, done.stderr
@@ -761,13 +765,10 @@ def test_runs_of_other_rows_are_not_compared(project: Project) -> None:
 
 
 def test_several_systems_are_judged_in_one_session(project: Project) -> None:
-    project.write_system("good")
-    project.write_system("bad", wrong=240)
-    result = project.run("suites", "--model", "good", "--model", "bad")
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(["*good may ship*", "*bad may NOT ship*"])
+    said = pytest.LineMatcher(judged(project, good=0, bad=60))
+    said.fnmatch_lines(["*good may ship*", "*bad may NOT ship*"])
     assert len(project.runs) == 2
-    result.stdout.fnmatch_lines(["priority accuracy: good 100.0%, bad 0.0%, +100.0 *McNemar*"])
+    said.fnmatch_lines(["priority accuracy: good 100.0%, bad 75.0%, +25.0 *McNemar*"])
 
 
 @pytest.mark.parametrize(
