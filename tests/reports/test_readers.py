@@ -34,9 +34,12 @@ FEW_ROWS = """() => {
   document.querySelectorAll("details").forEach((folded) => { folded.open = true; });
 }"""
 """All rows are made alike, and axe looks at each cell of each."""
-AXE = """(rules) => axe.run(document, {
-  resultTypes: ["violations"], ...(rules.length && {runOnly: {type: "rule", values: rules}})
+AXE = """([only, without]) => axe.run(document, {
+  resultTypes: ["violations"],
+  ...(only.length && {runOnly: {type: "rule", values: only}}),
+  rules: Object.fromEntries(without.map((name) => [name, {enabled: false}]))
 })"""
+CONTRAST = ["color-contrast"]
 POLICIES = {
     "high_read_as_low": Policy(max_value=0.05, min_cases=5, why="a missed alarm costs most"),
     "priority_accuracy": Policy(min_value=0.8, min_cases=5, why="a phone that cries wolf"),
@@ -176,13 +179,13 @@ def test_axe_finds_nothing(runs: Path, page: Page, lang: str) -> None:
         page.goto(path.as_uri())
         page.evaluate(FEW_ROWS)
         page.evaluate(base.AXE_SCRIPT)
+        # Of contrast, which takes most of the time, one language tells all: it has no colours.
+        looks = [(1280, "light", [], []), (390, "dark", [], [])]
         # What is no matter of width or colour has been looked at by then.
-        for width, scheme, rules in (
-            (1280, "light", []),
-            (390, "dark", []),
-            (1280, "dark", ["color-contrast"]),
-            (390, "light", ["color-contrast"]),
-        ):
+        looks += [(1280, "dark", CONTRAST, []), (390, "light", CONTRAST, [])]
+        if lang != "en":
+            looks = [(1280, "light", [], CONTRAST), (390, "dark", [], CONTRAST)]
+        for width, scheme, *rules in looks:
             page.set_viewport_size({"width": width, "height": 900})
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             said = page.evaluate(AXE, rules)
