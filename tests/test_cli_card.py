@@ -52,6 +52,7 @@ class Shelf:
 
 @pytest.fixture
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    monkeypatch.chdir(tmp_path)  # where no criteria are in force
     # No base of that name is looked for outside.
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -84,8 +85,19 @@ def test_another_run_and_another_folder(shelf: Shelf, tmp_path: Path):
     assert found.exit_code == 0, found.output
     assert "may ship" in found.stdout
     assert "--license and --language" in found.stderr
+    assert "other criteria" not in found.stderr
     assert ModelCard.load(tmp_path / "there" / "deep" / "README.md").data.eval_results
     assert not (shelf.folder / "README.md").exists()
+
+
+def test_a_run_judged_by_other_criteria_than_those_in_force_says_so(shelf: Shelf, tmp_path: Path):
+    shelf.run(right=20)
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "gates.toml").write_text("[x]\nmin_value = 0.9\nwhy = 'x'\n")
+    assert "judged by other criteria" in shelf.card().stderr
+    assert "may ship: all 4 gates passed; it was judged by other criteria" in (
+        shelf.folder / "README.md"
+    ).read_text(encoding="utf-8")
 
 
 def test_a_licence_is_kept(shelf: Shelf):

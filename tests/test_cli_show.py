@@ -25,7 +25,7 @@ from evalkit.data.loading import hash_examples
 from evalkit.data.nearest import nearest
 from evalkit.evaluation import Evaluation, evaluate
 from evalkit.formats import get_format
-from evalkit.gates import Policy, Release, conclude, judge
+from evalkit.gates import Policy, Release, conclude, judge, load_policies, policies_sha256
 from evalkit.records import Completion, Example, FinishReason
 from evalkit.reports.history import summarise
 from evalkit.reports.judged import read_judged
@@ -51,6 +51,7 @@ Cli = Callable[..., tuple[int, str, str]]
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
     """Run a command on the runs in `tmp_path / "runs"`: its exit code, output and errors."""
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)  # where no criteria are in force
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["evalkit", *arguments, "--runs", str(tmp_path / "runs")])
@@ -352,6 +353,35 @@ def test_the_nearest_rows_are_those_that_every_pair_would_show(
         assert [(n.example.id, n.similarity) for n in near] == expected
 
 
+def test_a_run_judged_by_other_criteria_than_those_in_force_says_so(
+    cli: Cli, tmp_path: Path
+) -> None:
+    gates = tmp_path / "suites" / "gates.toml"
+    gates.parent.mkdir()
+    gates.write_text("[accuracy]\nmin_value = 0.5\nmin_cases = 5\nwhy = 'x'\n")
+    name = write_run(made(), tmp_path / "runs").name
+    mine, policies = read_run(tmp_path / "runs" / name), load_policies(gates)
+    verdict = judge("accuracy", policies["accuracy"], mine.accuracy("priority"))
+    passed = conclude("mine", "notifications", [verdict], policies)
+    content = verdicts_to_json(passed, mine, policies_sha256(policies))
+    write_verdicts(tmp_path / "runs" / name, content)
+
+    def told() -> tuple[str, list[bool]]:
+        data = [strict(cli("show", name, "--json")[1]), *strict(cli("runs", "--json")[1])]
+        verdict = cli("show", name)[1].splitlines()[2]
+        return verdict, [found["by_other_criteria"] for found in data]
+
+    assert told() == ("mine may ship: the one gate passed.", [False, False])
+    gates.write_text(gates.read_text().replace("0.5", "0.9"))
+    verdict, by_others = told()
+    assert by_others == [True, True]
+    assert verdict.startswith("mine may ship: the one gate passed; it was judged by other criteria")
+    assert f"`evalkit gate {name}`" in verdict
+    assert f"judges: {name}" in cli("runs")[1]
+    assert cli("report")[0] == 0
+    assert "by other criteria" in (tmp_path / "runs" / "index.html").read_text()
+
+
 # runs
 
 
@@ -405,6 +435,18 @@ def test_the_short_name_of_a_run_finds_it(cli: Cli, tmp_path: Path) -> None:
     assert names == ["20200101T000000Z", folder.name.partition("-")[0]]
     for name in names:
         assert cli("show", name)[0] == 0
+
+
+def test_a_name_that_many_runs_begin_with_names_the_newest(cli: Cli, tmp_path: Path) -> None:
+    for number in range(8):
+        path = tmp_path / "runs" / f"2026010{number}T000000Z-mine" / "record.json"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    code, _, err = cli("show", "2026")
+    assert code == 4
+    lines = [line.strip() for line in err.splitlines()]
+    assert "8 runs" in lines[0]
+    assert lines[1:] == [*(f"2026010{n}T000000Z-mine" for n in (7, 6, 5, 4, 3)), "and 3 older"]
 
 
 json_values = st.recursive(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
 
 import pytest
+
+from evalkit.pytest_plugin import OPTIONS
+from evalkit.pytest_plugin.plugin import pytest_addoption
 
 FOREIGN = """
 import pytest
@@ -134,6 +138,44 @@ def test_criteria_above_a_project_are_none_of_its_own(project: pytest.Pytester) 
     (inner / "conftest.py").write_text(FOREIGN)
     (inner / "test_own.py").write_text("def test_own(system_under_test): pass\n")
     assert outcome(project, "inner") is pytest.ExitCode.OK
+
+
+def test_the_door_knows_every_option() -> None:
+    names: list[str] = []
+
+    class Parser:
+        def parse_known_args(self, _: object) -> argparse.Namespace:
+            return argparse.Namespace()
+
+        def getgroup(self, *_: str) -> Parser:
+            return self
+
+        def addoption(self, name: str, **_: object) -> None:
+            names.append(name)
+
+    pytest_addoption(Parser())  # type: ignore[arg-type]
+    assert tuple(names) == OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("place", "option", "says"),
+    [
+        ("", "--model", "no gates.toml"),
+        ("", "--modle", ""),  # it may be anybody's
+        ("gates.toml", "--modle", "Did you mean '--model'?"),
+        ("gates.toml", "--verbsoe=2", ""),
+    ],
+)
+def test_an_option_that_is_not_there(
+    project: pytest.Pytester, place: str, option: str, says: str
+) -> None:
+    if place:
+        (project.path / place).touch()
+    found = project.runpytest_inprocess("suites", option, "x", "-p", "no:cacheprovider")
+    assert found.ret == pytest.ExitCode.USAGE_ERROR
+    said = found.stderr.str()
+    assert f"unrecognized arguments: {option}" in said
+    assert ("  evalkit: " in said, says in said) == (bool(says), True)
 
 
 def test_help_shows_the_options_where_they_are(project: pytest.Pytester) -> None:

@@ -427,10 +427,12 @@ def test_unknown_training_rows_are_inconclusive(project: Project) -> None:
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "INCONCLUSIVE: contamination: what it was trained on is not known*",
-            "*may NOT ship: not judged: contamination*",
+            "INCONCLUSIVE: what it was trained on is not known*",
+            "*may NOT ship: not judged: contamination (what it was trained on is not known: *.bin "
+            "is not there; `evalkit data fingerprint mine --data PATH` makes it).",
         ]
     )
+    assert project.verdicts()["not_judged"] == ["contamination"]
 
 
 def test_fingerprints_of_other_rows_are_not_believed(project: Project) -> None:
@@ -438,7 +440,7 @@ def test_fingerprints_of_other_rows_are_not_believed(project: Project) -> None:
     Fingerprints.of(examples[:9], data_sha256="0" * 64).save(project.tfidf / "contamination.bin")
     result = project.run("suites", "--model", "tfidf")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["INCONCLUSIVE: contamination: *is of other rows than provenance*"])
+    result.stdout.fnmatch_lines(["INCONCLUSIVE: *is of other rows than provenance*"])
 
 
 def test_damaged_fingerprints_exit_4(project: Project) -> None:
@@ -527,6 +529,17 @@ def test_ctrl_c_while_it_is_being_loaded_ends_in_a_line(
     with pytest.raises(SystemExit) as stop:
         pytest.main(["suites", "--model", "mine"])
     assert stop.value.code == 2
+    assert capsys.readouterr().err == "\ninterrupted before anything was asked\n"
+
+
+def test_ctrl_c_while_systems_are_looked_up_ends_in_a_line(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("evalkit.pytest_plugin.session.GateSession.find_subjects", interrupted)
+    assert pytest.main(["suites", "--model", "mine"]) == 2
     assert capsys.readouterr().err == "\ninterrupted before anything was asked\n"
 
 

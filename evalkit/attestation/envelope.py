@@ -68,8 +68,8 @@ def sign(statement: Mapping[str, Any], private: Path) -> str:
     return json.dumps(envelope.to_dict(), indent=2) + "\n"
 
 
-def verified(envelope: Path, public: Path) -> dict[str, Any]:
-    """The statement in an envelope, once a key has verified it.
+def verified(envelope: Path, public: Path) -> object:
+    """The statement in an envelope, once a key has verified it, of whatever shape it is.
 
     Raises:
         UserError: a file is not there, the key is none, or the package for it is lacking.
@@ -89,11 +89,11 @@ def verified(envelope: Path, public: Path) -> dict[str, Any]:
     try:
         found = Envelope.from_dict(json.loads(_read(envelope, _ATTEST)))
         found.verify([key], 1)
-        statement: dict[str, Any] = json.loads(found.payload)
+        statement: object = json.loads(found.payload)
     except VerificationError as error:
         raise UntrustedError(f"{envelope.name} carries no signature of this key") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UntrustedError(f"{envelope.name} is not a signed statement: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UntrustedError(f"{envelope.name} is not a signed statement.{_ATTEST}") from error
     if found.payload_type != PAYLOAD_TYPE:
         raise UntrustedError(f"{envelope.name} is of another kind: {found.payload_type}")
     return statement

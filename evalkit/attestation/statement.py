@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalkit import __version__
+from evalkit.attestation.envelope import UntrustedError
 from evalkit.errors import UserError
 from evalkit.run_record import RunRecord
 from evalkit.runs import RECORD, VERDICTS, read_run, read_verdicts
@@ -138,35 +140,65 @@ def _resource(name: str, sha256: str | None, **annotations: object) -> dict[str,
     return found | ({"annotations": annotations} if annotations else {})
 
 
-def objection(
-    statement: Mapping[str, Any], system: System, criteria_sha256: str | None
-) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """What a statement says."""
+
+    files: Mapping[str, str | None]
+    """Name -> SHA-256."""
+    passed: bool
+    open_gates: tuple[str, ...]
+    """Those that failed, were inconclusive or were not judged."""
+    criteria: str | None
+    """SHA-256 of the criteria."""
+    sealed: str | None
+    """Since when these were sealed, in ISO 8601; None where they were not."""
+
+
+def read_statement(statement: Any) -> Attested:
+    """Read a statement, whatever it is.
+
+    Raises:
+        UntrustedError: it is none of a test's result as `build_statement` makes it.
+    """
+    try:
+        if (statement["_type"], statement["predicateType"]) != (STATEMENT, TEST_RESULT):
+            raise ValueError("of another type")
+        predicate = statement["predicate"]
+        (criteria,) = (one for one in predicate["configuration"] if one["name"] == CRITERIA)
+        return Attested(
+            {one["name"]: one["digest"].get("sha256") for one in statement["subject"]},
+            predicate["result"] == "PASSED",
+            tuple(map(str, [*predicate["failedTests"], *predicate["warnedTests"]])),
+            criteria["digest"]["sha256"],
+            predicate.get("evalkit", {}).get("criteria_sealed"),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UntrustedError("the statement is none of a test's result") from error
+
+
+def objection(attested: Attested, system: System, criteria_sha256: str | None) -> str | None:
     """Say in one line why a statement does not let a system ship; None where it does.
 
     Args:
-        statement: whose signature was verified.
+        attested: what a statement says whose signature was verified.
         system: as it lies there now.
         criteria_sha256: of the criteria that it has to have passed; None for those attested.
     """
-    if statement.get("_type") != STATEMENT or statement.get("predicateType") != TEST_RESULT:
-        return "the statement is none of a test's result"
-    predicate = statement["predicate"]
-    attested = {one["name"]: one["digest"].get("sha256") for one in statement["subject"]}
-    here = subjects(system)
-    if BASE in attested and BASE not in here:
-        return f"the {BASE} are not here to be compared: `evalkit fetch {system.argument}`"
-    for name in sorted({*attested, *here}):
+    files, here = attested.files, subjects(system)
+    if BASE in files and BASE not in here and system.source:
+        return system.source.absence(f"evalkit fetch {system.argument}")
+    for name in sorted({*files, *here}):
         if name not in here:
             return f"{name} is missing"
-        if name not in attested:
+        if name not in files:
             return f"{name} is not among the files that were judged"
-        if attested[name] != here[name]:
+        if files[name] != here[name]:
             return f"{name} differs from the one that was judged"
-    if predicate["result"] != "PASSED":
-        failed = [*predicate["failedTests"], *predicate["warnedTests"]]
-        named = f": {', '.join(failed[:5])}{' ...' if failed[5:] else ''}" if failed else ""
+    if not attested.passed:
+        gates = attested.open_gates
+        named = f": {', '.join(gates[:5])}{' ...' if gates[5:] else ''}" if gates else ""
         return f"it did not pass{named or ', for a reason besides its gates'}"
-    (criteria,) = (one for one in predicate["configuration"] if one["name"] == CRITERIA)
-    if criteria_sha256 not in (None, criteria["digest"]["sha256"]):
+    if criteria_sha256 not in (None, attested.criteria):
         return "it passed other criteria than these"
     return None

@@ -12,6 +12,7 @@ import typer
 from evalkit.cli.common import AnyName, AsJson, print_json, tell
 from evalkit.cli.runs import RUNS
 from evalkit.errors import UserError
+from evalkit.locale import say
 from evalkit.reports.card.metadata import benchmark_entry, describe_subject
 from evalkit.reports.card.subject import subject_of
 from evalkit.reports.card.text import render_card
@@ -94,6 +95,8 @@ def card(
         )
         return
     tell(f"{shown_path(written[0])}: {system.name} {judged.verdict} ({judged.name})")
+    if judged.by_others:
+        tell(say("note.other_criteria", run=judged.name), err=True)
     if len(written) > 1:
         tell(f"{shown_path(written[1])}: its entry for the benchmark's leaderboard")
     if lacking:

@@ -25,7 +25,7 @@ from evalkit.data.tables import check_ending, write_records
 from evalkit.data.writing import check_outputs, written_whole
 from evalkit.errors import UserError
 from evalkit.printable import printable
-from evalkit.systems import load_system
+from evalkit.systems import load_system, missing_parts
 
 if TYPE_CHECKING:
     from evalkit.classifier import Classification, Classifier
@@ -115,11 +115,11 @@ def prompt(
 
     sys.stdout.write("".join(f"{printable(line, len(line))}\n" for line in shown.text.split("\n")))
     if not shown.token_ids:
+        lays = "\nThe base's chat template lays these messages out."
         typer.echo(
             "\nThe server lays these messages out, and knows their tokens."
             if system.config.endpoint
-            else "\nThe base's chat template lays these messages out; its weights are not here: "
-            f"`evalkit fetch {system.argument}`."
+            else " ".join([lays, *missing_parts(system)])
         )
         return
     typer.echo(f"\n{len(shown.token_ids):,} tokens:")

@@ -10,7 +10,13 @@ import typer
 from evalkit.atomic import write_text
 from evalkit.attestation.envelope import UntrustedError, sign, verified
 from evalkit.attestation.envelope import new_key as make_key
-from evalkit.attestation.statement import FILE, build_statement, is_judged, objection
+from evalkit.attestation.statement import (
+    FILE,
+    build_statement,
+    is_judged,
+    objection,
+    read_statement,
+)
 from evalkit.cli.common import SYSTEM, AsJson, PytestCode, print_json, tell
 from evalkit.environment import is_ignored
 from evalkit.errors import UserError
@@ -53,8 +59,12 @@ def attest(
     attested as failed. `evalkit verify` holds a folder against it.
     """
     if new_key:
-        if run is not None:
-            raise UserError("--new-key makes a key and signs nothing; leave out the run.")
+        given = {"the run": run, "--model": model, "--out": out, "--gates": criteria}
+        if named := [name for name, value in given.items() if value is not None]:
+            raise UserError(
+                f"--new-key makes a key and signs nothing: leave out {' and '.join(named)}. "
+                "--key names its file."
+            )
         public = make_key(key)
         if as_json:
             print_json({"private": str(key), "public": str(public)})
@@ -107,9 +117,8 @@ def verify(
     wanted = criteria_in_force(criteria) if criteria is not None else None
     sealed = None
     try:
-        statement = verified(attestation or system.folder / FILE, key)
-        why = objection(statement, system, wanted)
-        sealed = statement["predicate"].get("evalkit", {}).get("criteria_sealed")
+        attested = read_statement(verified(attestation or system.folder / FILE, key))
+        why, sealed = objection(attested, system, wanted), attested.sealed
     except UntrustedError as error:
         why = str(error)
     if as_json:

@@ -52,7 +52,8 @@ def report(
     _check_place(to, named or [])
     criteria = criteria_in_force(gates)
     found = [read_judged(find_run(name, runs), criteria) for name in named or []]
-    written = _write(found, home_of([run.folder for run in found], runs), form, lang, to)
+    home = home_of([run.folder for run in found], runs)
+    written = _write(found, home, form, lang, to, criteria)
     if as_json:
         content = {
             "runs": [
@@ -82,6 +83,7 @@ def _write(
     form: str,
     lang: Lang,
     to: Path | None,
+    criteria: str | None,
 ) -> list[Written]:
     """Write what is asked for, and the index last, as it links to the rest."""
     several = len(found) > 1
@@ -110,5 +112,5 @@ def _write(
         )
         written.append(("comparison", path))
     if runs.is_dir():
-        written.append(("index", writing.write_index(runs, lang)))
+        written.append(("index", writing.write_index(runs, lang, criteria)))
     return written

@@ -13,6 +13,7 @@ from evalkit.cli.runs import RUNS, Run
 from evalkit.data import load_dataset
 from evalkit.data.nearest import nearest as find_nearest
 from evalkit.errors import UserError
+from evalkit.gates import criteria_in_force
 from evalkit.reports.diagnosis import diagnose_run, diagnosis_blocks, diagnosis_to_json
 from evalkit.reports.history import of_system, summaries_to_json, summarise
 from evalkit.reports.judged import read_judged
@@ -39,7 +40,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a run: verdict, gates, confusions, calibration, worst cases, cost, notes."""
-    found = read_judged(find_run(run, runs))
+    found = read_judged(find_run(run, runs), criteria_in_force(), keep=True)
     if field is not None:
         check_field(found.evaluation, field)
     if as_json:
@@ -169,7 +170,7 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """List all runs, oldest first: verdict and headline numbers."""
-    found = summarise(folder)
+    found = summarise(folder, criteria_in_force())
     if system is not None:
         found = of_system(found, system)
     if as_json:

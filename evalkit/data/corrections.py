@@ -133,8 +133,3 @@ def written_label(label: Any) -> str:
         return str(label)
     plain = not any("," in part for part in label)
     return ", ".join(label) if plain else json.dumps(label, ensure_ascii=False)
-
-
-def inert(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: anybody may have written it."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -113,7 +113,7 @@ def _check_row(
 
 
 def _same(ours: str, theirs: str) -> bool:
-    """Whether two texts are one, but for white space and what `inert` put before it."""
+    """Whether two texts are one, but for white space and an apostrophe that was kept or lost."""
     return ours.split() in (theirs.split(), theirs.removeprefix("'").split())
 
 

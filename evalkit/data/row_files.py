@@ -30,6 +30,7 @@ from evalkit.data.sources import (
     parse_json_line,
     refuse_wide_unicode,
 )
+from evalkit.data.spreadsheets import inert, is_inert
 from evalkit.errors import UserError
 from evalkit.records import Example
 from evalkit.tasks import Task, known_tasks, load_task
@@ -102,8 +103,11 @@ class RowFile:
             return json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")
         out = io.StringIO()
         cells = [content.get(name, "") if name else "" for name in self.columns]
-        csv.writer(out, lineterminator="").writerow(cells)
-        return out.getvalue().encode()
+        if is_inert(self.columns):
+            cells = [inert(cell) if isinstance(cell, str) else cell for cell in cells]
+        csv.writer(out).writerow(cells)
+        # Line breaks in a cell are quoted where they are among those that end a row.
+        return out.getvalue().removesuffix("\r\n").encode()
 
     def _json_lines(self) -> Iterator[Line]:
         with self.path.open("rb") as file:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from evalkit.data.quoting import shown, shown_error, type_of
+from evalkit.data.spreadsheets import is_inert, original
 from evalkit.errors import UserError, did_you_mean
 from evalkit.locale import say
 
@@ -282,6 +283,8 @@ def csv_row(line: int, where: str, columns: Sequence[str], cells: list[str] | st
     if len(cells) != len(columns):
         fault = f"{len(cells)} cells under {len(columns)} columns. Quote cells that hold commas."
         return RawRow(line, where, None, fault)
+    if any(cell.startswith("'") for cell in cells) and is_inert(columns):
+        cells = [original(cell) for cell in cells]
     # A column without a name is an index that some tool wrote; no path can lead to it.
     named = {name: cell for name, cell in zip(columns, cells, strict=True) if name}
     return RawRow(line, where, named)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit.data.spreadsheets import inert
 from evalkit.errors import UserError
 
 Record = Mapping[str, Any]
@@ -29,7 +30,8 @@ def write_records(path: Path, records: Sequence[Record], *, ending: str) -> None
     """Write records into a file.
 
     JSON lines keep them as they are. A table has a column for each value within, named by its
-    path (`values.priority`); in CSV a list is one cell, its members apart at commas.
+    path (`values.priority`); in CSV a list is one cell, its members apart at commas, and no text is
+    one that a spreadsheet takes for a formula.
     """
     WRITERS[ending.lower()](path, records)
 
@@ -42,7 +44,7 @@ def _write_json_lines(path: Path, records: Sequence[Record]) -> None:
 def _write_csv(path: Path, records: Sequence[Record]) -> None:
     rows = [dict(_flat(record)) for record in records]
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, _columns(rows), lineterminator="\n")
+        writer = csv.DictWriter(file, _columns(rows))
         writer.writeheader()
         writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
 
@@ -78,4 +80,5 @@ def _columns(rows: Iterable[Record]) -> list[str]:
 
 
 def _cell(value: object) -> object:
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
+    value = ", ".join(map(str, value)) if isinstance(value, list) else value
+    return inert(value) if isinstance(value, str) else value

@@ -317,7 +317,7 @@ class Evaluation:
         """
         found = self.record.contamination
         if not found.is_known:
-            raise InsufficientData(f"contamination: {found.why or 'it was not looked for'}")
+            raise InsufficientData(found.why or "contamination: it was not looked for")
         if not self.rows:
             raise InsufficientData("contamination: there is no row to look at")
         seen = tuple(row for row in self.rows if row.contaminated_by is not None)

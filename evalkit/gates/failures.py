@@ -69,7 +69,7 @@ def overrun(verdict: Verdict) -> float:
     measured in their bound, or in half their interval where that is 0.
     """
     policy, estimate = verdict.policy, verdict.estimate
-    bound, value = policy.threshold, estimate.value
+    bound, value = verdict.limit, estimate.value
     if policy.compares or (policy.min_value is not None and not policy.share):
         scale = abs(bound) or (estimate.high - estimate.low) / 2 or 1
         return 1 + (bound - value) / scale

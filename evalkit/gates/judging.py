@@ -23,13 +23,15 @@ ALPHA = 0.05
 
 
 class Reason(StrEnum):
-    """Why a gate is inconclusive."""
+    """Why a gate is inconclusive, or fails on the right side of its bound."""
 
     TOO_FEW_CASES = "too_few_cases"
     CROSSES = "crosses"
     """The interval crosses the threshold, and `strict` wants it on one side."""
     NOT_SHOWN = "not_shown"
     """The paired test does not show the difference that is needed."""
+    LOST = "lost"
+    """It fails within its bound: its name says `beats`, and the paired test shows a loss."""
 
 
 class Outcome(StrEnum):
@@ -56,7 +58,7 @@ class Verdict:
     crosses: bool = False
     """Whether the interval crosses the threshold; never of a comparison or a zero tolerance."""
     reason: Reason | None = None
-    """Why it is inconclusive."""
+    """Why it is inconclusive, or fails within its bound."""
     weakest: str = ""
     wrong: tuple[EvaluatedRow, ...] = ()
     """The rows counted against the system."""
@@ -96,9 +98,14 @@ class Verdict:
         return self.outcome is not Outcome.PASS and self.policy.blocks
 
     @property
+    def limit(self) -> float:
+        """What it fails beyond: its bound, or 0 where no bound excuses the loss."""
+        return 0.0 if self.reason is Reason.LOST else self.policy.threshold
+
+    @property
     def shortfall(self) -> float:
-        """How far the number lies on the wrong side of its bound."""
-        gap = self.estimate.value - self.policy.threshold
+        """How far the number lies on the wrong side of its limit."""
+        gap = self.estimate.value - self.limit
         return gap if self.policy.max_value is not None else -gap
 
     @property
@@ -108,7 +115,7 @@ class Verdict:
 
     @property
     def note(self) -> Note:
-        """Why it is inconclusive, or that the interval crosses the threshold."""
+        """Why it is inconclusive or fails within its bound, or that the interval crosses it."""
         if self.reason is Reason.TOO_FEW_CASES:
             estimate, needed = self.estimate, self.policy.min_cases
             if estimate.clusters is None:
@@ -117,6 +124,8 @@ class Verdict:
             return say("gate.too_few_alone", n=independent, all=estimate.n, needed=needed)
         if self.reason is Reason.NOT_SHOWN:
             return say("gate.not_shown")
+        if self.reason is Reason.LOST:
+            return say("gate.lost")
         return say("gate.crosses") if self.crosses else Note("")
 
 
@@ -249,19 +258,19 @@ def _judge_paired(gate: str, policy: Policy, paired: PairedComparison, slice_nam
         shown = found.p_value < ALPHA
     else:
         shown = policy.holds(low) == policy.holds(high)
-    lost = found.p_value < ALPHA and paired.advantage < 0
-    if lost and may_lose(gate, policy):
-        policy = policy.model_copy(update={"min_difference": 0.0})
-    outcome = Outcome.PASS if policy.holds(paired.advantage) else Outcome.FAIL
-    reason = None
+    lost = found.p_value < ALPHA and paired.advantage < 0 and may_lose(gate, policy)
+    within = policy.holds(paired.advantage)
+    outcome, reason = Outcome.PASS if within else Outcome.FAIL, None
     if advantage.independent < policy.min_cases:
-        reason = Reason.TOO_FEW_CASES
-    elif outcome is Outcome.PASS and not shown:
-        reason = Reason.NOT_SHOWN
+        outcome, reason = Outcome.INCONCLUSIVE, Reason.TOO_FEW_CASES
+    elif within and lost:
+        outcome, reason = Outcome.FAIL, Reason.LOST
+    elif within and not shown:
+        outcome, reason = Outcome.INCONCLUSIVE, Reason.NOT_SHOWN
     return Verdict(
         gate,
         slice_name,
-        Outcome.INCONCLUSIVE if reason else outcome,
+        outcome,
         policy,
         advantage,
         paired.metric,
@@ -270,6 +279,18 @@ def _judge_paired(gate: str, policy: Policy, paired: PairedComparison, slice_nam
         paired=paired,
         cases=surest(paired.cases),
     )
+
+
+def is_excused(verdict: Verdict) -> bool:
+    """Whether a `beats` gate owes it to a bound below 0 that it did not fail, or passed."""
+    if verdict.paired is None or not may_lose(verdict.gate, verdict.policy):
+        return False
+    strict = {"min_difference": 0.0, "min_relative_difference": None}
+    policy = verdict.policy.model_copy(update=strict)
+    at_zero = _judge_paired(verdict.gate, policy, verdict.paired, verdict.slice).outcome
+    if verdict.outcome is Outcome.PASS:
+        return at_zero is not Outcome.PASS
+    return verdict.outcome is Outcome.INCONCLUSIVE and at_zero is Outcome.FAIL
 
 
 def _detects(policy: Policy, estimate: Estimate) -> float | None:

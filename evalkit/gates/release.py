@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from evalkit import metrics
 from evalkit.evaluation import PairedComparison
-from evalkit.gates.judging import ALPHA, Outcome, Verdict
+from evalkit.gates.judging import ALPHA, Outcome, Verdict, is_excused
 from evalkit.gates.policy import TIERS, Policy
 from evalkit.locale import say
 
@@ -113,7 +113,7 @@ def conclude(
         family: of its task.
         verdicts: what the gates said.
         policies: all criteria.
-        broken: suite tests that failed before their gate spoke.
+        broken: suite tests that failed before their gate spoke, or their gates with slices.
         missed: gates with their slices, or tests, that were expected and did not speak, and why.
         not_applicable: criteria, or gates with their slices, that do not apply to this system,
             and why.
@@ -134,7 +134,10 @@ def conclude(
         # Answers that can be read may all be wrong.
         missing.append(say("gate.any_quality", family=family))
     lesser = {name for name, policy in policies.items() if not policy.blocks}
-    left_open = dict.fromkeys(n for n in (*missing, *missed) if _gate_of(n) in lesser)
+    open_ones = (n for n in (*missing, *missed) if n not in broken)
+    left_open = dict.fromkeys(n for n in open_ones if _gate_of(n) in lesser)
+    if excused := [v.shown for v in verdicts if is_excused(v)]:
+        caveats = [*caveats, say("note.criteria_that_may_lose", names=", ".join(excused))]
     # What broke before its gate spoke blocks: nobody knows what it would have said.
     unjudged = dict.fromkeys((*missing, *broken, *missed))
     return Release(

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 _NAMES = ("evalkit", "evalkit.pytest_plugin")
 """What this package is registered as: by its entry point, by `-p`."""
+_PLUGIN = "evalkit-plugin"
+OPTIONS = (
+    *("--model", "--run", "--data", "--split", "--limit", "--on-bad-row", "--mapping", "--against"),
+    *("--track", "--runs", "--gates", "--gate-mode", "--decoding", "--fresh", "--device"),
+    *("--precision", "--batch-size"),
+)
+"""Those of `plugin.py`, for whoever gives one where they are not registered, or misspells it."""
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -37,20 +44,54 @@ class _Door:
         self, early_config: pytest.Config, parser: pytest.Parser, args: list[str]
     ) -> Generator[None, object, object]:
         """Register the plugin where it is used, once all others have their options."""
-        if not _is_used(early_config):
-            return (yield)
+        is_used = _is_used(early_config)
         try:
-            _open(early_config, parser, args)
-            return (yield)
-        except KeyboardInterrupt:  # pytest catches it from when tests are collected
-            sys.stderr.write("\ninterrupted before anything was asked\n")
-            raise SystemExit(pytest.ExitCode.INTERRUPTED) from None
+            if is_used:
+                _open(early_config, parser, args)
+            result = yield
+        except KeyboardInterrupt:  # pytest catches it from when it is configured
+            if is_used:
+                _tell_interrupted()
+                raise SystemExit(pytest.ExitCode.INTERRUPTED) from None
+            raise
+        _, unknown = parser.parse_known_and_unknown_args(args, copy.copy(early_config.option))
+        if hint := _hint([argument.partition("=")[0] for argument in unknown], is_used):
+            parser.extra_info["evalkit"] = hint  # shown below the usage error that is to come
+        return result
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, object, object]:
+        """Say that it was interrupted, where pytest's own reporter is not there yet to say so."""
+        code = yield
+        has = config.pluginmanager.has_plugin
+        if code == pytest.ExitCode.INTERRUPTED and has(_PLUGIN) and not has("terminalreporter"):
+            _tell_interrupted()
+        return code
+
+
+def _tell_interrupted() -> None:
+    sys.stderr.write("\ninterrupted before anything was asked\n")
+
+
+def _hint(unknown: Sequence[str], is_used: bool) -> str:
+    """What helps whoever gave options that nothing has registered; empty for none."""
+    from evalkit.errors import did_you_mean
+
+    if is_used:
+        return next(filter(None, (did_you_mean(name, OPTIONS).strip() for name in unknown)), "")
+    if ours := next((name for name in unknown if name in OPTIONS), ""):
+        return (
+            f"{ours} is an option of the release gate, which is not in use: no gates.toml lies "
+            "beside or above what is to run, or the project says `evalkit = false`. "
+            "`evalkit init` writes one, --gates FILE names one."
+        )
+    return ""
 
 
 def _open(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
     from evalkit.pytest_plugin import plugin
 
-    config.pluginmanager.register(plugin, "evalkit-plugin")
+    config.pluginmanager.register(plugin, _PLUGIN)
     known = parser.parse_known_args(args, namespace=copy.copy(config.option))
     known.confcutdir = config.known_args_namespace.confcutdir
     config.known_args_namespace = known

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from evalkit.errors import UserError, did_you_mean
 from evalkit.gates import load_policies, lowered_tiers
-from evalkit.gates.policy import may_lose
 from evalkit.gates.sealing import breach, read_seal, sealed_before
 from evalkit.locale import say
 from evalkit.pytest_plugin.marks import check_family
@@ -82,8 +81,6 @@ class Criteria:
         option, found = self.config.getoption, self._lowered(tiers_before)
         if empty := [name for name, policy in self.all.items() if policy.is_empty]:
             found.append(say("note.criteria_that_cannot_fail", names=", ".join(empty)))
-        if losing := [name for name, policy in self.all.items() if may_lose(name, policy)]:
-            found.append(say("note.criteria_that_may_lose", names=", ".join(losing)))
         if named_by := where_gates_are_named(self.config):
             found.append(say("note.criteria_named", file=option("gates"), by=named_by))
         return found

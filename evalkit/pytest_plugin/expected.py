@@ -32,6 +32,8 @@ class _Due:
     """Why it found that it does not apply."""
     skipped: str = ""
     """Why it was skipped otherwise."""
+    lacking: str = ""
+    """What its number could not be made for want of."""
     passed: bool = False
     failed: bool = False
 
@@ -68,6 +70,20 @@ class Expected:
         """Take down that a test found that it does not apply to a system."""
         if nodeid in self._due.get(system, {}):
             self._due[system][nodeid].withdrawn = why
+
+    def leave_open(self, system: str, nodeid: str, why: str) -> None:
+        """Take down that a test's number could not be made, for want of data."""
+        if nodeid in self._due.get(system, {}):
+            self._due[system][nodeid].lacking = why
+
+    def is_left_open(self, system: str, nodeid: str) -> bool:
+        """Whether that is why a test failed."""
+        due = self._due.get(system, {}).get(nodeid)
+        return due is not None and bool(due.lacking)
+
+    def lacking(self, system: str, criteria: Collection[str]) -> dict[str, str]:
+        """The tests whose numbers could not be made, named in the way of `missed`."""
+        return self._named(system, criteria, lambda due: "" if due.passed else due.lacking)
 
     def report(self, system: str, report: pytest.TestReport) -> None:
         """Take down how a test went."""

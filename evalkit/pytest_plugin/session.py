@@ -253,6 +253,8 @@ class GateSession:
                 self.expected.withdraw(subject.name, item.nodeid, why.args[0])
             pytest.skip(str(why))
         except InsufficientData as error:
+            if subject is not None and item.nodeid not in self.verdicts.get(subject.name, {}):
+                self.expected.leave_open(subject.name, item.nodeid, error.args[0])
             pytest.fail(legible(f"INCONCLUSIVE: {error}"), pytrace=False)
         except EvidenceError as error:
             if subject is not None:
@@ -273,7 +275,7 @@ class GateSession:
             said = self.verdicts.get(name, {}).get(item.nodeid, [])
             if any(v.blocks for v in said):
                 self._explained.add(item.nodeid)
-            else:
+            elif not self.expected.is_left_open(name, item.nodeid):
                 self.broken.setdefault(name, []).append(item.name)
         return report
 
@@ -291,6 +293,7 @@ class GateSession:
         said = self.verdicts.get(name, {})
         verdicts = [v for spoken in said.values() for v in spoken]
         missed = {} if spoilt else self.expected.missed(name, set(said), policies)
+        lacking = self.expected.lacking(name, policies)
         rows = RowsLeftOut.of(self.run_cache.evaluations.get(name))
         allowed = rows.judge(policies, subject.task.family)
         return conclude(
@@ -298,8 +301,8 @@ class GateSession:
             subject.task.family,
             [*verdicts, *([allowed] if allowed else [])],
             policies,
-            broken=self.broken.get(name, ()),
-            missed=missed | self._uncollected.get(name, {}),
+            broken=[*self.broken.get(name, ()), *lacking],
+            missed=missed | lacking | self._uncollected.get(name, {}),
             not_applicable=self._not_applicable(subject),
             withdrawn=self.expected.withdrawn(name, policies),
             partial=is_partial(self.config),

@@ -41,6 +41,8 @@ class RunSummary:
     gates: tuple[Verdict, ...] = ()
     """Without the rows behind them."""
     why_unreadable: str = ""
+    by_others: bool = False
+    """Whether it was judged by other criteria than those in force."""
     is_yardstick: bool = False
     """Whether it is the TF-IDF baseline's, that a gate held its system against: nobody judged it,
     and lists for people leave it out."""
@@ -62,21 +64,25 @@ _YARDSTICKS = ("tfidf", "embeddings")
 UNJUDGED = {"verdict": "no verdict: it was not judged"}
 
 
-def summarise(runs: Path) -> list[RunSummary]:
+def summarise(runs: Path, criteria_sha256: str | None = None) -> list[RunSummary]:
     """Every run under a folder, oldest first; those that cannot be read say why.
 
     Records are held against their own hashes, and verdicts against the records. Predictions are
     not read, so that hundreds of runs take a moment: `read_judged` finds what is wrong there.
+
+    Args:
+        runs: the folder.
+        criteria_sha256: of the criteria in force (`gates.criteria_in_force`), if they matter.
     """
-    return [_summary(folder) for folder in run_folders(runs)]
+    return [_summary(folder, criteria_sha256) for folder in run_folders(runs)]
 
 
-def summarise_baselines(runs: Path) -> list[RunSummary]:
+def summarise_baselines(runs: Path, criteria_sha256: str | None = None) -> list[RunSummary]:
     """The runs that are kept as baselines, by name."""
-    return [_summary(folder) for folder in baseline_folders(runs)]
+    return [_summary(folder, criteria_sha256) for folder in baseline_folders(runs)]
 
 
-def _summary(folder: Path) -> RunSummary:
+def _summary(folder: Path, criteria_sha256: str | None) -> RunSummary:
     name = folder.absolute().name
     try:
         record = read_record(folder)
@@ -95,12 +101,12 @@ def _summary(folder: Path) -> RunSummary:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         why = f"its record is not one of evalkit's: {type(error).__name__}: {error}"
         return RunSummary(folder, name, why_unreadable=why)
-    judged = _judged(folder)
+    judged = _judged(folder, criteria_sha256)
     known["is_yardstick"] = record.engine.get("engine") in _YARDSTICKS and judged == UNJUDGED
     return RunSummary(folder, name, **known, **judged)
 
 
-def _judged(folder: Path) -> dict[str, Any]:
+def _judged(folder: Path, criteria_sha256: str | None) -> dict[str, Any]:
     """What the verdicts say, as arguments of `RunSummary`."""
     try:
         content = read_verdicts(folder)
@@ -113,6 +119,7 @@ def _judged(folder: Path) -> dict[str, Any]:
             "verdict": verdict_in_words(content["may_ship"], content["partial"]),
             "measured": {name: _estimate(found) for name, found in content["measured"].items()},
             "gates": tuple(map(verdict_from_json, content["gates"])),
+            "by_others": criteria_sha256 not in (None, content.get("criteria_sha256")),
         }
     except EvidenceError as error:
         return {"verdict": f"no verdict: {error}"}
@@ -160,6 +167,7 @@ def summaries_to_json(summaries: Sequence[RunSummary]) -> list[dict[str, Any]]:
             "data_sha256": run.data_sha256 or None,
             "verdict": run.verdict or None,
             "may_ship": run.may_ship,
+            "by_other_criteria": run.by_others,
             "headline": list(run.headline),
             "measured": {name: asdict(found) for name, found in run.measured.items()},
             "gates": [gate_facts(gate) for gate in run.gates],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -24,6 +24,8 @@ class JudgedRun:
     """None where the run was not judged, or its verdicts do not hold any more."""
     why_none: str = ""
     """Why there is no release, as the end of a sentence."""
+    by_others: bool = False
+    """Whether it was judged by other criteria than those in force; a caveat says so, too."""
 
     @property
     def name(self) -> str:
@@ -63,12 +65,15 @@ class JudgedRun:
         return self.release.verdict
 
 
-def read_judged(folder: Path, criteria_sha256: str | None = None) -> JudgedRun:
+def read_judged(
+    folder: Path, criteria_sha256: str | None = None, *, keep: bool = False
+) -> JudgedRun:
     """Read a run and its verdicts.
 
     Args:
         folder: the run's.
         criteria_sha256: of the criteria that hold now; verdicts under others are left out.
+        keep: keeps these, with a caveat that says so.
 
     Raises:
         EvidenceError: the run was changed after it was written, or is not whole.
@@ -76,9 +81,14 @@ def read_judged(folder: Path, criteria_sha256: str | None = None) -> JudgedRun:
     """
     evaluation = read_run(folder)
     try:
-        content = read_verdicts(folder, criteria_sha256)
+        content = read_verdicts(folder, None if keep else criteria_sha256)
         if content is None:
             return JudgedRun(folder, evaluation, None, say("unjudged"))
-        return JudgedRun(folder, evaluation, release_from_json(content, evaluation))
+        release = release_from_json(content, evaluation)
+        by_others = criteria_sha256 not in (None, content.get("criteria_sha256"))
+        if by_others:
+            caveat = say("note.other_criteria", run=folder.absolute().name)
+            release = replace(release, caveats=(caveat, *release.caveats))
+        return JudgedRun(folder, evaluation, release, by_others=by_others)
     except EvidenceError as error:
         return JudgedRun(folder, evaluation, None, error.message)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-from evalkit.data.corrections import CORRECTED, ROW_ID, inert, written_label
+from evalkit.data.corrections import CORRECTED, ROW_ID, written_label
 from evalkit.data.tables import write_records
 from evalkit.data.writing import check_outputs, written_whole
 from evalkit.errors import UserError
@@ -43,11 +43,9 @@ def mistake_cells(mistakes: Sequence[Mistake], judged: JudgedRun) -> list[dict[s
     return [
         {
             "id": row.example.id,
-            "input": {name: inert(text) for name, text in row.example.inputs.items()},
+            "input": dict(row.example.inputs),
             "right": {n: _shown(spec, row.example.labels[n]) for n, spec in fields.items()},
-            "said": {
-                n: inert(describe_predicted(spec, row.predicted(n))) for n, spec in fields.items()
-            },
+            "said": {n: describe_predicted(spec, row.predicted(n)) for n, spec in fields.items()},
             "confidence": {name: row.completion.confidences.get(name) for name in fields},
             "gates": gates.get(row.example.id, []),
             CORRECTED.rstrip("."): dict.fromkeys(fields, ""),

@@ -77,6 +77,8 @@ def run_to_json(run: JudgedRun, field: str | None = None) -> dict[str, Any]:
         "data": record.data.to_json(),
         "verdict": run.verdict,
         "may_ship": run.may_ship,
+        "by_other_criteria": run.by_others,
+        "caveats": list(release.caveats),
         **{key: content[key] for key in keys},
         "fields": fields,
         "contamination": record.contamination.to_json(),

@@ -17,11 +17,17 @@ from evalkit.reports.judged import JudgedRun
 from evalkit.reports.mistakes import wrong_case
 from evalkit.reports.numbers import paired_line
 from evalkit.reports.render.terminal import line_of, to_terminal, to_text
-from evalkit.reports.sections.gates import criteria, criteria_table, explain, paired_lines
+from evalkit.reports.sections.gates import (
+    criteria,
+    criteria_table,
+    explain,
+    paired_lines,
+)
 from evalkit.reports.sections.run import SECTIONS, facts, run_sections, section_title
 from evalkit.reports.sections.verdict import verdict_section
 from evalkit.reports.view import (
     Blocks,
+    Cell,
     Clause,
     Column,
     Data,
@@ -30,6 +36,7 @@ from evalkit.reports.view import (
     in_column,
     phrase,
     table,
+    tilde,
 )
 from evalkit.tasks import Task
 
@@ -49,13 +56,16 @@ def release_screen(run: JudgedRun, width: int, lang: Lang = "en") -> list[Render
     head = to_terminal([*_verdict(run), *_notes(run)], lang)
     text = to_text(head, width, colour=False)
     used = sum(-(-len(line) // width) or 1 for line in text.splitlines())
-    every = len(criteria(release))
-    most = max(_LINES - used, _FEWEST)
+    found = criteria(release)
+    every, most = len(found), max(_LINES - used, _FEWEST)
+    # Only a criterion of one gate is marked.
+    marked = tilde([of[0] for of in list(found.values())[:most] if len(of) == 1])
+    most = max(most - len(marked), _FEWEST)
     asked = {"rows": len(run.evaluation.rows), "source": run.evaluation.record.data.source}
     tail = phrase("screen.whole", **asked)
     if every > most:
         tail = phrase("screen.more", n=every - most, **asked)
-    blocks = [*criteria_table(release, most), Paragraph(tail)]
+    blocks = [*criteria_table(release, most), *marked, Paragraph(tail)]
     return [*head, *to_terminal(blocks, lang, dense=True)]
 
 
@@ -130,10 +140,13 @@ def side_by_side(
     """One column for each system, and paired tests of the first against the others."""
     heads = [Column(phrase("col.gate"), is_text=True)]
     heads += [Column(release.system, folds=True) for release in releases]
-    found = [{v.label: v for v in release.verdicts} for release in releases]
-    names = {label: v.shown for of in found for label, v in of.items()}
-    rows = [[name, *(in_column(of.get(label)) for of in found)] for label, name in names.items()]
-    shown: list[RenderableType] = [*to_terminal(table(heads, rows))]
+    labels = {v.label: v.shown for release in releases for v in release.verdicts}
+    for release in releases:
+        for label in (*release.not_judged, *release.left_open):
+            labels.setdefault(label, release.called(label))
+    rows = [[name, *(_said(label, of) for of in releases)] for label, name in labels.items()]
+    marked = tilde(v for release in releases for v in release.verdicts)
+    shown: list[RenderableType] = [*to_terminal([*table(heads, rows), *marked])]
     first, *others = evaluations
     for other in others:
         try:
@@ -143,3 +156,10 @@ def side_by_side(
             continue
         shown += [Text(paired_line(paired)) for paired in comparisons]
     return shown
+
+
+def _said(label: str, release: Release) -> Cell:
+    """What a gate said of one system, or that it did not speak; None where it does not apply."""
+    verdict = next((v for v in release.verdicts if v.label == label), None)
+    is_open = verdict is None and label in (*release.not_judged, *release.left_open)
+    return phrase("short.not_judged") if is_open else in_column(verdict)

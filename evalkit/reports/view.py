@@ -482,6 +482,12 @@ def badge(verdict: Verdict) -> Badge:
     return Badge(verdict.outcome, verdict.crosses and decided)
 
 
+def tilde(verdicts: Iterable[Verdict]) -> Blocks:
+    """What `~` means, where a badge has it."""
+    is_marked = any(badge(verdict).crosses for verdict in verdicts)
+    return [Paragraph(phrase("tilde_alone", mark="~"))] if is_marked else []
+
+
 @dataclass(frozen=True, slots=True)
 class MetricName:
     """A metric: its field, and what is measured."""

@@ -55,13 +55,18 @@ def write_comparison(
     return write_text(path, comparison_page(runs, lang, place=path.parent))
 
 
-def write_index(runs: Path, lang: Lang = "en") -> Path:
+def write_index(runs: Path, lang: Lang = "en", criteria_sha256: str | None = None) -> Path:
     """Write the index of all runs, into their folder.
+
+    Args:
+        runs: the folder.
+        lang: of the page.
+        criteria_sha256: of the criteria in force, for runs that were judged by others.
 
     Raises:
         UserError: the file cannot be written.
     """
-    return write_text(runs / INDEXES[lang], index_page(runs, lang))
+    return write_text(runs / INDEXES[lang], index_page(runs, lang, criteria_sha256=criteria_sha256))
 
 
 def write_run_markdown(run: JudgedRun, lang: Lang, runs: Path, to: Path | None = None) -> Path:

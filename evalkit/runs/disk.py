@@ -31,6 +31,8 @@ _HASH = "record_sha256"
 _AGAIN = "Run it again."
 BASELINES = "baselines"
 """Folder under `runs/`."""
+_NAMED = 5
+"""Runs that are named where several may be meant."""
 ASKED = "asked"
 """Folder of a run that holds what else the system was asked."""
 
@@ -181,8 +183,10 @@ def find_run(name: str, runs: Path, fits: Callable[[Path], bool] = lambda _: Tru
     if len(begun) == 1:
         return begun[0]
     if begun:
+        shown = [folder.name for folder in begun[: -_NAMED - 1 : -1]]
+        older = [f"and {len(begun) - _NAMED} older"] if len(begun) > _NAMED else []
         raise UserError(
-            f"{len(begun)} runs in {runs}/ begin with '{name}': {', '.join(p.name for p in begun)}."
+            "\n  ".join([f"{len(begun)} runs in {runs}/ begin with '{name}':", *shown, *older])
         )
     # Nobody types a time.
     systems = {folder: folder.name.partition("-")[2] for folder in run_folders(runs)}
@@ -315,7 +319,7 @@ def _read_lines(folder: Path, record: RunRecord) -> Iterator[dict[str, Any]]:
         with path.open("rb") as file:
             for line in file:
                 digest.update(line)
-                count += 1
+                count += bool(line.strip())
     except OSError as error:
         raise UserError(f"{folder} is not a run: {error}") from error
     if digest.hexdigest() != record.predictions_sha256:
@@ -323,8 +327,7 @@ def _read_lines(folder: Path, record: RunRecord) -> Iterator[dict[str, Any]]:
             raise EvidenceError(say("fault.changed", path=str(path)))
         raise EvidenceError(say("fault.torn", path=str(path), there=count, rows=record.rows))
     with path.open("rb") as file:
-        for line in file:
-            yield json.loads(line)
+        yield from (json.loads(line) for line in file if line.strip())
 
 
 def hash_content(content: Mapping[str, Any], but: str) -> str:

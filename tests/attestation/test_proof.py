@@ -15,7 +15,15 @@ from typing import Any
 
 import pytest
 
-from evalkit.attestation.statement import subjects
+from evalkit.attestation.envelope import UntrustedError
+from evalkit.attestation.statement import (
+    BASE,
+    STATEMENT,
+    Attested,
+    objection,
+    read_statement,
+    subjects,
+)
 from evalkit.cli import main
 from evalkit.systems import load_system
 from evalkit.tasks import Task
@@ -71,6 +79,10 @@ def test_the_key_is_its_owners_and_is_not_replaced(evalkit: Run) -> None:
     code, _, err = evalkit("attest", "--new-key")
     assert code == 4
     assert "is there already" in err
+    for option in ("--out", "--model", "--gates"):
+        code, _, err = evalkit("attest", "--new-key", "--key", "other.key", option, "x")
+        assert (code, f"leave out {option}" in err) == (4, True)
+    assert not Path("other.key").exists()
     assert evalkit("attest", "--new-key", "--key", "new folder/my.key")[0] == 0
     assert Path("new folder/my.pub").is_file()
 
@@ -195,8 +207,27 @@ def test_another_key_or_a_changed_statement_is_no_proof(evalkit: Run) -> None:
     code, out, _ = evalkit("verify", "mine", "--key", "other.pub")
     assert code == 1
     assert "no signature of this key" in out
-    path.write_text("[]")
-    assert "is not a signed statement" in verify(evalkit)[1]
+    for content in ("[]", "1", '{"payload": "x"}', "[" * 9999):
+        path.write_text(content)
+        assert verify(evalkit) == (
+            1,
+            "mine: NOT verified: attestation.json is not a signed statement. `evalkit attest RUN` "
+            "writes it, once a run was judged.",
+        )
+
+
+@pytest.mark.parametrize("statement", [[], "x", {}, {"_type": STATEMENT, "predicateType": "x"}])
+def test_a_signed_statement_of_another_shape_is_none_of_a_tests_result(statement: object) -> None:
+    with pytest.raises(UntrustedError, match="none of a test's result"):
+        read_statement(statement)
+
+
+def test_weights_in_a_folder_that_is_gone_are_not_to_be_fetched(tmp_path: Path) -> None:
+    path = tmp_path / "system.toml"
+    path.write_text('task = "notifications-3level"\nformat = "json"\nbase = "weights"\n')
+    why = objection(Attested({BASE: "0"}, True, (), None, None), load_system(tmp_path), None) or ""
+    assert f"There is no folder {tmp_path / 'weights'}" in why
+    assert "evalkit fetch" not in why
 
 
 def test_other_criteria_than_those_attested(evalkit: Run) -> None:

@@ -14,6 +14,7 @@ from evalkit.evaluation.metric import accuracy, parse_failure_rate
 from evalkit.gates import (
     Outcome,
     Policy,
+    Reason,
     Verdict,
     conclude,
     find_policy,
@@ -150,10 +151,17 @@ def test_near_duplicates_are_one_case_of_a_comparison() -> None:
 def test_what_is_called_better_never_passes_a_loss() -> None:
     lenient = Policy(min_difference=-0.25, min_cases=50, why="x")
     loss = paired_accuracy(10, 42, 200)  # -16 points, p < 0.001
-    assert judge("beats_tfidf", lenient, loss).outcome is Outcome.FAIL
+    lost = judge("beats_tfidf", lenient, loss)
+    assert (lost.outcome, lost.reason) == (Outcome.FAIL, Reason.LOST)
+    assert (lost.policy.threshold, lost.shortfall) == (-0.25, pytest.approx(0.16))
     assert judge("not_far_below_tfidf", lenient, loss).outcome is Outcome.PASS
     # What chance could have brought about is no loss that was shown.
-    assert judge("beats_tfidf", lenient, paired_accuracy(10, 12, 200)).outcome is Outcome.PASS
+    tie = judge("beats_tfidf", lenient, paired_accuracy(10, 12, 200))
+    assert tie.outcome is Outcome.PASS
+    # A bound below 0 is noted where 0 would not have given the same.
+    won = judge("beats_tfidf", lenient, paired_accuracy(42, 10, 200))
+    noted = [bool(conclude("s", "f", [v], {}).caveats) for v in (lost, tie, won)]
+    assert noted == [False, True, False]
 
 
 TENTH = Policy(min_relative_difference=-0.10, min_cases=50, why="x")
@@ -398,6 +406,9 @@ def test_a_test_that_broke_blocks_whatever_its_gates_tier() -> None:
     release = conclude("s", "f", [good], {"good": AT_LEAST_80}, broken=["test_x[s]"])
     assert release.not_judged == ("test_x[s]",)
     assert not release.may_ship
+    lesser = {"good": AT_LEAST_80, "few": SUPPORTING}
+    lacking = conclude("s", "f", [good], lesser, broken=["few[x]"], missed={"few[x]": "no row"})
+    assert (lacking.not_judged, lacking.left_open) == (("few[x]",), ())
 
 
 def test_quality_that_is_not_critical_is_none() -> None:

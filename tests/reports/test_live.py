@@ -19,7 +19,8 @@ BASE = "http://127.0.0.1"
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Path:
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)  # where no criteria are in force
     runs = tmp_path / "runs"
     first = write_judged_run(runs, right=16, name="one")
     write_judged_run(runs, right=12, name="two")
@@ -61,6 +62,15 @@ def test_the_pages_are_those_of_the_files(runs: Path) -> None:
     assert asked.get(f"/{path.name}").status_code == 200
     assert "<h1" in asked.get("/baselines/v1/report.html").text
     assert asked.get("/").text == asked.get("/index.html").text
+
+
+def test_runs_judged_by_other_criteria_than_those_in_force_say_so(runs: Path) -> None:
+    asked, page = client(runs), f"/{names(runs)[0]}/report.html"
+    before = [asked.get(address).text for address in ("/", page)]
+    (runs.parent / "suites").mkdir()
+    (runs.parent / "suites" / "gates.toml").write_text("[x]\nmin_value = 0.9\nwhy = 'x'\n")
+    after = [asked.get(address).text for address in ("/", page)]
+    assert ["by other criteria" in text for text in (*before, *after)] == [False, False, True, True]
 
 
 @pytest.mark.parametrize(

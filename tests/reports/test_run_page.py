@@ -30,9 +30,10 @@ from evalkit.reports.numbers import number
 from evalkit.reports.render.html import HtmlWords
 from evalkit.reports.render.markdown import MarkdownWords
 from evalkit.reports.sections.gates import criteria
+from evalkit.reports.sections.slices import error_section
 from evalkit.reports.sections.verdict import reasons_of
 from evalkit.reports.terminal import surest
-from evalkit.reports.view import bound, verdict_span, verdict_value
+from evalkit.reports.view import Table, bound, verdict_span, verdict_value
 from evalkit.run_record import RunRecord
 from evalkit.runs import write_evaluation_part, write_run
 from evalkit.tasks import load_task
@@ -736,6 +737,9 @@ def test_it_fits_a_phone(show: Show, page: Page, tmp_path: Path) -> None:
     assert not sideways(page)
     page.locator(".rows .open").first.click()
     assert not sideways(page)
+    # No value goes without its name, and no name without a value.
+    blank = "es => es.filter((e) => !e.textContent.trim()).length"
+    assert page.locator("td[data-name]:visible, .gates td.n:visible").evaluate_all(blank) == 0
     # A row is a card: nothing of it lies beyond the screen.
     assert page.locator(".scroll", has=page.locator(".rows")).evaluate(
         "e => e.scrollWidth <= e.clientWidth"
@@ -756,6 +760,17 @@ def test_on_paper_there_is_what_a_decision_needs(show: Show, page: Page, tmp_pat
     assert "all 500 predictions" in page.locator("section.on-paper").inner_text()
     for hidden in (".rows", ".filters", "#theme", "#configuration", "#results"):
         assert not page.locator(hidden).is_visible()
+
+
+def test_samples_are_first_of_what_failed() -> None:
+    mine = evaluation(20, seen=0)  # from the 13th on, 3 of medium and 2 of high are said to be low
+    recall = judge("r", POLICIES["priority_recall"], mine.recall("priority", 3), slice_name="3")
+    high = replace(recall, outcome=Outcome.FAIL)
+    for verdicts, first in (([high], ["3 (high)"] * 2), ([], ["2 (medium)", "3 (high)"])):
+        (samples,) = (b for b in error_section(mine, verdicts) if isinstance(b, Table))
+        expected = [row[len(TASK.inputs) + 1] for row in samples.rows]
+        assert expected[:2] == first
+        assert sorted(expected) == ["2 (medium)"] * 3 + ["3 (high)"] * 2
 
 
 def test_5000_rows_stay_small_and_quick(

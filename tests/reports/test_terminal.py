@@ -20,7 +20,7 @@ from evalkit.records import Estimate
 from evalkit.reports.judged import JudgedRun, read_judged
 from evalkit.reports.render.terminal import line_of, to_text
 from evalkit.reports.sections.verdict import closing, failure_sentence
-from evalkit.reports.terminal import release_screen
+from evalkit.reports.terminal import release_screen, side_by_side
 from judged_runs import TASK, write_judged_run
 
 POLICIES = load_policies(Path(__file__).parents[2] / "suites" / "gates.toml")
@@ -60,6 +60,28 @@ def test_whatever_fails_fits_on_a_screen_and_no_name_is_broken(
     assert len(shown) >= 3
     assert set(shown) <= set(POLICIES)
     assert max(map(len, table)) <= width
+
+
+def test_side_by_side_keeps_what_was_not_judged(tmp_path: Path) -> None:
+    run = read_judged(write_judged_run(tmp_path))
+    assert run.release
+    first, *others = run.release.verdicts
+    lacking = ["contamination", *(v.label for v in others)]
+    releases = [
+        conclude("one", "notifications", run.release.verdicts, {}, broken=["contamination"]),
+        conclude("two", "notifications", [first], {}, broken=lacking),
+    ]
+    shown = to_text(side_by_side(releases, [run.evaluation]), 80, colour=False).splitlines()
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in shown if line.strip()}
+    assert rows["contamination"] == "not judged not judged"
+    assert rows["faults"] == "0.0% PASS not judged"
+
+
+def test_a_mark_is_explained_where_it_stands(tmp_path: Path) -> None:
+    for right, marked in ((16, True), (20, False)):
+        run = read_judged(write_judged_run(tmp_path, right=right))
+        text = to_text(release_screen(run, 80), 80, colour=False)
+        assert (" ~ " in text, "the 95% interval crosses" in text) == (marked, marked)
 
 
 def release(*verdicts: Verdict) -> Release:

@@ -91,7 +91,11 @@ def test_two_runs_in_one_second_do_not_overwrite_each_other(tmp_path: Path) -> N
 def test_a_changed_run_is_refused(tmp_path: Path) -> None:
     folder = write_run(evaluation("json", ["x", "y"]), tmp_path)
     path = folder / "predictions.jsonl"
-    path.write_text(path.read_text().splitlines()[0] + "\n")
+    lines = path.read_text()
+    path.write_text(lines.replace("\n", "\n\n"))
+    with pytest.raises(UserError, match="was changed after the run"):
+        read_run(folder)  # a blank line is no row
+    path.write_text(lines.splitlines()[0] + "\n")
     with pytest.raises(UserError, match="has 1 of the run's 2 rows"):
         read_run(folder)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evalkit.errors import UserError
+from evalkit.gates import criteria_in_force
 from evalkit.reports.judged import JudgedRun, read_judged
 from evalkit.runs import find_run, read_record, read_subject, run_folders
 from evalkit.runs.same_system import changed_since
@@ -61,7 +62,7 @@ def _fit(system: System, folder: Path) -> JudgedRun:
             f"{shown} is a run of another {system.name} than the one on the shelf: "
             f"{', '.join(differing)} changed since."
         )
-    judged = read_judged(folder)
+    judged = read_judged(folder, criteria_in_force(), keep=True)
     if judged.release is None:
         raise UserError(
             f"{shown} has no verdict for a card: {judged.why_none.rstrip('.')}. "

@@ -69,15 +69,18 @@ class _Line:
         return _TONES[self.run.may_ship]
 
 
-def index_page(runs: Path, lang: Lang = "en", *, live: bool = False) -> str:
+def index_page(
+    runs: Path, lang: Lang = "en", *, live: bool = False, criteria_sha256: str | None = None
+) -> str:
     """Every run under a folder with its verdict, and the gates of each system over time.
 
     Predictions are not read. A run that cannot be read is listed with the reason. A page that
-    `evalkit view` serves (`live`) leads to every run's page and compares any two.
+    `evalkit view` serves (`live`) leads to every run's page and compares any two. Runs that were
+    judged by other criteria than those in force say so, where these are given.
     """
     words = HtmlWords(lang)
-    summaries = [run for run in summarise(runs) if not run.is_yardstick]
-    baselines = summarise_baselines(runs)
+    summaries = [run for run in summarise(runs, criteria_sha256) if not run.is_yardstick]
+    baselines = summarise_baselines(runs, criteria_sha256)
     names = kept_as(summaries, baselines)
     known = {run.record_sha256 for run in summaries}
     kept = [(run, names[run.folder]) for run in reversed(summaries)]
@@ -127,7 +130,7 @@ def _line(
         link,
         baselines,
         words.cell(unreadable or short_verdict(run.may_ship).what),
-        run.why_unreadable or ("" if run.may_ship is not None else run.why_none),
+        words("history.other_criteria") if run.by_others else run.why_none,
         tuple(
             (name, words.cell(with_span(run.measured[name])))
             for name in run.headline

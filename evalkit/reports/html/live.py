@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from evalkit.errors import UserError
+from evalkit.gates import criteria_in_force
 from evalkit.locale import LANGUAGES, Lang
 from evalkit.reports.files import COMPARISON_PREFIX, INDEXES, PAGES
 from evalkit.reports.html.comparison_page import comparison_page
@@ -43,12 +44,14 @@ def view_app(runs: Path, lang: Lang = "en") -> Starlette:
     """
 
     def indexed(asked: Lang) -> Callable[[Request], Response]:
-        return lambda _: _html(index_page(runs, asked, live=True))
+        return lambda _: _html(
+            index_page(runs, asked, live=True, criteria_sha256=criteria_in_force())
+        )
 
     def run_in(asked: Lang) -> Callable[[Request], Response]:
         def run(request: Request) -> Response:
             folder = _find(runs, request.path_params["run"])
-            return _html(_run_page(folder, asked, _stamp([folder])))
+            return _html(_run_page(folder, asked, _stamp([folder]), criteria_in_force()))
 
         return run
 
@@ -56,7 +59,8 @@ def view_app(runs: Path, lang: Lang = "en") -> Starlette:
         names = request.query_params.getlist("run")
         if len(names) < 2:
             raise UserError("A comparison is of two runs: /compare?run=A&run=B.")
-        found = [read_judged(_find(runs, name)) for name in names]
+        criteria = criteria_in_force()
+        found = [read_judged(_find(runs, name), criteria, keep=True) for name in names]
         asked = _asked(request, lang)
         return _html(comparison_page(found, asked, place=runs, live=True))
 
@@ -120,9 +124,9 @@ def _find(runs: Path, name: str) -> Path:
 
 
 @lru_cache(32)
-def _run_page(folder: Path, lang: Lang, stamp: str) -> str:
-    """The page of a run, as long as nothing in its folder is written anew."""
-    run = read_judged(folder)
+def _run_page(folder: Path, lang: Lang, stamp: str, criteria_sha256: str | None) -> str:
+    """The page of a run, as long as neither its folder nor the criteria change."""
+    run = read_judged(folder, criteria_sha256, keep=True)
     return run_page(run, lang, others=find_related(run, folder.parent), live=True)
 
 

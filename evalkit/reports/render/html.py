@@ -99,6 +99,8 @@ class HtmlWords(Words[Markup]):
             return Markup('<td class="drawn">{}</td>').format(self.cell(found))
         if isinstance(found, view.Lines):
             return Markup('<td class="said">{}</td>').format(self.cell(found))
+        if found == "":
+            return Markup("<td{}></td>").format(_classes(column))  # empty for the style sheet, too
         name = Markup(' data-name="{}"').format(self.cell(column.head).striptags())
         return Markup("<td{}{}>{}</td>").format(
             _classes(column), name if named else Markup(), self.cell(found)

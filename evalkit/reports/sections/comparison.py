@@ -50,6 +50,7 @@ from evalkit.reports.view import (
     shown_cost,
     table,
     table_of,
+    tilde,
     with_span,
 )
 from evalkit.tasks import Field
@@ -240,7 +241,7 @@ def _gate_table(gates: Sequence[GateRow], sides: Sequence[Side]) -> Blocks:
         ]
         for gate in gates
     ]
-    blocks = table(heads, rows)
+    blocks = [*table(heads, rows), *tilde(v for gate in gates for v in gate.known)]
     if other := [gate.shown for gate in gates if not gate.one_bound]:
         blocks.append(Paragraph(phrase("other_criteria", gates=listed(map(Code, other)))))
     return blocks

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from evalkit.reports.history import RunSummary
 from evalkit.reports.view import (
     Blocks,
+    Code,
     Column,
     Data,
     Paragraph,
@@ -15,11 +16,14 @@ from evalkit.reports.view import (
     figure,
     phrase,
     short_verdict,
+    shortened,
     table,
 )
 
 MOST_NUMBERS = 4
 """Of the headline, as many as fit beside a run."""
+_NAMED = 3
+"""Runs that are named where not all need be."""
 
 
 def history_blocks(summaries: Sequence[RunSummary]) -> Blocks:
@@ -58,7 +62,9 @@ def _of_task(task: str, runs: Sequence[RunSummary], names: Sequence[str]) -> Blo
 
 
 def _reasons(summaries: Sequence[RunSummary]) -> Iterator[object]:
-    """Why some have no verdict, and why some cannot be read."""
+    """By which criteria some were judged, why some have no verdict or cannot be read."""
+    if others := [run.name for run in summaries if run.by_others]:
+        yield phrase("history.by_others", runs=shortened([*map(Code, others)], _NAMED))
     open_ones = [run for run in summaries if run.may_ship is None and not run.why_unreadable]
     for why, n in Counter(run.verdict for run in open_ones).items():
         yield phrase("history.why", why=Data(why, 300), n=n)

@@ -267,7 +267,7 @@ SECTIONS = Registry[Section](
         "calibration": lambda it: calibration_section(it.evaluation),
         "gates": lambda it: gate_section(it.run.release) if it.run.release else [],
         "comparison": lambda it: comparison_section(it.run, it.others),
-        "errors": lambda it: error_section(it.evaluation),
+        "errors": lambda it: error_section(it.evaluation, it.measured.verdicts),
         "contamination": lambda it: [Paragraph(contamination(it.evaluation))],
         "cost": lambda it: _cost(it.run),
         "configuration": lambda it: _configuration(it.run),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from evalkit.evaluation import EvaluatedRow, Evaluation
-from evalkit.gates import Verdict
+from evalkit.gates import Outcome, Verdict
 from evalkit.locale import say
 from evalkit.metrics import LabelScores, Predicted
 from evalkit.records import Label, Missing, OutOfEnum
@@ -94,8 +94,8 @@ def calibration_blocks(evaluation: Evaluation, name: str) -> Blocks:
     return [Reliability(name, bins), *rows]
 
 
-def error_section(evaluation: Evaluation) -> Blocks:
-    """A few wrong answers of each field, the most confident first."""
+def error_section(evaluation: Evaluation, verdicts: Sequence[Verdict] = ()) -> Blocks:
+    """A few wrong answers of each field: what most failed gates count, then the most confident."""
     blocks: Blocks = []
     inputs = evaluation.task.inputs
     for name, field in evaluation.task.fields.items():
@@ -105,8 +105,12 @@ def error_section(evaluation: Evaluation) -> Blocks:
         if not wrong:
             continue
         sure = any(name in row.completion.confidences for row in wrong)
-        shown = sorted(wrong, key=_confidence_of(name), reverse=True)[:SAMPLES]
+        counted = _counted_against(name, verdicts)
+        wrong.sort(key=_confidence_of(name), reverse=True)
+        shown = sorted(wrong, key=lambda row: -counted[row.example.id])[:SAMPLES]
         predicted = "most_confident" if sure else "first_ones"
+        if len({counted[row.example.id] for row in wrong}) > 1:
+            predicted = "of_failed"
         blocks.append(Paragraph(phrase(predicted, shown=len(shown))))
         heads = [
             phrase("col.id"),
@@ -127,6 +131,17 @@ def error_section(evaluation: Evaluation) -> Blocks:
         ]
         blocks += table(heads, rows, len(inputs) + 3)
     return blocks
+
+
+def _counted_against(name: str, verdicts: Sequence[Verdict]) -> Counter[str]:
+    """Row id -> how many failed gates of a field, or of all, count it."""
+    failed = (
+        verdict.wrong
+        for verdict in verdicts
+        if verdict.outcome is Outcome.FAIL and not verdict.cases
+        if verdict.metric is None or verdict.metric.field in (None, name)
+    )
+    return Counter(row.example.id for rows in failed for row in rows)
 
 
 def shown_value(field: Field, value: Label) -> str:

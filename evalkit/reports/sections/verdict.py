@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
-from evalkit.gates import Failure, Group, Outcome, Release, Verdict, find_failures
+from evalkit.gates import Failure, Group, Outcome, Reason, Release, Verdict, find_failures
 from evalkit.locale import Note, phrases
 from evalkit.reports.sections.cases import to_rows
 from evalkit.reports.view import (
@@ -195,7 +195,9 @@ def _code(failure: Failure, worst: Verdict) -> str:
     """The sentence that is there: of the gate, of the group with the metric, of the group."""
     key = worst.metric.key if worst.metric else ""
     group = failure.group.value
-    names = (worst.gate, f"{group}_{key}", *([] if group == Group.ACCURACY else [group]))
+    names = [worst.gate, f"{group}_{key}", *([] if group == Group.ACCURACY else [group])]
+    if worst.reason is Reason.LOST:
+        names.insert(0, "lost")
     codes = (f"finding.{name}" for name in names)
     return next((code for code in codes if code in phrases("en")), "finding.other")
 

@@ -248,7 +248,7 @@ function evalkitTable(box, spec) {
     return list;
   };
   // On a phone a row is a card, where each value stands behind the name of its column.
-  const named = (td, column) => { td.dataset.name = column.title; return td; };
+  const named = (td, column) => { if (td.textContent) td.dataset.name = column.title; return td; };
   let bodies = [];
   const drawRow = (row) => {
     const body = make("tbody", { "data-row": row });
