@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ import command_line
 import evalkit.reports.terminal
 import evalkit.runs.runner
 from command_line import Done
+from evalkit.cli import main
 from evalkit.data import Fingerprints, load_dataset
 from evalkit.engines.pool import Engines
 from evalkit.engines.replay import ReplayEngine
@@ -530,6 +532,10 @@ def test_ctrl_c_while_it_is_being_loaded_ends_in_a_line(
         pytest.main(["suites", "--model", "mine"])
     assert stop.value.code == 2
     assert capsys.readouterr().err == "\ninterrupted before anything was asked\n"
+    monkeypatch.setattr(sys, "argv", ["evalkit", "gate", "mine"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
 
 
 def test_ctrl_c_while_systems_are_looked_up_ends_in_a_line(

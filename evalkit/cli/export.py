@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
-from evalkit.cli.common import AnyName, AsJson, PytestCode, console, one_of, print_json, tell
-from evalkit.cli.runs import QUIET, show_parity
+from evalkit.cli.common import AnyName, AsJson, console, one_of, print_json, tell
+from evalkit.cli.runs import run_pytest, show_parity
 from evalkit.data import load_dataset
 from evalkit.engines.building import EngineOptions
 from evalkit.engines.llamacpp import check_installed
@@ -88,14 +88,12 @@ def _judge(
     system: System, folder: Path, suites: Path, data: str | None, runs: Path, out: TextIO
 ) -> None:
     """Run the gate on an export, show what it changed, and exit as pytest does."""
-    import pytest
-
-    arguments = [*QUIET, str(suites), "-q", "--model", str(folder.absolute()), "--runs", str(runs)]
+    arguments = [str(suites), "-q", "--model", str(folder.absolute()), "--runs", str(runs)]
     with contextlib.redirect_stdout(out):
-        code = pytest.main([*arguments, *(["--data", data] if data else [])])
-        if code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        code = run_pytest([*arguments, *(["--data", data] if data else [])])
+        if code in (0, 1):  # it was judged
             _show_parity(system, folder, runs, out)
-    sys.exit(PytestCode(code))
+    sys.exit(code)
 
 
 def _show_parity(system: System, folder: Path, runs: Path, out: TextIO) -> None:

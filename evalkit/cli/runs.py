@@ -71,10 +71,7 @@ def gate(
     say goes to standard error, and the content of verdicts.json to standard output: null where
     the run was refused.
     """
-    import pytest
-
     arguments = [
-        *QUIET,
         str(suites),
         "-v" if verbose else "-q",
         "--run",
@@ -88,15 +85,25 @@ def gate(
         if given is not None:
             arguments += [option, str(given)]
     if not as_json:
-        sys.exit(PytestCode(pytest.main(arguments)))
+        sys.exit(run_pytest(arguments))
     path = find_run(run, runs) / VERDICTS
     before = path.stat().st_mtime_ns if path.exists() else None
     with contextlib.redirect_stdout(sys.stderr):
-        code = pytest.main(arguments)
+        code = run_pytest(arguments)
     # A run that was refused keeps the verdicts of another time.
     is_new = path.exists() and path.stat().st_mtime_ns != before
     print_json(read_verdicts(path.parent) if is_new else None)
-    sys.exit(PytestCode(code))
+    sys.exit(code)
+
+
+def run_pytest(arguments: Sequence[str]) -> PytestCode:
+    """Run suites in this process; the exit code is pytest's, even where it does not return it."""
+    import pytest
+
+    try:
+        return PytestCode(pytest.main([*QUIET, *arguments]))
+    except SystemExit as stop:  # interrupted while it was being loaded
+        return PytestCode(stop.code or 0)
 
 
 def compare(
