@@ -50,24 +50,52 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+Watched = tuple["Page", list[str]]
+"""A page, and what troubles it."""
+
+
+@pytest.fixture(scope="session")
+def opened(browser: Browser) -> dict[bool, Watched]:
+    """The pages that tests get, by whether they bypass a Content-Security-Policy."""
+    return {}
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: Browser, opened: dict[bool, Watched]) -> Iterator[Page]:
     """A page that fails the test on any console error, script error or request but for files."""
-    with opening(browser) as opened:
-        yield opened
+    with opening(browser, opened) as found:
+        yield found
 
 
 @pytest.fixture
-def trusting(browser: Browser) -> Iterator[Page]:
+def trusting(browser: Browser, opened: dict[bool, Watched]) -> Iterator[Page]:
     """Such a page in a browser that keeps no Content-Security-Policy."""
-    with opening(browser, bypass_csp=True) as opened:
-        yield opened
+    with opening(browser, opened, bypass_csp=True) as found:
+        yield found
 
 
 @contextmanager
-def opening(browser: Browser, *, bypass_csp: bool = False) -> Iterator[Page]:
-    """A page whose troubles are known once it is closed."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=bypass_csp)
+def opening(
+    browser: Browser, opened: dict[bool, Watched], *, bypass_csp: bool = False
+) -> Iterator[Page]:
+    """A page as if it were new, whose troubles are known once it is given back.
+
+    Each new one would be a process, which takes a second of a processor.
+    """
+    if bypass_csp not in opened:
+        opened[bypass_csp] = _watched(browser, bypass_csp)
+    found, troubles = opened[bypass_csp]
+    found.set_viewport_size({"width": 1280, "height": 900})
+    found.emulate_media(media="null", color_scheme="light")
+    yield found
+    found.evaluate("(() => { try { localStorage.clear(); } catch { /* of no file */ } })()")
+    told = list(troubles)
+    troubles.clear()
+    assert not told, told
+
+
+def _watched(browser: Browser, bypass_csp: bool) -> Watched:
+    context = browser.new_context(bypass_csp=bypass_csp)
     context.set_default_timeout(60_000)
     found = context.new_page()
     troubles: list[str] = []
@@ -92,19 +120,17 @@ def opening(browser: Browser, *, bypass_csp: bool = False) -> Iterator[Page]:
     found.on(
         "dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss())
     )
-    yield found
-    context.close()
-    assert not troubles, troubles
+    return found, troubles
 
 
 @pytest.fixture
 def show(page: Page, tmp_path: Path) -> Callable[..., Page]:
     """Writes HTML to a file and opens it, at a hash where one is given."""
 
-    def opened(html: str, hash: str = "") -> Page:
+    def written(html: str, hash: str = "") -> Page:
         path = tmp_path / "report.html"
         path.write_text(html, encoding="utf-8")
         page.goto(f"{path.as_uri()}{hash}")
         return page
 
-    return opened
+    return written
