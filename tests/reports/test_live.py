@@ -71,6 +71,8 @@ def test_runs_judged_by_other_criteria_than_those_in_force_say_so(runs: Path) ->
     (runs.parent / "suites" / "gates.toml").write_text("[x]\nmin_value = 0.9\nwhy = 'x'\n")
     after = [asked.get(address).text for address in ("/", page)]
     assert ["by other criteria" in text for text in (*before, *after)] == [False, False, True, True]
+    compared = asked.get("/compare", params={"run": names(runs)}).text
+    assert compared.count("was judged under other criteria") >= 2, "as `evalkit compare` has it"
 
 
 @pytest.mark.parametrize(

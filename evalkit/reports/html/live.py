@@ -60,7 +60,7 @@ def view_app(runs: Path, lang: Lang = "en") -> Starlette:
         if len(names) < 2:
             raise UserError("A comparison is of two runs: /compare?run=A&run=B.")
         criteria = criteria_in_force()
-        found = [read_judged(_find(runs, name), criteria, keep=True) for name in names]
+        found = [read_judged(_find(runs, name), criteria) for name in names]
         asked = _asked(request, lang)
         return _html(comparison_page(found, asked, place=runs, live=True))
 
