@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from functools import cache
 from itertools import islice
 from typing import Any, assert_never
@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from evalkit.locale import Lang, Speaker, phrases
 from evalkit.reports import charts, view
-from evalkit.reports.html.environment import text
+from evalkit.reports.html.environment import macros, text
 from evalkit.reports.render.words import Words
 
 _TYPED = re.compile("`([^`]+)`")
@@ -39,11 +39,9 @@ class HtmlWords(Words[Markup]):
                 return Markup('<span class="{}">{}</span>').format(_TONES[found.tone], inner)
             case view.GateSpan(verdict=verdict):
                 value, span = view.verdict_value(verdict), view.verdict_span(verdict)
-                drawing = view.phrase(
-                    "page.drawn", value=value, span=span, bound=view.bound(verdict)
-                )
-                label, scale = self.cell(drawing).striptags(), charts.scale_of(found.beside)
-                drawn = charts.interval_bar(verdict, scale, label)
+                needs, scale = view.bound(verdict), charts.scale_of(found.beside)
+                said = self.cell(view.phrase("page.drawn", value=value, span=span, bound=needs))
+                drawn = charts.interval_bar(verdict, scale, said.striptags())
                 return drawn + Markup('<span class="sub num">{}</span>').format(super().cell(span))
             case view.Lines():
                 lines = (Markup("<p>{}</p>").format(self.cell(part)) for part in found.parts)
@@ -89,47 +87,10 @@ class HtmlWords(Words[Markup]):
         """What matters most."""
         return Markup("<strong>{}</strong>").format(text)
 
-    def table_cell(self, column: view.Column, found: view.Cell, *, named: bool) -> Markup:
-        """A cell in its place; on a phone a number that stands alone has its name beside it."""
-        if isinstance(found, view.Count):
-            heat = 0 if not found.n else max(1, round(10 * found.n / found.of))
-            classes = f"heat-{heat}{' hit' * found.is_right}{' none' * (not found.n)}"
-            return Markup('<td class="{}">{}</td>').format(classes, self.cell(found))
-        if isinstance(found, view.GateSpan):
-            return Markup('<td class="drawn">{}</td>').format(self.cell(found))
-        if isinstance(found, view.Lines):
-            return Markup('<td class="said">{}</td>').format(self.cell(found))
-        if found == "":
-            return Markup("<td{}></td>").format(_classes(column))  # empty for the style sheet, too
-        name = Markup(' data-name="{}"').format(self.cell(column.head).striptags())
-        return Markup("<td{}{}>{}</td>").format(
-            _classes(column), name if named else Markup(), self.cell(found)
-        )
-
-    def gate(self, found: view.GateName, group: view.Group) -> Markup:
-        """The cell at the head of a gate's row."""
-        verdict = found.verdict
-        called = (verdict.part or verdict.slice or verdict.gate) if found.is_part else verdict.shown
-        tier = "" if verdict.policy.blocks else f" ({verdict.policy.tier})"
-        if found.is_part:
-            return (
-                text(called) + tier + self._asks("" if verdict.asks == group.asks else verdict.asks)
-            )
-        return text(called) + tier + self.about(group)
-
-    def about(self, group: view.Group) -> Markup:
-        """What holds for the gates of a criterion."""
-        why = Markup("").join(
-            Markup("<details><summary>{}</summary>{}</details>").format(
-                self("col.why"), self.text(one)
-            )
-            for one in group.why
-        )
-        return self._asks(group.asks) + why
-
-    def _asks(self, asks: str) -> Markup:
-        said = Markup('<span class="sub asks">{}</span>').format(self.text(asks))
-        return said if asks else Markup()
+    @staticmethod
+    def kind(found: view.Cell) -> str:
+        """What class of `view.py` a cell is of."""
+        return type(found).__name__
 
     def _link(self, rows: Any, inner: Markup) -> Markup:
         if not rows:
@@ -154,7 +115,7 @@ def to_html(blocks: Iterable[view.Block], lang: Lang = "en") -> Markup:
     for block in blocks:
         if isinstance(block, view.Heading):
             about = words.cell(block.text).striptags()
-        shown += _parts(block, words, about)
+        shown.append(_shown(block, words, about))
     return Markup("\n").join(shown)
 
 
@@ -162,85 +123,40 @@ def _as_text(found: object) -> Markup:
     return found if isinstance(found, Markup) else text(found)
 
 
-def _parts(block: view.Block, words: HtmlWords, about: str) -> Iterator[Markup]:
+def _shown(block: view.Block, words: HtmlWords, about: str) -> Markup:
+    made = macros("blocks.html.j2")
+    shown: Markup
     match block:
         case view.Heading():
-            name = f"h{block.level}"
-            yield Markup("<{0}>{1}</{0}>").format(name, words.cell(block.text))
+            shown = made.heading(block, words)
         case view.Paragraph():
-            yield Markup("<p>{}</p>").format(words.cell(block.text))
+            shown = made.paragraph(block, words)
         case view.Points():
-            items = Markup("").join(
-                Markup("<li>{}</li>").format(words.cell(item)) for item in block.items
-            )
-            yield Markup("<ul>{}</ul>").format(items)
+            shown = made.points(block, words)
         case view.Table():
-            yield _table(block, words, about)
+            shown = made.table(block, words, *_table(block, words, about))
         case view.Reliability():
-            yield charts.reliability(block.name, block.bins, words("col.mean_confidence"))
+            shown = charts.reliability(block.name, block.bins, words("col.mean_confidence"))
         case view.Scatter():
             name = words.cell(block.name)
             label = words("page.scatter", name=name).striptags()
             across, up = words("page.row_time").striptags(), name.striptags()
-            yield charts.scatter(block.dots, label, across, up)
+            shown = charts.scatter(block.dots, label, across, up)
         case view.Picture():
-            return
+            shown = Markup()
         case _:
             assert_never(block)
+    return shown
 
 
-def _classes(column: view.Column) -> Markup:
-    """Of a cell: numbers to the right; on a phone, without what need not be there."""
-    said = " ".join(["n"] * (not column.is_text) + ["drop"] * (column.drop > 0))
-    return Markup(' class="{}"').format(said) if said else Markup("")
-
-
-def _table(table: view.Table, words: HtmlWords, about: str) -> Markup:
-    is_matrix = any(isinstance(cell, view.Count) for row in table.rows for cell in row)
-    kind = f' class="matrix{" wide" * table.is_wide}"' if is_matrix else ""
-    heads = Markup("").join(
-        Markup('<th scope="col"{}>{}</th>').format(_classes(column), words.cell(column.head))
-        if column.head
-        else Markup("<td></td>")
-        for column in table.columns
-    )
-    bodies = Markup("<tbody>{}</tbody>").format(
-        Markup("\n").join(_row(table, row, words) for row in table.rows)
-    )
-    if table.groups:
-        kind, bodies = ' class="gates"', Markup("\n").join(_bodies(table, words))
-    return Markup(
-        '<div class="scroll" tabindex="0" role="group" aria-label="{}"><table{}>'
-        "<thead><tr>{}</tr></thead>{}</table></div>"
-    ).format(about or words.cell(table.columns[0].head).striptags(), Markup(kind), heads, bodies)
-
-
-def _bodies(table: view.Table, words: HtmlWords) -> Iterator[Markup]:
-    """The rows of each group under its name; a gate alone has one of its own."""
+def _table(
+    table: view.Table, words: HtmlWords, about: str
+) -> tuple[str, str, list[tuple[view.Group | None, list[tuple[view.Cell, ...]]]]]:
+    """What a table is called, its class, and the rows of each group."""
+    label = about or words.cell(table.columns[0].head).striptags()
+    if not table.groups:
+        is_matrix = any(isinstance(cell, view.Count) for row in table.rows for cell in row)
+        kind = f"matrix{' wide' * table.is_wide}" if is_matrix else ""
+        return label, kind, [(None, list(table.rows))]
     rows = iter(table.rows)
-    for group in table.groups:
-        own = list(islice(rows, group.n))
-        head = Markup()
-        if own[0][0].is_part:
-            head = Markup(
-                '<tr class="group"><th scope="rowgroup" colspan="{}">{}{}</th></tr>'
-            ).format(len(table.columns), text(group.name), words.about(group))
-        shown = Markup("\n").join(_row(table, row, words, group) for row in own)
-        yield Markup("<tbody>{}{}</tbody>").format(head, shown)
-
-
-def _row(
-    table: view.Table, row: Sequence[view.Cell], words: HtmlWords, group: view.Group | None = None
-) -> Markup:
-    first, said = row[0], Markup()
-    if group and isinstance(first, view.GateName):
-        sliced = Markup(' class="sliced"') if first.is_part else ""
-        said = Markup(' data-outcome="{}"{}').format(first.verdict.outcome.value, sliced)
-        name = words.gate(first, group)
-    else:
-        name = words.cell(first)
-    cells = (
-        words.table_cell(column, cell, named=group is not None)
-        for column, cell in zip(table.columns[1:], row[1:], strict=True)
-    )
-    return Markup('<tr{}><th scope="row">{}</th>{}</tr>').format(said, name, Markup("").join(cells))
+    return label, "gates", [(group, list(islice(rows, group.n))) for group in table.groups]
