@@ -267,7 +267,7 @@ def _labels_differ(examples: Sequence[Example], rows: Sequence[int]) -> bool:
 
 def _near_groups(texts: _Texts, threshold: float) -> list[list[int]]:
     """Return the rows of each connected component, ascending, by their first rows."""
-    components = _Components(len(texts.places))
+    components = Components(len(texts.places))
     for bundle in similar_bundles(texts.signatures, threshold):
         _connect(bundle, components, texts.texts, threshold)
     groups: dict[int, list[int]] = {}
@@ -277,7 +277,7 @@ def _near_groups(texts: _Texts, threshold: float) -> list[list[int]]:
 
 
 def _connect(
-    bundle: Sequence[int], components: _Components, texts: Sequence[str], threshold: float
+    bundle: Sequence[int], components: Components, texts: Sequence[str], threshold: float
 ) -> None:
     """Join the components of those texts of a bundle that are near."""
     roots = [components.find(place) for place in bundle]
@@ -293,7 +293,7 @@ def _connect(
                 components.join(bundle[at], bundle[other])
 
 
-class _Components:
+class Components:
     """Which of some numbers are connected."""
 
     def __init__(self, n: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from evalkit.data.normalising import normalised_inputs
-from evalkit.data.overlap import THRESHOLD, duplicate_groups
+from evalkit.data.overlap import THRESHOLD, Components, duplicate_groups
 from evalkit.errors import UserError
 from evalkit.records import Example
 
@@ -160,16 +160,10 @@ def _strata(example: Example) -> list[tuple[str, str]]:
 
 def _joined(group_of: Sequence[int], linked: Iterable[tuple[int, int]]) -> list[list[int]]:
     """Return the rows of each group, groups with linked rows made one."""
-    parents = list(range(max(group_of, default=-1) + 1))
-
-    def find(group: int) -> int:
-        while parents[group] != group:
-            parents[group] = group = parents[parents[group]]
-        return group
-
+    components = Components(max(group_of, default=-1) + 1)
     for one, other in linked:
-        parents[find(group_of[one])] = find(group_of[other])
+        components.join(group_of[one], group_of[other])
     groups: dict[int, list[int]] = {}
     for row, group in enumerate(group_of):
-        groups.setdefault(find(group), []).append(row)
+        groups.setdefault(components.find(group), []).append(row)
     return list(groups.values())

@@ -318,11 +318,8 @@ class Evaluation:
         found = self.record.contamination
         if not found.is_known:
             raise InsufficientData(found.why or "contamination: it was not looked for")
-        if not self.rows:
-            raise InsufficientData("contamination: there is no row to look at")
         seen = tuple(row for row in self.rows if row.contaminated_by is not None)
-        rate, n = len(seen) / len(self.rows), len(self.rows)
-        return Measurement(Estimate(rate, n, rate, rate, "count", len(seen)), seen)
+        return self._counted("contamination", seen)
 
     def truncated_prompts(self) -> Measurement:
         """Share of rows whose prompt the model could not see whole; a count, without an interval.
@@ -330,11 +327,14 @@ class Evaluation:
         Raises:
             InsufficientData: there is no row.
         """
+        return self._counted("truncated prompts", self.truncated_rows)
+
+    def _counted(self, what: str, rows: tuple[EvaluatedRow, ...]) -> Measurement:
+        """The share of the rows that these are, which is known and not estimated."""
         if not self.rows:
-            raise InsufficientData("truncated prompts: there is no row to look at")
-        cut = self.truncated_rows
-        rate, n = len(cut) / len(self.rows), len(self.rows)
-        return Measurement(Estimate(rate, n, rate, rate, "count", len(cut)), cut)
+            raise InsufficientData(f"{what}: there is no row to look at")
+        rate, n = len(rows) / len(self.rows), len(self.rows)
+        return Measurement(Estimate(rate, n, rate, rate, "count", len(rows)), rows)
 
     def confusion(self, field: str) -> Confusion:
         """How often each value was read as each other, or as none, on clean rows."""

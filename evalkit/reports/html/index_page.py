@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -43,32 +43,6 @@ RUNS_IN_TABLE = 12
 _TONES = {True: "pass", False: "fail", None: "open"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A run in the table of runs."""
-
-    run: RunSummary
-    address: str
-    """Its folder under that of all runs."""
-    link: str
-    """To the run's own page; empty where there is none."""
-    baselines: tuple[str, ...]
-    """The names of baselines that it is kept as."""
-    verdict: str
-    """In a word or two; `why` says the rest."""
-    why: str
-    numbers: tuple[tuple[str, Markup], ...]
-    """Those that matter most, with their intervals."""
-    gates: Markup
-    """How many came to which outcome; empty where it was not judged."""
-    passed: float | str
-    """The share of gates."""
-
-    @property
-    def tone(self) -> str:
-        return _TONES[self.run.may_ship]
-
-
 def index_page(
     runs: Path, lang: Lang = "en", *, live: bool = False, criteria_sha256: str | None = None
 ) -> str:
@@ -99,8 +73,8 @@ def index_page(
         else [],
         lines=lines,
         tiles=_tiles(lines, words),
-        systems=sorted({line.run.system for line in lines if line.run.system}),
-        verdicts=list(dict.fromkeys(line.verdict for line in lines)),
+        systems=_systems(lines),
+        verdicts=list(dict.fromkeys(line["verdict"] for line in lines)),
         comparisons=_comparisons(runs),
         histories=[
             (
@@ -117,28 +91,29 @@ def index_page(
 
 def _line(
     run: RunSummary, runs: Path, baselines: tuple[str, ...], words: HtmlWords, live: bool
-) -> _Line:
+) -> dict[str, Any]:
+    """A run in the table of runs, with the names of the baselines that it is kept as."""
     names = (PAGES[words.lang], REPORT)
     page = next((p for p in map(run.folder.joinpath, names) if live or p.is_file()), None)
-    link = quote(page.relative_to(runs).as_posix()) if page else ""
     unreadable = phrase("short.unreadable") if run.why_unreadable else None
     counts = {o.value: sum(gate.outcome is o for gate in run.gates) for o in Outcome}
     told = [phrase(f"tally.{outcome}", n=count) for outcome, count in counts.items() if count]
-    return _Line(
-        run,
-        run.folder.relative_to(runs).as_posix(),
-        link,
-        baselines,
-        words.cell(unreadable or short_verdict(run.may_ship).what),
-        words("history.other_criteria") if run.by_others else run.why_none,
-        tuple(
+    return {
+        "run": run,
+        "address": run.folder.relative_to(runs).as_posix(),
+        "link": quote(page.relative_to(runs).as_posix()) if page else "",
+        "baselines": baselines,
+        "verdict": words.cell(unreadable or short_verdict(run.may_ship).what),
+        "tone": _TONES[run.may_ship],
+        "why": words("history.other_criteria") if run.by_others else run.why_none,
+        "numbers": [
             (name, words.cell(with_span(run.measured[name])))
             for name in run.headline
             if name in run.measured
-        ),
-        charts.tally_bar(counts) + words.cell(listed(told)) if told else Markup(),
-        counts["pass"] / len(run.gates) if run.gates else "",
-    )
+        ],
+        "gates": charts.tally_bar(counts) + words.cell(listed(told)) if told else Markup(),
+        "passed": counts["pass"] / len(run.gates) if run.gates else "",
+    }
 
 
 def _plot(
@@ -185,17 +160,19 @@ def _in_table(found: Verdict | None) -> Cell:
     return listed([verdict_value(found), " ", Badge(found.outcome, False)], "")
 
 
-def _tiles(lines: Sequence[_Line], words: HtmlWords) -> list[tuple[str, int]]:
-    verdicts = [line.verdict for line in lines]
-    told = ("may_ship", "may_not_ship", "no_verdict", "unreadable")
+def _systems(lines: Sequence[dict[str, Any]]) -> list[str]:
+    return sorted({line["run"].system for line in lines if line["run"].system})
+
+
+def _tiles(lines: Sequence[dict[str, Any]], words: HtmlWords) -> list[tuple[str, int]]:
+    verdicts = [line["verdict"] for line in lines]
+    told = (
+        words(f"short.{key}") for key in ("may_ship", "may_not_ship", "no_verdict", "unreadable")
+    )
     return [
         (words("page.kind.runs"), len(lines)),
-        (words("section.systems"), len({line.run.system for line in lines if line.run.system})),
-        *(
-            (said, verdicts.count(said))
-            for said in (words(f"short.{key}") for key in told)
-            if said in verdicts
-        ),
+        (words("section.systems"), len(_systems(lines))),
+        *((said, verdicts.count(said)) for said in told if said in verdicts),
     ]
 
 
