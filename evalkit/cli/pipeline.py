@@ -88,12 +88,9 @@ class Job:
         write: Callable[[Sequence[BinaryIO]], None] | None = None,
         notes: Iterable[str] = (),
     ) -> None:
-        """Write rows and report, whole or not at all, and show what was done.
+        """Write rows (by `write`, into files opened for `outputs`) and report, whole or not at all.
 
-        Args:
-            sheet: the report.
-            write: writes the rows into files opened for `outputs`.
-            notes: choices made for the user.
+        Then show what was done, and the choices made for the user.
         """
         texts = self._report_files(sheet) if self.report and not self.dry_run else {}
         files = [*(self.outputs if write and not self.dry_run else ()), *texts]

@@ -103,14 +103,7 @@ def made_aside(folder: Path) -> Iterator[Path]:
 
 
 def describe(system: System, folder: Path, what: str, runs: Mapping[str, Any]) -> None:
-    """Write the system.toml beside the weights, and what belongs to the adapter and stays true.
-
-    Args:
-        system: what is exported.
-        folder: where to; the weights are there already.
-        what: what became of it, for the summary.
-        runs: how it is run, as keys of the system.toml; tables last.
-    """
+    """Write the system.toml beside the weights, and what belongs to the adapter and stays true."""
     task = system.config.task
     if task.endswith(".toml"):
         shutil.copyfile(system.folder / task, folder / Path(task).name)

@@ -195,12 +195,7 @@ def find_regressions(verdicts: Sequence[Verdict]) -> list[Regression]:
 def lowered_tiers(
     before: Mapping[str, str], policies: Mapping[str, Policy]
 ) -> dict[str, tuple[str, str]]:
-    """Criteria that block less than they did: name -> (tier before, tier now, or `gone`).
-
-    Args:
-        before: criterion -> its tier in an earlier verdict.
-        policies: the criteria now.
-    """
+    """Criteria that block less than they did: name -> (tier before, tier now, or `gone`)."""
     order = [*TIERS, GONE]
     now = {name: policies[name].tier if name in policies else GONE for name in before}
     return {

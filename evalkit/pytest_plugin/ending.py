@@ -83,14 +83,9 @@ def show_releases(
     run_cache: RunCache,
     lines: Iterable[str],
 ) -> None:
-    """May each system ship, and why not; every gate with -v; what went where.
+    """May each system ship, and why not; every gate with -v; what was written where.
 
-    Args:
-        terminal: pytest's.
-        releases: what the gates came to.
-        judged: the runs of those whose evidence was not refused, by system.
-        run_cache: what was asked, for `--durations`.
-        lines: what was written.
+    Systems whose evidence was refused have no judged run.
     """
     width, config = terminal._tw.fullwidth, terminal.config
 

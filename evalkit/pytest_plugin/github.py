@@ -122,9 +122,7 @@ def _in_words(verdict: Verdict) -> str:
 def summary(release: Release, run: JudgedRun | None) -> str:
     """A release as Markdown, what did not pass first. Text of rows and tasks stays text.
 
-    Args:
-        release: what the gates came to.
-        run: what they judged; None where the evidence was refused.
+    There is no run where the evidence was refused.
     """
     title = f"{release.system}: {release.verdict.partition(':')[0]}"
     blocks: Blocks = [Heading(1, title)]

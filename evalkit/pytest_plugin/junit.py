@@ -26,12 +26,7 @@ def record_gate(item: pytest.Item, verdict: Verdict) -> None:
 
 
 def record_release(record: Callable[[str, object], None] | None, release: Release) -> None:
-    """Add the verdict on a system to the suite.
-
-    Args:
-        record: pytest's `record_testsuite_property`; None where no gate asked for it.
-        release: what the gates came to.
-    """
+    """Add the verdict on a system to the suite; `record` is None where no gate asked for it."""
     if record is None:
         return
     said = release.verdict.partition(":")[0]

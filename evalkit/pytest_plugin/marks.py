@@ -20,13 +20,7 @@ ABILITIES = ("live", "language_model", "adapter", "free_decoding")
 
 
 def check_family(family: str, where: str, tasks: Iterable[Task], root: Path) -> None:
-    """Refuse the name of a family of tasks that there is none of.
-
-    Args:
-        family: the name.
-        where: what names it.
-        tasks: those of the systems under test.
-        root: the project's folder.
+    """Refuse the name of a family of tasks that there is none of; `where` is what names it.
 
     Raises:
         UserError: no task under test, on the shelf or built in, and no folder of rows has it.

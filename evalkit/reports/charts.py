@@ -41,10 +41,7 @@ def difference_bar(value: float, low: float, high: float, end: float) -> Markup:
 def interval_bar(verdict: Verdict, scale: tuple[float, float], label: str) -> Markup:
     """What a gate judged with its interval, against its threshold; what passes is shaded.
 
-    Args:
-        verdict: what the gate said.
-        scale: what the ends of the drawing stand for, as `scale_of` gives it.
-        label: the same in words.
+    The ends of the drawing stand for what `scale_of` gives.
     """
     (start, end), signed, estimate = scale, verdict.paired is not None, verdict.estimate
 

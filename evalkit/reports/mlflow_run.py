@@ -67,13 +67,7 @@ class _Names:
 
 
 def describe_run(folder: Path, record: RunRecord, verdicts: Mapping[str, Any]) -> Tracked:
-    """What is logged of a run.
-
-    Args:
-        folder: the run's.
-        record: its `record.json`.
-        verdicts: its `verdicts.json`.
-    """
+    """What is logged of a run."""
     names = _Names()
     metrics: dict[str, float] = {}
     tags = {

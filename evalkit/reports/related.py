@@ -18,10 +18,6 @@ def find_related(run: JudgedRun, runs: Path) -> list[JudgedRun]:
     All are judged, and of the same test rows. A run with the same predictions is passed over,
     as nothing could be told apart. Records are looked at first; a run is read only where it may
     be one.
-
-    Args:
-        run: what is read.
-        runs: the folder to look in.
     """
     mine = run.evaluation.record
     baselines = sorted(baseline_folders(runs), key=lambda folder: folder.stat().st_mtime)

@@ -37,13 +37,7 @@ _TEXT_WIDTH = 220
 
 
 def run_view(run: JudgedRun, field: str | None = None, lang: Lang = "en") -> list[RenderableType]:
-    """The verdict, the gates, each field's values, confusions and worst cases, cost and notes.
-
-    Args:
-        run: a run with its verdicts.
-        field: shows no other field's details.
-        lang: of the report.
-    """
+    """The verdict, the gates, each field's (or one's) values, confusions and worst cases."""
     evaluation = run.evaluation
     verdict = Text(f"{printable(run.system)}: {printable(run.verdict, 300)}", style="bold")
     shown: list[RenderableType] = [verdict, Text(_heading(run)), *release_report(run, lang)]

@@ -108,10 +108,7 @@ def refused(release: Release, lang: Lang = "en") -> list[RenderableType]:
 def evidence(verdict: Verdict, task: Task, told: Collection[str] = ()) -> str:
     """Why a gate did not pass: its line, what has to be known of it, its surest mistakes.
 
-    Args:
-        verdict: the gate's.
-        task: what was asked.
-        told: ids of rows that need not be shown again.
+    Rows whose ids were `told` need not be shown again.
     """
     first, *lines = to_text(to_terminal(explain(verdict)), 1000, colour=False).splitlines()
     shown = [first, *(f"  {line}" for line in lines)]

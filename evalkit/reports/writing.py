@@ -72,11 +72,7 @@ def write_index(runs: Path, lang: Lang = "en", criteria_sha256: str | None = Non
 def write_run_markdown(run: JudgedRun, lang: Lang, runs: Path, to: Path | None = None) -> Path:
     """Write the Markdown report on one run: into its folder, or to a file.
 
-    Args:
-        run: what to report on.
-        lang: the report's language.
-        runs: where runs to hold it against are looked for.
-        to: a file other than the one in the run's folder.
+    Runs to hold it against are looked for in `runs`.
 
     Raises:
         UserError: the file cannot be written.

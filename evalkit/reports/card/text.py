@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 def training_card(provenance: Mapping[str, Any], plotted: bool) -> str:
     """The card of an adapter that was just trained, made of its provenance: no gate has spoken.
 
-    Args:
-        provenance: what `provenance.json` says.
-        plotted: whether `loss.png` lies beside it.
+    `plotted` says whether `loss.png` lies beside it.
     """
     said = provenance
     subject = Subject(said["system"], said["task"], said["format"], said["base"])
@@ -46,15 +44,9 @@ def render_card(
     judged: JudgedRun | None = None,
     repo: str = "",
 ) -> str:
-    """Write a card: front matter and text.
+    """Write a card: front matter and text, with the figures of a judged run where there is one.
 
-    Args:
-        subject: what it is of.
-        metadata: the front matter.
-        provenance: what `provenance.json` says; None where there is none.
-        plotted: whether `loss.png` lies beside it.
-        judged: the run with its verdicts, where there is one.
-        repo: where the adapter lies on the Hub, if it does.
+    `plotted` says whether `loss.png` lies beside it, `repo` where the adapter lies on the Hub.
     """
     said, run, hub = provenance or {}, judged and _without_folders(judged), subject.base_on_hub
     recipe = said.get("recipe") or {}

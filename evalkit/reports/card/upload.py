@@ -35,10 +35,7 @@ def check_upload(repo: str) -> None:
 def upload(system: System, written: Iterable[Path], repo: str) -> str:
     """Put the adapter and what belongs to it on the Hub, in one commit; a new repo is private.
 
-    Args:
-        system: the system.
-        written: the card and what was written beside it, the card first.
-        repo: `OWNER/NAME`.
+    Of what was `written` the card comes first.
 
     Returns the address.
 

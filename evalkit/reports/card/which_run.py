@@ -15,11 +15,6 @@ from evalkit.systems import System, shown_path
 def find_card_run(system: System, runs: Path, named: str | None = None) -> JudgedRun:
     """The newest whole judged run of the system as it lies on the shelf, or the one named.
 
-    Args:
-        system: the system.
-        runs: folder of all runs.
-        named: a run's folder or name.
-
     Raises:
         UserError: there is none, or the one named is not fit.
     """

@@ -61,12 +61,8 @@ def run_page(
 
     The page holds all it needs and loads nothing. Its numbers are those of the record and of the
     verdicts; of what was said to other rows than the run's own (`asked/`), it reads the files.
-
-    Args:
-        run: what to show.
-        lang: the language of its sections.
-        others: runs on the same rows to hold it against.
-        live: whether the page follows the run, as `evalkit view` serves it.
+    `others` are runs on the same rows to hold it against; a `live` page follows the run, as
+    `evalkit view` serves it.
     """
     evaluation, release, words = run.evaluation, run.release, HtmlWords(lang)
     found = run_sections(run, others) | {"asked": _asked(run)}

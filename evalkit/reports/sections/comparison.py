@@ -66,10 +66,8 @@ def comparison_sections(
 ) -> dict[str, Blocks]:
     """All that is said of runs held against each other; sections with nothing to say are left out.
 
-    Args:
-        found: the runs.
-        show: how many flipped rows of each kind to show.
-        pages: addresses of the runs' own pages, by letter.
+    `show` flipped rows of each kind are shown; `pages` has the addresses of the runs' own pages, by
+    letter.
     """
     sections = {
         "conclusion": _conclusion(found),

@@ -25,13 +25,7 @@ from evalkit.reports.view import (
 
 
 def parity_blocks(found: Pairing, names: Sequence[str], show: int) -> Blocks:
-    """How many answers differ, what that does to accuracy, and which rows they are.
-
-    Args:
-        found: the two runs.
-        names: what they are called.
-        show: how many rows to show.
-    """
+    """How many answers differ, what that does to accuracy, and `show` of these rows."""
     sides = [
         phrase("sided", letter=letter, name=name) for letter, name in zip("AB", names, strict=True)
     ]

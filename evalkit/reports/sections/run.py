@@ -49,14 +49,7 @@ from evalkit.reports.view import (
 
 
 def run_markdown(run: JudgedRun, lang: Lang, *, others: Sequence[JudgedRun] = ()) -> str:
-    """A run as a Markdown report: verdict, numbers, comparisons, errors, setting, limits.
-
-    Args:
-        run: what to report on.
-        lang: the report's language.
-        others: runs on the same rows to hold it against, such as its base's and the one before
-            it (`related.find_related`).
-    """
+    """A run as a Markdown report, held against others on the same rows (`related.find_related`)."""
     title = phrase("title.run", system=run.system)
     sections = [(section_title(name), found) for name, found in run_sections(run, others).items()]
     return to_markdown(sectioned(title, facts(run), sections), lang)

@@ -38,10 +38,7 @@ def verdict_section(
 ) -> Blocks:
     """Whether a system may ship; below it one line for each reason, the costliest first.
 
-    Args:
-        release: what was judged.
-        fields: of the task.
-        to_try: what answers a question, where that is known; it stands behind the reason.
+    What answers a question, where that is known (`to_try`), stands behind the reason.
     """
     reasons = [
         (reason, (to_try or {}).get(group) if group else None)
