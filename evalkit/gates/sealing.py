@@ -85,7 +85,7 @@ def breach(gates: Path, now: Mapping[str, Policy]) -> Note | None:
 
 
 def loosened(sealed: Mapping[str, Mapping[str, Any]], now: Mapping[str, Policy]) -> list[str]:
-    """The criteria that are gone, or in which a key is not plainly as strict as it was when sealed."""
+    """The criteria that are gone, or in which a key is not plainly as strict as when sealed."""
     return [
         name
         for name, before in sealed.items()

@@ -78,16 +78,13 @@ class Pairing:
     def changed(self) -> dict[str, Estimate]:
         """Share of rows that differ: `text`, then every field by what the answer says."""
         groups = groups_of([row for row, _ in self.pairs])
-
-        def estimate(name: str, differ: list[bool]) -> Estimate:
-            return share(differ, groups=groups, asked=f"{name} differs")
-
-        texts = [ours.completion.text != theirs.completion.text for ours, theirs in self.pairs]
-        return {"text": estimate("text", texts)} | {
-            field: estimate(
-                field, [a.predicted(field) != b.predicted(field) for a, b in self.pairs]
-            )
+        differ = {"text": [a.completion.text != b.completion.text for a, b in self.pairs]} | {
+            field: [a.predicted(field) != b.predicted(field) for a, b in self.pairs]
             for field in self.first.task.fields
+        }
+        return {
+            name: share(rows, groups=groups, asked=f"{name} differs")
+            for name, rows in differ.items()
         }
 
     @property
@@ -229,28 +226,24 @@ class RunComparison:
     @cached_property
     def flips(self) -> list[Flip]:
         """In the rows' order; of rows that are clean for both of a pair."""
-        won: dict[tuple[str, str], list[str]] = {}
-        lost: dict[tuple[str, str], list[str]] = {}
-        for side, pairing in self.pairings:
-            for paired in pairing.headline:
-                if paired.metric.field is None:
-                    continue
-                for to, rows in ((won, paired.won), (lost, paired.lost)):
-                    for row in rows:
-                        key = (row.example.id, paired.metric.field)
-                        to.setdefault(key, []).append(side.letter)
+        ids = {
+            (side.letter, paired.metric.field, kind): {row.example.id for row in rows}
+            for side, pairing in self.pairings
+            for paired in pairing.headline
+            for kind, rows in (("won", paired.won), ("lost", paired.lost))
+        }
+        letters = [side.letter for side, _ in self.pairings]
         every = [{row.example.id: row for row in s.run.evaluation.rows} for s in self.sides]
-        return [
-            Flip(
-                name,
-                tuple(of[id] for of in every),
-                tuple(won.get(key, ())),
-                tuple(lost.get(key, ())),
-            )
-            for id in every[0]
-            for name in self.task.fields
-            if (key := (id, name)) in won or key in lost
-        ]
+        found = []
+        for id in every[0]:
+            for name in self.task.fields:
+                won, lost = (
+                    tuple(letter for letter in letters if id in ids.get((letter, name, kind), ()))
+                    for kind in ("won", "lost")
+                )
+                if won or lost:
+                    found.append(Flip(name, tuple(of[id] for of in every), won, lost))
+        return found
 
     @property
     def differences(self) -> list[Difference]:

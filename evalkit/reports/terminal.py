@@ -49,11 +49,11 @@ _WHOLE = ("gates", "results", "contamination", "cost", "limitations")
 """Sections of the report that the terminal shows on demand."""
 
 
-def release_screen(run: JudgedRun, width: int, lang: Lang = "en") -> list[RenderableType]:
+def release_screen(run: JudgedRun, width: int) -> list[RenderableType]:
     """The verdict, its reasons, and the criteria that come first: what fits on a screen."""
     release = run.release
     assert release is not None
-    head = to_terminal([*_verdict(run), *_notes(run)], lang)
+    head = to_terminal([*_verdict(run), *_notes(run)])
     text = to_text(head, width, colour=False)
     used = sum(-(-len(line) // width) or 1 for line in text.splitlines())
     found = criteria(release)
@@ -66,7 +66,7 @@ def release_screen(run: JudgedRun, width: int, lang: Lang = "en") -> list[Render
     if every > most:
         tail = phrase("screen.more", n=every - most, **asked)
     blocks = [*criteria_table(release, most), *marked, Paragraph(tail)]
-    return [*head, *to_terminal(blocks, lang, dense=True)]
+    return [*head, *to_terminal(blocks, dense=True)]
 
 
 def release_report(run: JudgedRun, lang: Lang = "en") -> list[RenderableType]:
@@ -100,9 +100,9 @@ def _notes(run: JudgedRun) -> Blocks:
     return [Paragraph(one) for one in told]
 
 
-def refused(release: Release, lang: Lang = "en") -> list[RenderableType]:
+def refused(release: Release) -> list[RenderableType]:
     """The verdict on a run whose evidence was refused."""
-    return to_terminal(verdict_section(release, {}), lang)
+    return to_terminal(verdict_section(release, {}))
 
 
 def evidence(verdict: Verdict, task: Task, told: Collection[str] = ()) -> str:

@@ -19,7 +19,7 @@ from evalkit.records import Estimate
 from evalkit.tasks import Field
 
 _Item = TypeVar("_Item")
-Tone = Literal["", "good", "bad", "open", "quiet", "strong"]
+Tone = Literal["", "good", "bad", "open", "quiet"]
 Cell = Any
 """A class of this module, `str`, `int` or None."""
 

@@ -18,7 +18,7 @@ from evalkit.reports.render.words import Words
 
 _TYPED = re.compile("`([^`]+)`")
 _SYMBOLS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
-_TONES = {"good": "right", "bad": "wrong", "open": "", "quiet": "quiet-text", "strong": ""}
+_TONES = {"good": "right", "bad": "wrong", "open": "", "quiet": "quiet-text"}
 
 
 class HtmlWords(Words[Markup]):

@@ -28,7 +28,7 @@ _NARROWEST, _WIDEST_WORD = 12, 30
 """Of a column whose texts may take several lines."""
 _JOINT = re.compile(r"(?<=[\s_/-])|(?=\[)")
 """Where a name or a heading may go on in the next line."""
-_TONES = {"good": "green", "bad": "bold red", "open": "yellow", "quiet": "dim", "strong": "bold"}
+_TONES = {"good": "green", "bad": "bold red", "open": "yellow", "quiet": "dim"}
 _OUTCOMES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCONCLUSIVE: "yellow"}
 
 
