@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+
+def one_line(texts: Iterable[str]) -> str:
+    """What a row's inputs say, on one line, the empty ones left out."""
+    return " | ".join(filter(None, texts))
+
 
 def shown(value: object, longest: int = 60) -> str:
     """Return a value as a message may quote it."""

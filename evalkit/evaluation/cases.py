@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from evalkit.data.quoting import one_line
 from evalkit.evaluation.rows import EvaluatedRow, describe_predicted
 from evalkit.locale import Note, say
 from evalkit.tasks import Task
@@ -38,17 +39,10 @@ def case_of(
     before: tuple[Task, EvaluatedRow] | None = None,
     context: str = "",
 ) -> Case:
-    """A row as a case.
-
-    Args:
-        task: what was asked.
-        row: the row as it was answered.
-        before: the same row as it was answered before, and what was asked then.
-        context: what is different here.
-    """
+    """A row as a case; `before` is the same as it was answered before, and what was asked then."""
     return Case(
         row.example.id,
-        " | ".join(text for text in row.example.inputs.values() if text),
+        one_line(row.example.inputs.values()),
         _predicted(task, row),
         ", ".join(f.display(row.example.labels[name]) for name, f in task.fields.items()),
         _predicted(*before) if before else "",

@@ -9,6 +9,7 @@ from evalkit.data.cleaning import Cleaned
 from evalkit.data.combining import Augmented
 from evalkit.data.describing import Description, count_labels
 from evalkit.data.quality import Limits, Rule
+from evalkit.data.quoting import one_line
 from evalkit.data.splitting import Parts
 from evalkit.records import Example, Label
 from evalkit.reports.overlap import duplicate_counts, duplicate_table
@@ -26,7 +27,7 @@ def clean_sheet(cleaned: Cleaned, task: Task, source: str, limits: Limits, show:
     settled = sum(conflict.is_settled for conflict in cleaned.conflicts)
     rules = [(rule.value, n, limits.meaning(rule)) for rule, n in counts.items()]
     examples = [
-        (rule.value, removal.where, removal.why, " | ".join(filter(None, removal.inputs)))
+        (rule.value, removal.where, removal.why, one_line(removal.inputs))
         for rule in Rule
         for removal in [r for r in cleaned.removals if r.rule is rule][:show]
     ]
@@ -34,7 +35,7 @@ def clean_sheet(cleaned: Cleaned, task: Task, source: str, limits: Limits, show:
         (
             ", ".join(conflict.where[:3]),
             "; ".join(f"{_labels(task, labels)} ({n})" for labels, n in conflict.labels),
-            " | ".join(filter(None, conflict.example.inputs.values())),
+            one_line(conflict.example.inputs.values()),
         )
         for conflict in cleaned.conflicts[:show]
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from evalkit.errors import UserError, did_you_mean
 from evalkit.evaluation import EvaluatedRow, Evaluation, describe_predicted
+from evalkit.evaluation.cases import case_of
 from evalkit.printable import printable
 from evalkit.records import Missing, OutOfEnum
 from evalkit.tasks import Field, FieldKind, Task
@@ -151,23 +152,6 @@ def mistake_to_json(mistake: Mistake, evaluation: Evaluation) -> dict[str, Any]:
 
 def wrong_case(row: EvaluatedRow, task: Task) -> str:
     """A row with the right labels and what was said instead, on two lines."""
-    return f"{_inputs(row)}\n      right: {_right(row, task)}; predicted: {_predicted(row, task)}"
-
-
-def _inputs(row: EvaluatedRow) -> str:
-    inputs = " | ".join(text for text in row.example.inputs.values() if text)
-    return f"{printable(row.example.id, 20)}: {printable(inputs, 90)}"
-
-
-def _right(row: EvaluatedRow, task: Task) -> str:
-    return ", ".join(f.display(row.example.labels[name]) for name, f in task.fields.items())
-
-
-def _predicted(row: EvaluatedRow, task: Task) -> str:
-    if row.is_unreadable:
-        predicted = f"unreadable: {row.completion.text}"
-    else:
-        predicted = ", ".join(
-            describe_predicted(f, row.predicted(name)) for name, f in task.fields.items()
-        )
-    return printable(predicted, 90)
+    case = case_of(task, row)
+    asked = f"{printable(case.id, 20)}: {printable(case.text, 90)}"
+    return f"{asked}\n      right: {case.right}; predicted: {printable(case.said, 90)}"

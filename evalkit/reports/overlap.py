@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from evalkit.data import Dataset, DuplicateGroup, Duplicates, Kind, Match, Overlap
+from evalkit.data.quoting import one_line
 from evalkit.printable import printable
 from evalkit.records import Example
 from evalkit.reports.render.terminal import to_terminal
@@ -207,7 +208,7 @@ def _row(example: Example) -> Text:
 
 
 def _texts(example: Example) -> str:
-    return " | ".join(text for text in example.inputs.values() if text)
+    return one_line(example.inputs.values())
 
 
 def _disagreeing(matches: Sequence[Twin]) -> int:

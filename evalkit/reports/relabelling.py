@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from evalkit.data.quoting import one_line
 from evalkit.data.relabelling import Relabelled
 from evalkit.errors import InsufficientData
 from evalkit.evaluation import Evaluation, Measurement
@@ -164,7 +165,7 @@ def label_errors_sheet(
             _text(task, error.field, error.example.labels[error.field]),
             _text(task, error.field, error.suggested),
             f"{error.quality:.2f}",
-            " | ".join(filter(None, error.example.inputs.values())),
+            one_line(error.example.inputs.values()),
         )
         for error in found[:show]
     ]

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.data.nearest import Neighbour
+from evalkit.data.quoting import one_line
 from evalkit.evaluation import Evaluation
 from evalkit.gates import Release
 from evalkit.locale import Lang
@@ -147,7 +148,7 @@ def mistake_table(
 
 
 def _inputs(example: Example) -> str:
-    return printable(" | ".join(text for text in example.inputs.values() if text), _TEXT_WIDTH)
+    return printable(one_line(example.inputs.values()), _TEXT_WIDTH)
 
 
 def errors_page(

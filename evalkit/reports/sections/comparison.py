@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from evalkit.data.quoting import one_line
 from evalkit.errors import InsufficientData
-from evalkit.evaluation import EvaluatedRow, PairedComparison
+from evalkit.evaluation import PairedComparison
 from evalkit.gates import ALPHA, Outcome
 from evalkit.locale import say
 from evalkit.reports.compare import Flip, GateRow, Pairing, RunComparison, Side, differing
@@ -311,7 +312,7 @@ def _flip_samples(found: RunComparison, show: int) -> Blocks:
         [
             Data(flip.rows[0].example.id, CUT_ID),
             flip.field,
-            Data(_inputs(flip.rows[0]), CUT_INPUT),
+            Data(one_line(flip.rows[0].example.inputs.values()), CUT_INPUT),
             shown_predicted(fields[flip.field], flip.rows[0].example.labels[flip.field]),
             *(
                 Toned(
@@ -332,10 +333,6 @@ def _flip_samples(found: RunComparison, show: int) -> Blocks:
     left = 0 < len(rows) < len(found.flips)
     told = phrase("flip_more", n=len(rows), all=len(found.flips))
     return [*table(heads, rows, len(heads)), *([Paragraph(told)] if left else [])]
-
-
-def _inputs(row: EvaluatedRow) -> str:
-    return " | ".join(text for text in row.example.inputs.values() if text)
 
 
 def _headline(found: RunComparison) -> Blocks:
