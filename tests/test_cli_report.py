@@ -231,9 +231,9 @@ def test_a_page_of_a_run_needs_no_model(folders: list[Path]) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from evalkit.reports.judged import read_judged\n"
-        "from evalkit.reports.writing import write_index, write_run_page\n"
+        "from evalkit.reports.writing import write_index, write_report\n"
         "folder = Path(sys.argv[1])\n"
-        "write_run_page(read_judged(folder)); write_index(folder.parent)\n"
+        "write_report(read_judged(folder)); write_index(folder.parent)\n"
         "print([m for m in ('torch', 'sklearn', 'transformers') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -36,7 +36,7 @@ def report(
         ),
     ] = None,
     runs: RUNS = Path("runs"),
-    form: Annotated[str, one_of("--format", "html", "md")] = "html",
+    form: Annotated[writing.Form, one_of("--format", "html", "md")] = "html",
     lang: InLang = "en",
     to: Annotated[
         Path | None,
@@ -80,7 +80,7 @@ def _check_place(to: Path | None, named: Sequence[str]) -> None:
 def _write(
     found: Sequence[JudgedRun],
     runs: Path,
-    form: str,
+    form: writing.Form,
     lang: Lang,
     to: Path | None,
     criteria: str | None,
@@ -95,21 +95,9 @@ def _write(
             "another folder of them."
         )
     alone = None if several else to
-    comparison = to if several else None
-    written: list[Written] = []
-    for run in found:
-        path = (
-            writing.write_run_page(run, alone, lang)
-            if form == "html"
-            else writing.write_run_markdown(run, lang, runs, alone)
-        )
-        written.append(("run", path))
+    written = [("run", writing.write_report(run, alone, lang, form, runs)) for run in found]
     if several:
-        path = (
-            writing.write_comparison(found, runs, comparison, lang)
-            if form == "html"
-            else writing.write_comparison_markdown(found, lang, runs, comparison)
-        )
+        path = writing.write_comparison(found, runs, to, lang, form)
         written.append(("comparison", path))
     if runs.is_dir():
         written.append(("index", writing.write_index(runs, lang, criteria)))

@@ -71,19 +71,11 @@ def gate(
     say goes to standard error, and the content of verdicts.json to standard output: null where
     the run was refused.
     """
-    arguments = [
-        str(suites),
-        "-v" if verbose else "-q",
-        "--run",
-        run,
-        "--runs",
-        str(runs),
-        "--gate-mode",
-        gate_mode,
-    ]
-    for option, given in (("--gates", gates), ("--against", against), ("--data", data)):
-        if given is not None:
-            arguments += [option, str(given)]
+    asked = {"run": run, "runs": runs, "gate-mode": gate_mode, "gates": gates}
+    asked |= {"against": against, "data": data}
+    arguments = [str(suites), "-v" if verbose else "-q"]
+    for option, given in asked.items():
+        arguments += [f"--{option}", str(given)] if given is not None else []
     if not as_json:
         sys.exit(run_pytest(arguments))
     path = find_run(run, runs) / VERDICTS

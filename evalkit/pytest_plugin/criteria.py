@@ -41,7 +41,7 @@ class Criteria:
         """Those of all suites, by name."""
         return {name: p for found in self.by_file.values() for name, p in found.items()}
 
-    def check(self, asked: Mapping[Path, Collection[str]], tasks: Iterable[Task]) -> None:
+    def check(self, asked: Mapping[Path, Collection[str]], tasks: Collection[Task]) -> None:
         """Read the criteria, and refuse what in them can only be a slip.
 
         Args:

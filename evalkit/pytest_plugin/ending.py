@@ -16,7 +16,7 @@ from evalkit.reports.judged import JudgedRun
 from evalkit.reports.render.terminal import to_terminal, to_text
 from evalkit.reports.terminal import refused, release_report, release_screen, side_by_side
 from evalkit.reports.verdicts import release_from_json
-from evalkit.reports.writing import write_comparison, write_index, write_run_page
+from evalkit.reports.writing import write_comparison, write_index, write_report
 from evalkit.runs import home_of, read_verdicts, write_verdicts
 from evalkit.systems import shown_path
 
@@ -57,7 +57,7 @@ def verdict_before(folder: Path) -> str:
 def write_reports(judged: Sequence[JudgedRun], runs: Path) -> Iterator[str]:
     """A page for each run, one that compares them, and the index; what is where, in lines."""
     runs = home_of([run.folder for run in judged], runs)
-    pages = [("report", partial(write_run_page, run)) for run in judged]
+    pages = [("report", partial(write_report, run)) for run in judged]
     if len(judged) > 1:
         pages.append(("comparison", partial(write_comparison, judged, runs)))
     if runs.is_dir():

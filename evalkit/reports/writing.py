@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from evalkit import atomic
 from evalkit.errors import UserError
@@ -30,29 +31,47 @@ from evalkit.reports.render.markdown import to_markdown
 from evalkit.reports.sections.comparison import comparison_blocks
 from evalkit.reports.sections.run import run_markdown
 
+Form = Literal["html", "md"]
 _LONGEST_NAME = 120
 
 
-def write_run_page(run: JudgedRun, to: Path | None = None, lang: Lang = "en") -> Path:
-    """Write the page of one run: into its folder, or to a file.
+def write_report(
+    run: JudgedRun,
+    to: Path | None = None,
+    lang: Lang = "en",
+    form: Form = "html",
+    runs: Path | None = None,
+) -> Path:
+    """Write the report on one run: into its folder, or to a file.
+
+    Runs to hold it against are looked for in `runs`; beside it by default.
 
     Raises:
         UserError: the file cannot be written.
     """
-    others = find_related(run, run.folder.parent)
-    return write_text(to or run.folder / PAGES[lang], run_page(run, lang, others=others))
+    others = find_related(run, runs or run.folder.parent)
+    if form == "html":
+        return write_text(to or run.folder / PAGES[lang], run_page(run, lang, others=others))
+    return write_text(to or run.folder / MARKDOWN[lang], run_markdown(run, lang, others=others))
 
 
 def write_comparison(
-    runs: Sequence[JudgedRun], folder: Path, to: Path | None = None, lang: Lang = "en"
+    runs: Sequence[JudgedRun],
+    folder: Path,
+    to: Path | None = None,
+    lang: Lang = "en",
+    form: Form = "html",
 ) -> Path:
-    """Write the page that holds the first run against the others: into a folder, or to a file.
+    """Write what holds the first run against the others: into a folder, or to a file.
 
     Raises:
         UserError: the runs cannot be compared, or the file cannot be written.
     """
-    path = to or folder / comparison_name(runs, lang)
-    return write_text(path, comparison_page(runs, lang, place=path.parent))
+    if form == "html":
+        path = to or folder / comparison_name(runs, lang)
+        return write_text(path, comparison_page(runs, lang, place=path.parent))
+    text = to_markdown(comparison_blocks(compare_runs(runs)), lang)
+    return write_text(to or folder / MARKDOWN_COMPARISON[lang], text)
 
 
 def write_index(runs: Path, lang: Lang = "en", criteria_sha256: str | None = None) -> Path:
@@ -67,30 +86,6 @@ def write_index(runs: Path, lang: Lang = "en", criteria_sha256: str | None = Non
         UserError: the file cannot be written.
     """
     return write_text(runs / INDEXES[lang], index_page(runs, lang, criteria_sha256=criteria_sha256))
-
-
-def write_run_markdown(run: JudgedRun, lang: Lang, runs: Path, to: Path | None = None) -> Path:
-    """Write the Markdown report on one run: into its folder, or to a file.
-
-    Runs to hold it against are looked for in `runs`.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    text = run_markdown(run, lang, others=find_related(run, runs))
-    return write_text(to or run.folder / MARKDOWN[lang], text)
-
-
-def write_comparison_markdown(
-    runs: Sequence[JudgedRun], lang: Lang, folder: Path, to: Path | None = None
-) -> Path:
-    """Write the Markdown report on several runs: into a folder, or to a file.
-
-    Raises:
-        UserError: the runs cannot be compared, or the file cannot be written.
-    """
-    path = to or folder / MARKDOWN_COMPARISON[lang]
-    return write_text(path, to_markdown(comparison_blocks(compare_runs(runs)), lang))
 
 
 def comparison_name(runs: Sequence[JudgedRun], lang: Lang = "en") -> str:

@@ -26,10 +26,8 @@ from evalkit.reports.judged import JudgedRun, read_judged
 from evalkit.reports.verdicts import verdicts_to_json
 from evalkit.reports.writing import (
     write_comparison,
-    write_comparison_markdown,
     write_index,
-    write_run_markdown,
-    write_run_page,
+    write_report,
     write_text,
 )
 from evalkit.run_record import RunRecord
@@ -173,10 +171,10 @@ def write_all(runs: Path, words: Sequence[str]) -> list[Path]:
     ]
     pages, texts = [], []
     for lang in ("en", "zh"):
-        pages += [write_run_page(several[0], lang=lang), write_comparison(several, runs, lang=lang)]
+        pages += [write_report(several[0], lang=lang), write_comparison(several, runs, lang=lang)]
         pages.append(write_index(runs, lang))
-        texts.append(write_run_markdown(several[0], lang, runs))
-        texts.append(write_comparison_markdown(several, lang, runs))
+        texts.append(write_report(several[0], None, lang, "md", runs))
+        texts.append(write_comparison(several, runs, None, lang, "md"))
     texts += [write_text(runs / f"{n}.md", card) for n, card in enumerate(cards(several[0], words))]
     shown = MarkdownIt("commonmark", {"html": True}).enable("table")
     for text in texts:

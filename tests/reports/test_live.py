@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from evalkit.reports.judged import read_judged
-from evalkit.reports.writing import write_comparison, write_index, write_run_page
+from evalkit.reports.writing import write_comparison, write_index, write_report
 from evalkit.runs import copy_run, noting, read_under_way, write_verdicts
 from judged_runs import write_judged_run
 
@@ -49,7 +49,7 @@ def test_the_pages_are_those_of_the_files(runs: Path) -> None:
         ("zh", "index.zh.html", "report.zh.html"),
     ):
         for name in (one, two):
-            path = write_run_page(read_judged(runs / name), lang=lang)  # type: ignore[arg-type]
+            path = write_report(read_judged(runs / name), lang=lang)  # type: ignore[arg-type]
             got = asked.get(f"/{name}/{report}")
             assert inside(got.text) == inside(path.read_text(encoding="utf-8"))
             assert got.headers["x-content-type-options"] == "nosniff"

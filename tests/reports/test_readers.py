@@ -18,7 +18,7 @@ from evalkit.gates import Policy, conclude, judge
 from evalkit.records import Completion, Example, FinishReason
 from evalkit.reports.judged import read_judged
 from evalkit.reports.verdicts import verdicts_to_json
-from evalkit.reports.writing import write_comparison, write_index, write_run_page
+from evalkit.reports.writing import write_comparison, write_index, write_report
 from evalkit.run_record import RunRecord
 from evalkit.runs import copy_run, read_run, write_run, write_verdicts
 from evalkit.tasks import load_task
@@ -113,8 +113,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before, now = (judged(runs, hidden, day) for hidden, day in ((1, 2), (8, 5)))
     copy_run(before, runs / "baselines" / "v1")
     for lang in ("en", "zh"):
-        write_run_page(read_judged(before), lang=lang)
-        write_run_page(read_judged(now), lang=lang)
+        write_report(read_judged(before), lang=lang)
+        write_report(read_judged(now), lang=lang)
         write_comparison([read_judged(now), read_judged(before)], runs, lang=lang)
         write_index(runs, lang)
     return runs

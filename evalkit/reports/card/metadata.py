@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import UserError
 from evalkit.gates import Verdict
 from evalkit.printable import printable
-from evalkit.records import Estimate
 from evalkit.reports.card.subject import Measured, Subject, shown_source
 from evalkit.reports.judged import JudgedRun
 
@@ -118,7 +117,7 @@ def eval_results(judged: JudgedRun, measured: Measured) -> list[EvalResult]:
                 metric_name=printable(verdict.shown),
                 metric_value=estimate.value,
                 metric_args={
-                    **_arguments(_said(estimate), _said(everywhere) if everywhere else None),
+                    **_arguments(asdict(estimate), asdict(everywhere) if everywhere else None),
                     **_bound(verdict),
                 },
             )
@@ -203,10 +202,6 @@ def _bound(verdict: Verdict) -> dict[str, Any]:
         found["against"] = printable(verdict.paired.second)
         found["p_value"] = verdict.paired.comparison.p_value
     return found
-
-
-def _said(estimate: Estimate) -> dict[str, Any]:
-    return {name: getattr(estimate, name) for name in Estimate.__dataclass_fields__}
 
 
 def _listed(tags: object) -> list[str]:
