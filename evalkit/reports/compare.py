@@ -70,6 +70,11 @@ class Pairing:
         return _compared(self.first, self.other, self.first.slice_metrics())
 
     @property
+    def numbers(self) -> list[PairedComparison]:
+        """The usual numbers and the recalls."""
+        return [*self.usual, *self.slices]
+
+    @property
     def clean(self) -> int:
         """Rows that neither was trained on."""
         return sum(all(row.contaminated_by is None for row in pair) for pair in self.pairs)
@@ -330,7 +335,7 @@ def comparison_to_json(found: Pairing) -> dict[str, Any]:
     return {
         "systems": [evaluation.system for evaluation in both],
         "rows": len(found.first.rows),
-        "metrics": [paired_to_json(paired) for paired in (*found.usual, *found.slices)],
+        "metrics": [paired_to_json(paired) for paired in found.numbers],
         "differences": found.differences,
         "cost": [evaluation.record.cost.to_json() for evaluation in both],
     }

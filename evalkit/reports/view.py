@@ -440,6 +440,15 @@ _SHORT: dict[bool | None, tuple[str, Tone]] = {
 }
 
 
+def tested(paired: PairedComparison, p: float) -> dict[str, Cell]:
+    """What a sentence says of a paired test: the difference, its interval, the p-value."""
+    return {
+        "difference": difference_in_words(paired),
+        "span": paired_span(paired),
+        "p": PValue(p, in_words=True),
+    }
+
+
 def is_shown(paired: PairedComparison) -> bool:
     """Whether the test shows a difference, taken alone."""
     return paired.comparison.p_value < ALPHA

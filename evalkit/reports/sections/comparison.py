@@ -51,6 +51,7 @@ from evalkit.reports.view import (
     shown_cost,
     table,
     table_of,
+    tested,
     tilde,
     with_span,
 )
@@ -172,9 +173,7 @@ def _conclusion(found: RunComparison) -> Blocks:
                 first=first,
                 second=side.name,
                 metric=metric_name(paired.metric, found.task.fields),
-                difference=difference_in_words(paired),
-                span=paired_span(paired),
-                p=PValue(p, in_words=True),
+                **tested(paired, p),
             )
         )
     return [*bullets(lines), *(Paragraph(line) for line in _advice(found, names[True]))]
@@ -251,7 +250,7 @@ def _tests(found: RunComparison) -> Blocks:
     first, fields = found.sides[0], found.task.fields
     for other, pairing in found.pairings:
         title = phrase("against", first=_sided(first), other=_sided(other))
-        comparisons = [*pairing.usual, *pairing.slices]
+        comparisons = pairing.numbers
         shown = [c.advantage > 0 for c in comparisons if is_shown(c) and c.advantage]
         said = phrase(
             "test_counts",
@@ -427,9 +426,8 @@ def _pair_blocks(run: JudgedRun, other: JudgedRun) -> Blocks:
         verdict=short_verdict(other.may_ship).what,
         differences=differences_in_words(keys),
     )
-    pairing = Pairing(run.evaluation, other.evaluation)
-    comparisons, fields = [*pairing.usual, *pairing.slices], run.evaluation.task.fields
-    return [*bullets([line]), *paired_table(comparisons, fields, *columns("this", "other"))]
+    numbers, fields = Pairing(run.evaluation, other.evaluation).numbers, run.evaluation.task.fields
+    return [*bullets([line]), *paired_table(numbers, fields, *columns("this", "other"))]
 
 
 def standing(run: JudgedRun, others: Sequence[JudgedRun]) -> Blocks:
@@ -440,8 +438,7 @@ def standing(run: JudgedRun, others: Sequence[JudgedRun]) -> Blocks:
     other = next((found for found in others if found.system == run.system), None)
     if other is None:
         return []
-    pairing, fields = Pairing(run.evaluation, other.evaluation), run.evaluation.task.fields
-    numbers = [*pairing.usual, *pairing.slices]
+    numbers, fields = Pairing(run.evaluation, other.evaluation).numbers, run.evaluation.task.fields
     worse = [n for n in numbers if is_shown(n) and n.advantage < 0]
     told = [
         phrase(

@@ -27,20 +27,18 @@ from evalkit.reports.view import (
     Lines,
     Paragraph,
     Plain,
-    PValue,
     Table,
     badge,
     bound,
     bullets,
-    difference_in_words,
     figure,
     is_shown,
     listed,
     metric_name,
     opponent,
-    paired_span,
     phrase,
     table,
+    tested,
     verdict_span,
     verdict_value,
 )
@@ -78,9 +76,7 @@ def paired_lines(run: JudgedRun, release: Release) -> Blocks:
             gate=Code(release.called(r.label)),
             value=figure(r.paired.comparison.first, r.paired.metric.unit),
             before=figure(r.paired.comparison.second, r.paired.metric.unit),
-            difference=difference_in_words(r.paired),
-            span=paired_span(r.paired),
-            p=PValue(r.p_value, in_words=True),
+            **tested(r.paired, r.p_value),
         )
         for r in release.regressions
     ]
@@ -101,9 +97,7 @@ def paired_sentence(paired: PairedComparison, run: JudgedRun) -> Cell:
         key,
         other=paired.second,
         metric=metric_name(paired.metric, run.evaluation.task.fields),
-        difference=difference_in_words(paired),
-        span=paired_span(paired),
-        p=PValue(paired.comparison.p_value, in_words=True),
+        **tested(paired, paired.comparison.p_value),
     )
 
 
