@@ -227,7 +227,6 @@ def find_shelf() -> Path:
 
     Raises:
         UserError: there is none.
-
     """
     shelf = _default_shelf()
     if shelf is None:
@@ -273,7 +272,6 @@ def load_system(name_or_path: str | Path | None = None, shelf: Path | None = Non
 
     Raises:
         UserError: there is no such system, or its system.toml has a fault.
-
     """
     if name_or_path is None:
         return only_system()
@@ -323,7 +321,6 @@ def find_baseline(
         engine: what the baseline's system.toml names as its engine.
         beside: the system under test; its neighbours are looked at before the shelf.
         rows: the hash of the rows that it was trained on; by default what `beside` says.
-
     """
     places = [beside.folder.absolute().parent] if beside else []
     found = [

@@ -23,7 +23,6 @@ def load_by_any_task(
 
     Raises:
         UserError: no task can read the rows; says why each one cannot.
-
     """
     mapped: tuple[Task, Dataset] | None = None
     reasons: dict[str, str] = {}
@@ -61,7 +60,6 @@ def load_both_by_any_task(
 
     Raises:
         UserError: no task can read the first source, or the one that does not the second.
-
     """
     task, known = load_by_any_task(
         train, on_bad_row=on_bad_row, mapping=mapping, prefer_split="train"

@@ -115,7 +115,6 @@ def clean(
 
     Raises:
         UserError: the file cannot be read, a limit makes no sense or a rule is not known.
-
     """
     limits = limits or Limits()
     limits.check()

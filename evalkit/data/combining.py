@@ -78,7 +78,6 @@ def multi_label_field(task: Task, name: str | None = None) -> str:
 
     Raises:
         UserError: the task has none, several and none is named, or the one named is another.
-
     """
     fields = [n for n, field in task.fields.items() if field.kind is FieldKind.MULTI_LABEL]
     if not fields:
@@ -122,7 +121,6 @@ def combine(
 
     Raises:
         UserError: the task or an option does not fit, or there are not enough rows to combine.
-
     """
     name = multi_label_field(rows.task, field)
     if not 0 < share < 1:

@@ -81,7 +81,6 @@ def survey(
 
     Raises:
         UserError: the source cannot be read, holds no example, or an option is wrong.
-
     """
     check_threshold(threshold)
     rows = read_any(source, task_name, mapping)

@@ -76,7 +76,6 @@ def load_dataset(
     Raises:
         UserError: the source cannot be read or gives no example, a row is bad (under `stop`),
             or an option is wrong.
-
     """
     _check_options(on_bad_row, limit)
     raw = read_source(source, prefer_split)

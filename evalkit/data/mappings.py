@@ -30,7 +30,6 @@ def choose_schemes(
 
     Raises:
         UserError: no field has that scheme, or `auto` cannot tell two schemes apart.
-
     """
     _check_name(task, mapping)
     schemes: dict[str, str] = {}

@@ -195,7 +195,6 @@ def similar_pairs(
 
     Yields:
         Positions on the left, positions on the right, and estimates.
-
     """
     import numpy as np
 

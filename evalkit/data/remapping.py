@@ -33,7 +33,6 @@ def read_changes(task: Task, changes: Sequence[str]) -> Changes:
 
     Raises:
         UserError: the form is another, or the field or the new value is not one of the task's.
-
     """
     read: dict[str, dict[str, str | int]] = {}
     for change in changes:
@@ -72,7 +71,6 @@ def remap(line: Line, rows: TaskRows[RowFile], changes: Changes) -> Remapped:
 
     Raises:
         RowFault: a label cannot be read, or is not one of the task's afterwards.
-
     """
     row, reader = line.row, rows.reader
     if row.content is None:

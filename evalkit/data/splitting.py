@@ -73,7 +73,6 @@ def read_shares(parts: Sequence[str]) -> dict[str, float]:
 
     Raises:
         UserError: another form, a name that is not a file's, or shares that do not come to 1.
-
     """
     shares: dict[str, float] = {}
     for part in (piece for text in parts for piece in text.split(",")):
@@ -117,7 +116,6 @@ def split_into_parts(
 
     Raises:
         UserError: a part gets no row.
-
     """
     import numpy as np
 

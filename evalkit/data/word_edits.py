@@ -34,7 +34,6 @@ def edit_hashes(text: str, *, least_share: float = LEAST_SHARE) -> dict[int, flo
     Returns:
         Each hash (64 bits) and the share of the words that it is made of. None of them where
         there are fewer than `LEAST_LEFT` words.
-
     """
     inputs = [words_of(line) for line in text.split("\n")]
     count = sum(map(len, inputs))

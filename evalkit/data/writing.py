@@ -20,7 +20,6 @@ def check_outputs(outputs: Sequence[Path], source: Path, *, replace: bool = Fals
 
     Raises:
         UserError: an output is the source, exists already, or is named twice.
-
     """
     for output in outputs:
         if output.resolve() == source.resolve() or (output.exists() and output.samefile(source)):

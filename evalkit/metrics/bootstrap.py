@@ -87,7 +87,6 @@ def bootstrap(
     Raises:
         InsufficientData: n is 0, or more than 5% of the resamples have no value.
         ValueError: the statistic itself is not a number, or groups are not one per row.
-
     """
     values, drawn = draw((statistic,), n, groups, seed=seed, resamples=resamples, asked=asked)
     return describe_draws(statistic, values[0], drawn[0], n, groups, asked=asked)

@@ -114,7 +114,6 @@ def command(kind: str, title: str, message: str) -> str:
 
 
 def _in_words(verdict: Verdict) -> str:
-
     text = to_text(to_terminal(explain(verdict)), 1000, colour=False)
     return "\n".join(printable(line, 500) for line in text.splitlines())
 

@@ -190,7 +190,6 @@ def ask(
         device: Device | None = None,
         apart: bool = False,
     ) -> Evaluation:
-
         variant = Variant(task, adapter, batch_size, device, name if apart else "")
         return evidence.ask(system_under_test, name, examples, variant)
 
@@ -210,7 +209,6 @@ def answers(
     def asked(
         name: str, requests: Sequence[Request], *, adapter: bool = True
     ) -> dict[str, Completion]:
-
         return evidence.answers(system_under_test, name, requests, Variant(adapter=adapter))
 
     return asked

@@ -325,7 +325,6 @@ class RunCache:
 
     @staticmethod
     def _has_part(run: Path, name: str) -> bool:
-
         return (run / ASKED / name).is_dir()
 
     def _guarded(self, system: System, make: Callable[[Runner], _T]) -> _T:
@@ -378,7 +377,6 @@ class RunCache:
             )
 
     def _make_runner(self) -> Runner:
-
         console = LegibleConsole(stderr=True)
         option = self.config.getoption
         options = EngineOptions(option("device"), option("precision"), option("batch_size"))

@@ -61,7 +61,6 @@ class Tracking:
 
 
 def _log(folder: Path) -> str:
-
     tracked = describe_run(folder, read_record(folder), read_verdicts(folder) or {})
     # One line is ours; what the connection's library has to say besides is not for this place.
     loggers = [logging.getLogger(name) for name in ("mlflow", "urllib3")]
