@@ -33,7 +33,7 @@ _TABLE = {
     "card": "Write a system's model card for the Hugging Face Hub: what the gates said of it.",
     "proof:attest": "Sign what the gate said of a run, with the hashes of the files it is about.",
     "proof:verify": "Check that these very files passed: exit code 0, or 1 with the reason.",
-    "grammar": "Print the grammar of a task's answers, for servers that can enforce one.",
+    "schema:grammar": "Print the grammar of a task's answers, for servers that can enforce one.",
     "schema": "Print the JSON Schema of a kind of TOML file.",
     "runs:baseline": "Baselines: runs that later ones are compared with.",
     "data": "Clean, remap, split and augment rows; find duplicates, overlap, fingerprints.",

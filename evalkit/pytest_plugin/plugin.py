@@ -178,7 +178,7 @@ def ask(
     It returns an `Evaluation`, made once a session and read back from disk. Where a stored run
     is judged again, it is that run's; the test is inconclusive if the run has none.
     """
-    evidence = pytestconfig.stash[_SESSION].run_cache
+    run_cache = pytestconfig.stash[_SESSION].run_cache
 
     def asked(
         name: str,
@@ -191,7 +191,7 @@ def ask(
         apart: bool = False,
     ) -> Evaluation:
         variant = Variant(task, adapter, batch_size, device, name if apart else "")
-        return evidence.ask(system_under_test, name, examples, variant)
+        return run_cache.ask(system_under_test, name, examples, variant)
 
     return asked
 
@@ -204,12 +204,12 @@ def answers(
 
     `adapter=False` asks the base without its adapter. It returns request id -> Completion.
     """
-    evidence = pytestconfig.stash[_SESSION].run_cache
+    run_cache = pytestconfig.stash[_SESSION].run_cache
 
     def asked(
         name: str, requests: Sequence[Request], *, adapter: bool = True
     ) -> dict[str, Completion]:
-        return evidence.answers(system_under_test, name, requests, Variant(adapter=adapter))
+        return run_cache.answers(system_under_test, name, requests, Variant(adapter=adapter))
 
     return asked
 
@@ -222,10 +222,10 @@ def divergences(
 
     It returns for each text `id`, `kl` (mean over its tokens, in nats) and `tokens`.
     """
-    evidence = pytestconfig.stash[_SESSION].run_cache
+    run_cache = pytestconfig.stash[_SESSION].run_cache
 
     def measured(name: str, texts: Mapping[str, str]) -> list[dict[str, Any]]:
-        return evidence.divergences(system_under_test, name, texts)
+        return run_cache.divergences(system_under_test, name, texts)
 
     return measured
 

@@ -313,7 +313,7 @@ class RunCache:
         if key not in self._parts:
             if subject.system is None:
                 assert subject.run is not None
-                if not self._has_part(subject.run, name):
+                if not (subject.run / ASKED / name).is_dir():
                     raise InsufficientData(f"the run was not asked '{name}'")
                 self._parts[key] = read(subject.run)
             else:
@@ -322,10 +322,6 @@ class RunCache:
             self._note_unanswered(subject.name, self._parts[key].record)
         found: _Part = self._parts[key]
         return found
-
-    @staticmethod
-    def _has_part(run: Path, name: str) -> bool:
-        return (run / ASKED / name).is_dir()
 
     def _guarded(self, system: System, make: Callable[[Runner], _T]) -> _T:
         """Let a system answer. What breaks down here ends the session."""
