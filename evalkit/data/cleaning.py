@@ -107,11 +107,7 @@ def clean(
     have, and none where no label has most. Of rows that are nearly the same and agree in their
     labels the first is kept; those that do not agree may well be right, and stay.
 
-    Args:
-        rows: the file.
-        limits: of a text's length.
-        threshold: least similarity of near duplicates.
-        keep: names of rules that remove nothing.
+    Rules named in `keep` remove nothing.
 
     Raises:
         UserError: the file cannot be read, a limit makes no sense or a rule is not known.

@@ -64,10 +64,7 @@ def declared_changes(task: Task, schemes: Mapping[str, str]) -> Changes:
 def remap(line: Line, rows: TaskRows[RowFile], changes: Changes) -> Remapped:
     """Write a row's labels anew.
 
-    Args:
-        line: the row.
-        rows: the file it is of.
-        changes: values that are not listed stay as they are.
+    Values that `changes` does not list stay as they are.
 
     Raises:
         RowFault: a label cannot be read, or is not one of the task's afterwards.

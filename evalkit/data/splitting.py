@@ -107,12 +107,7 @@ def split_into_parts(
     nearest to the shares, by the chi-square distance. That is iterative stratification
     (Sechidis, Tsoumakas and Vlahavas 2011) with groups for rows and a distance for its rule.
 
-    Args:
-        examples: the rows.
-        shares: part -> its share; they come to 1.
-        seed: for the order.
-        threshold: least similarity of near duplicates.
-        linked: further pairs of rows that belong together.
+    Shares come to 1; `linked` has further pairs of rows that belong together.
 
     Raises:
         UserError: a part gets no row.

@@ -13,11 +13,6 @@ from evalkit.errors import ELSEWHERE, UserError
 def check_outputs(outputs: Sequence[Path], source: Path, *, replace: bool = False) -> None:
     """Refuse to write over the source, by whatever name, or over what is there already.
 
-    Args:
-        outputs: files that are to be written.
-        source: the file they are made of.
-        replace: whether other files may be replaced.
-
     Raises:
         UserError: an output is the source, exists already, or is named twice.
     """

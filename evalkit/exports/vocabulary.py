@@ -59,10 +59,7 @@ class Vocabulary:
 def write_tokenizer(writer: GGUFWriter, chat: Chat, rows: int) -> None:
     """Add a tokenizer, its control tokens and its chat template to a file's metadata.
 
-    Args:
-        writer: of the file.
-        chat: the tokenizer, and how turns end.
-        rows: of the embeddings; a token each.
+    The embeddings have `rows`, a token each.
 
     Raises:
         UserError: llama.cpp has no such tokenizer.

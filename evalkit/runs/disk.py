@@ -109,11 +109,7 @@ def read_for_judging(folder: Path) -> Evaluation:
 def write_part(run: Path, name: str, record: RunRecord, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Add to a run what else the system was asked, whole or not at all, and return its folder.
 
-    Args:
-        run: the run's folder.
-        name: of the part: letters, digits and hyphens.
-        record: what identifies it.
-        rows: what came, as JSON.
+    Names of parts are letters, digits and hyphens.
     """
     folder = run / ASKED / name
     with making_folder(run / ASKED) as making:

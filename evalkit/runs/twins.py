@@ -21,11 +21,9 @@ def training_twins(
 ) -> dict[str, str]:
     """Name the training rows that rows repeat, by file and id.
 
-    Args:
-        system: whose recipe names the files; nothing is downloaded for this.
-        examples: the rows that are judged.
-        seen: what its fingerprints say of each; empty where it has none.
-        data_sha256: of the rows that it was trained on; other rows name none.
+    They are in the files that the system's recipe names, if those are still the rows that it was
+    trained on (`data_sha256`); nothing is downloaded for this. `seen` has what its fingerprints say
+    of each row; it is empty where it has none.
     """
     asked = [row for row, match in zip(examples, seen, strict=bool(seen)) if match]
     named = system.config.recipe.get("data") or []

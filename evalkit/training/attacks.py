@@ -143,11 +143,7 @@ _GAPS = (" ", "\n", "\n\n", " | ", " — ", "  ")
 def attack(example: Example, task: Task, fmt: Format, draw: random.Random) -> Example:
     """Hide an order or a forged answer in one of an example's texts; its labels stay.
 
-    Args:
-        example: the example, labelled as `task` has it.
-        task: the task as the row is asked.
-        fmt: how answers are written.
-        draw: decides the wording, what it asks for and where it stands.
+    `draw` decides the wording, what it asks for and where it stands.
     """
     wanted = _draw_wanted(example, task, fmt, draw)
     text = write(draw.choice(WORDINGS), wanted)

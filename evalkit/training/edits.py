@@ -23,13 +23,7 @@ def edit(
 ) -> Example:
     """The example with noise and an attack, where they are drawn for it; else itself.
 
-    Args:
-        example: the example, labelled as `task` has it.
-        name: what `row_names` calls it.
-        epoch: of the training.
-        task: as the row is asked.
-        fmt: how answers are written.
-        recipe: what is drawn, and how often.
+    `name` is what `row_names` calls it; the example is labelled as `task`, the row's own, has it.
     """
     start = f"{recipe.seed} {epoch} {name}"
     noise, attacks = recipe.noise, recipe.attacks

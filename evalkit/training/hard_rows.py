@@ -30,14 +30,7 @@ class Difficulty(NamedTuple):
 def rate_rows(
     model: PreTrainedModel, rows: Sequence[Row], collate: SharedPrefixCollator, size: int
 ) -> list[Difficulty]:
-    """How each row stands, read as it is: in the task's own words, unedited.
-
-    Args:
-        model: in evaluation mode.
-        rows: to be rated.
-        collate: makes micro-batches.
-        size: rows of one.
-    """
+    """How each row stands, read as it is: in the task's own words, unedited."""
     device = next(model.parameters()).device
     found: dict[int, Difficulty] = {}
     # By length, so that little is padding.

@@ -64,11 +64,7 @@ def encode_general_rows(rows: Sequence[Mapping[str, str]], chat: Chat, tokens: i
 class KeepBatches:
     """Draws batches of general prompts of like length.
 
-    Args:
-        rows: encoded general rows.
-        recipe: how many, and how often.
-        collate: makes a batch of them.
-        weight: of the divergence in a micro-batch's loss.
+    `weight` is that of the divergence in a micro-batch's loss.
     """
 
     def __init__(

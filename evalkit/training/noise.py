@@ -183,11 +183,7 @@ def add_noise(
 
     It comes back as it is where none of the kinds finds anything to change.
 
-    Args:
-        example: the example.
-        kinds: which edits there are, see `EDITS`.
-        second: chance of a second kind.
-        draw: decides.
+    `kinds` are of `EDITS`, and `second` is the chance of another one.
     """
     wanted = 1 + (draw.random() < second)
     for kind in draw.sample(kinds, len(kinds)):

@@ -90,15 +90,7 @@ def plan_training(
 ) -> Plan:
     """Measure a step and reckon up the rest. The base cannot be used for anything else after.
 
-    Args:
-        base: the base model.
-        pad_id: token id that fills the right side of a micro-batch.
-        train: rows to learn from.
-        dev: rows to watch the loss on.
-        recipe: how.
-        collate: rows -> micro-batch, with what the recipe varies.
-        keep: general prompts.
-        lengths: epoch -> tokens of each row in it, where edits make that another number.
+    `lengths` has the tokens of each row in an epoch, where edits make that another number.
 
     Raises:
         UserError: the recipe does not fit the base or the rows.

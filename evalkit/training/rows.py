@@ -82,11 +82,7 @@ def prepare_rows(
 
     Recipes with the same data keys get the same rows, whatever they train.
 
-    Args:
-        dataset: all rows.
-        recipe: how.
-        repeats: example id -> how often it is seen in an epoch; once where there is none.
-        dev: the rows of `dev_data`, which join those that are held out.
+    `repeats` says how often an example (by id) is seen in an epoch; `dev` joins what is held out.
 
     Raises:
         UserError: the development split does not fit the rows.

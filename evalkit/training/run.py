@@ -102,13 +102,6 @@ def run_training(
     checkpoints' folder is named by everything that decides the outcome, so a changed recipe,
     prompt or data set starts anew. Under torchrun, the first process writes.
 
-    Args:
-        training: what is to be trained.
-        card: makes the adapter's README.md.
-        device: what computes.
-        restart: forget an interrupted training.
-        console: where progress is shown.
-
     Raises:
         UserError: the recipe does not fit the task, the rows or the base, the training diverged,
             or the disk is full.

@@ -34,12 +34,7 @@ def save_adapter(
     All files are made in a folder beside and moved in one by one, the weights last: an
     adapter counts as here only when its weights are.
 
-    Args:
-        trained: the adapter on its base.
-        base_name: `base` of the system.toml; is in the adapter's config.
-        provenance: what `provenance.json` says.
-        folder: where the files go.
-        beside: further files, name -> what writes it to a path.
+    `beside` has what writes further files, by their names.
     """
     making = folder / f".making-{os.getpid()}"
     # A killed process may have left it, and process ids come again.
