@@ -47,8 +47,7 @@ class Phase:
 def phases(asked: Sequence[tuple[str, str, RunRecord]]) -> list[Phase]:
     """The phases of systems' runs, the slowest first.
 
-    Args:
-        asked: names of a system and of a part of its run (empty for its test rows), and the record.
+    `asked` names a system and a part of its run (empty for its test rows), with the record.
     """
     several = len({system for system, *_ in asked}) > 1
     found: dict[str, Phase] = {}
@@ -62,10 +61,8 @@ def phases(asked: Sequence[tuple[str, str, RunRecord]]) -> list[Phase]:
 def phase_table(found: list[Phase], most: int, rate: float | None) -> Blocks:
     """A line for each of the slowest phases, for the rest of them, and for all.
 
-    Args:
-        found: the slowest first.
-        most: lines of single phases; 0 for all.
-        rate: operations per second of the machine, where it was measured.
+    There are `most` lines of single phases at most, or all with 0. The machine makes `rate`
+    operations a second, where that was measured.
     """
     shown = found[: most or None]
     rest = _sum(f"{len(found) - len(shown)} more", found[len(shown) :])

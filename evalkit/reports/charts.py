@@ -115,11 +115,7 @@ def scatter(
 
     Dots that would cover each other are set side by side.
 
-    Args:
-        systems: letter, seconds per row, accuracy.
-        label: what is drawn, in words.
-        across: what is told by the place from left to right.
-        up: what is told by the height.
+    `across` and `up` are what is told by the place from left to right, and by the height.
     """
     if not systems:
         return Markup()

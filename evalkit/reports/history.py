@@ -70,9 +70,7 @@ def summarise(runs: Path, criteria_sha256: str | None = None) -> list[RunSummary
     Records are held against their own hashes, and verdicts against the records. Predictions are
     not read, so that hundreds of runs take a moment: `read_judged` finds what is wrong there.
 
-    Args:
-        runs: the folder.
-        criteria_sha256: of the criteria in force (`gates.criteria_in_force`), if they matter.
+    Those judged by other criteria than `criteria_sha256` (`gates.criteria_in_force`) say so, too.
     """
     return [_summary(folder, criteria_sha256) for folder in run_folders(runs)]
 

@@ -50,10 +50,7 @@ def find_related(run: JudgedRun, runs: Path) -> list[JudgedRun]:
 def is_base_of(other: RunRecord, record: RunRecord, system: str = "") -> bool:
     """Whether a run's record is of the base weights of another's, without an adapter.
 
-    Args:
-        other: the record that may be the base's.
-        record: of what has a base.
-        system: its name; a run named `SYSTEM-base` is the base's, too.
+    A run named `SYSTEM-base` is the base's, too, where the system's name is given.
     """
     if other.trained_sha256:
         return False

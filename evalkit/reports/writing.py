@@ -77,10 +77,7 @@ def write_comparison(
 def write_index(runs: Path, lang: Lang = "en", criteria_sha256: str | None = None) -> Path:
     """Write the index of all runs, into their folder.
 
-    Args:
-        runs: the folder.
-        lang: of the page.
-        criteria_sha256: of the criteria in force, for runs that were judged by others.
+    Runs that were judged by other criteria than those in force are marked, where these are given.
 
     Raises:
         UserError: the file cannot be written.

@@ -36,12 +36,8 @@ def describe_subject(
 ) -> ModelCardData:
     """The front matter of a card.
 
-    Args:
-        subject: what the card is of.
-        provenance: what `provenance.json` says; None where there is none.
-        judged: the run with its verdicts, where there is one.
-        measured: the usual numbers of that run, as `verdicts.json` has them.
-        kept: what is there for other reasons: a licence, a language.
+    `measured` are the usual numbers of the judged run, as `verdicts.json` has them; `kept` is what
+    is there for other reasons: a licence, a language.
     """
     from huggingface_hub import ModelCardData
 
@@ -130,11 +126,8 @@ def benchmark_entry(
 ) -> EvalResultEntry:
     """The entry of a run in `.eval_results/`, which names a benchmark of the Hub.
 
-    Args:
-        judged: the run.
-        measured: its usual numbers; the first is the entry's value.
-        task_id: the benchmark's task, as its `eval.yaml` calls it.
-        repo: where the card lies on the Hub, if it does.
+    The first of the `measured` numbers is the entry's value; `task_id` is the benchmark's task, as
+    its `eval.yaml` calls it, and `repo` where the card lies on the Hub, if it does.
 
     Raises:
         UserError: the run's rows are of no data set on the Hub.

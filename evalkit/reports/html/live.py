@@ -38,9 +38,7 @@ def view_app(runs: Path, lang: Lang = "en") -> Starlette:
     A run is looked up among those that are there, by its place under the folder, so that no address
     leads anywhere else.
 
-    Args:
-        runs: the folder.
-        lang: of the page at `/`; the others have the language in their names, as the files do.
+    The page at `/` is in `lang`; the others have the language in their names, as the files do.
     """
 
     def indexed(asked: Lang) -> Callable[[Request], Response]:

@@ -166,10 +166,7 @@ def criteria(release: Release) -> dict[str, list[Verdict]]:
 def criteria_table(release: Release, most: int, *, why: bool = False) -> Blocks:
     """A line for each criterion: how many of its gates did not pass, and the furthest of them.
 
-    Args:
-        release: what was judged.
-        most: lines, of the criteria that come first.
-        why: whether each says the reason of its bound.
+    There are `most` lines at most; with `why`, each has the reason of its bound.
     """
     heads = [
         Column(phrase("col.gate"), is_text=True),
