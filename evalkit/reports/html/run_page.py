@@ -19,8 +19,8 @@ from evalkit.reports.judged import JudgedRun
 from evalkit.reports.render.html import HtmlWords, to_html
 from evalkit.reports.sections.cases import SHOWN as SHOWN_CASES
 from evalkit.reports.sections.cases import case_table, place_of
-from evalkit.reports.sections.comparison import standing
 from evalkit.reports.sections.gates import criteria, verdict_sentence
+from evalkit.reports.sections.paired import standing
 from evalkit.reports.sections.run import SECTIONS, run_sections, section_title
 from evalkit.reports.sections.verdict import verdict_section
 from evalkit.reports.view import (

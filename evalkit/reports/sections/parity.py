@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evalkit.evaluation import EvaluatedRow
 from evalkit.reports.compare import Pairing, is_right
-from evalkit.reports.sections.comparison import differences_in_words, paired_table
+from evalkit.reports.sections.paired import differences_in_words, paired_table
 from evalkit.reports.view import (
     Blocks,
     Cell,

@@ -14,10 +14,10 @@ from evalkit.registry import Registry
 from evalkit.reports.diagnosis import help_section
 from evalkit.reports.judged import JudgedRun
 from evalkit.reports.render.markdown import to_markdown
-from evalkit.reports.sections.comparison import comparison_section
 from evalkit.reports.sections.gates import conclusion_section, gate_section
 from evalkit.reports.sections.limits import limit_section
 from evalkit.reports.sections.measured import Measured, measure
+from evalkit.reports.sections.paired import comparison_section
 from evalkit.reports.sections.slices import (
     calibration_section,
     error_section,
