@@ -75,7 +75,7 @@ PARTS = (
     Part(
         "ids",
         "inference.py --model smollm2-3level-base --precision fp32 --sides evalkit generate",
-        "inference.py --shape tiny --precision fp32 --limit 4 --teaching-steps 1 "
+        "inference.py --shape tiny --precision fp32 --limit 2 --teaching-steps 1 "
         "--sides evalkit generate",
     ),
     Part(
@@ -89,7 +89,7 @@ PARTS = (
     Part(
         "inference",
         "inference.py --shape qwen3-0.6b --batch-size 128 --sides evalkit generate",
-        "inference.py --shape tiny --precision fp32 --limit 4 --teaching-steps 1 --sides evalkit",
+        "inference.py --shape tiny --precision fp32 --limit 2 --teaching-steps 1 --sides evalkit",
     ),
     Part(
         "training",

@@ -117,6 +117,7 @@ def start(
 
 
 @pytest.mark.weights
+@pytest.mark.usefixtures("few_tokens")
 def test_every_part_runs_on_a_processor(
     gpu: ModuleType, tmp_path: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

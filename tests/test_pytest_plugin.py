@@ -258,7 +258,8 @@ def test_a_gate_that_fails_fits_on_a_screen(
     assert "FAILURES" not in result.stdout.str()
     assert shown.count("priority_accuracy") <= 1
     # Nothing is lost: with -v each of them is there, by the name of its value.
-    whole = project.run("suites", "--model", "tfidf", "-v").stdout.str()
+    (run,) = (path.parent.name for path in (project.root / "runs").glob("*-tfidf/verdicts.json"))
+    whole = project.run("suites", "--run", run, "-v").stdout.str()
     for gate in failed:
         label = (
             f"{gate['gate']}[{gate['part'] or gate['slice']}]" if gate["slice"] else gate["gate"]
@@ -285,7 +286,8 @@ def test_one_value_outside_the_enum_is_enough(project: Project) -> None:
 
 def test_unreadable_answers_stay_in_the_denominator(project: Project) -> None:
     project.write_system(**{f"r{i}": "I cannot say." for i in range(60)})
-    result = project.run("suites", "--model", "mine", "-v")
+    suites = ("suites/test_notifications.py", "suites/test_outputs.py")
+    result = project.run(*suites, "--model", "mine", "-v")
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         ["priority_accuracy  75.0%  (180/240,*", "*parse_failure_rate*25.0%*"]
@@ -440,7 +442,7 @@ def test_unknown_training_rows_are_inconclusive(project: Project) -> None:
 def test_fingerprints_of_other_rows_are_not_believed(project: Project) -> None:
     examples = load_dataset(str(project.data), load_task("notifications-3level")).examples
     Fingerprints.of(examples[:9], data_sha256="0" * 64).save(project.tfidf / "contamination.bin")
-    result = project.run("suites", "--model", "tfidf")
+    result = project.run("suites/test_contamination.py", "--model", "tfidf")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["INCONCLUSIVE: *is of other rows than provenance*"])
 
@@ -455,7 +457,7 @@ def test_damaged_fingerprints_exit_4(project: Project) -> None:
 
 def test_no_better_than_tfidf_does_not_ship(project: Project) -> None:
     project.write_system(wrong=240)
-    result = project.run("suites", "--model", "mine", "-v")
+    result = project.run("suites/test_baseline.py", "--model", "mine", "-v")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["beats_tfidf?priority? vs *  -*needs > 0  FAIL"])
 
@@ -909,11 +911,11 @@ def test_interrupted_while_answering_then_goes_on(
     project.write_system()
     with monkeypatch.context() as patch:
         patch.setattr(ReplayEngine, "complete", interrupted)
-        result = project.run("suites", "--model", "mine", no_reraise_ctrlc=True)
+        result = project.run("suites/test_outputs.py", "--model", "mine", no_reraise_ctrlc=True)
     assert result.ret == 2
     result.stderr.fnmatch_lines(["What was answered is kept; *"])
     assert not project.runs
-    result = project.run("suites", "--model", "mine")
+    result = project.run("suites/test_outputs.py", "--model", "mine")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*100 of 240 answers were known from earlier*"])
     (run,) = project.runs
@@ -970,7 +972,7 @@ def test_an_unknown_gate_is_named_with_its_neighbour(project: Project) -> None:
         "def test_x(evaluation, gate):\n"
         "    gate('priority_acuracy', evaluation.accuracy('priority'))\n"
     )
-    result = project.run("suites", "--model", "mine")
+    result = project.run("suites/test_mine.py", "--model", "mine")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*no gate 'priority_acuracy'*Did you mean 'priority_accuracy'?*"])
 
@@ -981,7 +983,7 @@ def test_escape_sequences_in_data_and_answers_do_not_reach_the_terminal(project:
         path.read_text().replace(word(project, 5), "\\u001b]0;owned\\u0007 \\u202e\\u001b[2J")
     )
     project.write_system(r5='{"folder": "\\u001b[31mSpam", "priority": 1}')
-    result = project.run("suites", "--model", "mine", "--color=no", "-v")
+    result = project.run("suites/test_outputs.py", "--model", "mine", "--color=no", "-v")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*\\x1b*"])
     assert not set(result.stdout.str()) & {"\x1b", "\x07", "\u202e"}
@@ -1017,7 +1019,7 @@ def test_collecting_needs_neither_weights_nor_torch(project: Project) -> None:
 
 def test_the_record_names_what_decides_the_answers(project: Project) -> None:
     project.write_system()
-    project.run("suites", "--model", "mine")
+    project.run("suites/test_outputs.py", "--model", "mine")
     (run,) = project.runs
     before = json.loads((run / "record.json").read_text())
     assert before["schema"] == 3
@@ -1026,7 +1028,7 @@ def test_the_record_names_what_decides_the_answers(project: Project) -> None:
     answers.write_text(answers.read_text().replace("Alerts", "Work"))
     path = project.data
     path.write_text(path.read_text().replace(word(project, 5), "another"))
-    project.run("suites", "--model", "mine")
+    project.run("suites/test_outputs.py", "--model", "mine")
     (run,) = project.runs
     after = json.loads((run / "record.json").read_text())
     assert before["engine"]["answers_sha256"] != after["engine"]["answers_sha256"]
@@ -1037,7 +1039,7 @@ def test_the_record_names_what_decides_the_answers(project: Project) -> None:
 
 def test_the_usual_numbers_are_stored_beside_the_verdicts(project: Project) -> None:
     project.write_system(wrong=24)
-    result = project.run("suites", "--model", "mine", "-v")
+    result = project.run("suites/test_outputs.py", "--model", "mine", "-v")
     result.stdout.fnmatch_lines([" all fields right * 90.0% *", " priority accuracy * 90.0% *"])
     measured = project.verdicts()["measured"]
     assert measured["all fields right"]["successes"] == 216

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from evalkit.engines import generation
+from evalkit.engines import generation, transformers_engine
 from evalkit.engines.chat import build_chat
 from evalkit.engines.generation import CausalModel, Continuation, Job
-from evalkit.engines.transformers_engine import SLACK_TOKENS, TransformersEngine
+from evalkit.engines.transformers_engine import TransformersEngine
 from evalkit.records import FinishReason, Prompt, Request, Span
 from tiny_models import WINDOW, model, tokenizer
+
+pytestmark = pytest.mark.usefixtures("few_tokens")
 
 
 def request(name: str, text: str, longest: str) -> Request:
@@ -72,7 +74,7 @@ def test_an_answer_ends_a_little_after_the_longest_one():
         (asked,) = (r for r in REQUESTS if r.id == name)
         assert answer.finish_reason is FinishReason.LENGTH
         longest = len(made.chat.encode_answer(asked.longest_answer))
-        assert len(answer.token_ids) == longest + SLACK_TOKENS
+        assert len(answer.token_ids) == longest + transformers_engine.SLACK_TOKENS
 
 
 def test_a_stop_token_ends_an_answer_and_is_no_part_of_it():
