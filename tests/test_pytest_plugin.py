@@ -972,7 +972,7 @@ def test_an_unknown_gate_is_named_with_its_neighbour(project: Project) -> None:
         "def test_x(evaluation, gate):\n"
         "    gate('priority_acuracy', evaluation.accuracy('priority'))\n"
     )
-    result = project.run("suites/test_mine.py", "--model", "mine")
+    result = project.run("suites", "--model", "mine")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*no gate 'priority_acuracy'*Did you mean 'priority_accuracy'?*"])
 
