@@ -9,6 +9,7 @@ import sys
 import tarfile
 import zipfile
 from email.parser import Parser
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -126,32 +127,6 @@ def run_outside(wheel: Path, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def initialised(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project as `evalkit init` writes it."""
-    folder = tmp_path_factory.mktemp("outside")
-    run_outside(wheel, folder, "-m", "evalkit", "init", "demo")
-    return folder / "demo"
-
-
-@pytest.fixture
-def demo(initialised: Path, tmp_path: Path) -> Path:
-    """A copy of such a project."""
-    return shutil.copytree(initialised, tmp_path / "demo")
-
-
-def test_what_was_unpacked_runs_outside_the_checkout(wheel: Path, demo: Path) -> None:
-    skeleton = files_of(ROOT / "evalkit" / "skeleton")
-    schemas = {f"demo/schemas/{kind}.json" for kind in ("system", "task", "gates")}
-    written = {f"demo{name.removeprefix('skeleton')}" for name in skeleton} | schemas
-    assert files_of(demo) == written | {"demo/.gitignore"}
-    # One process: whatever a command reads of the package is in the wheel.
-    said = run_outside(wheel, demo, "-c", TYPED)
-    assert Path(said.splitlines()[0]).is_relative_to(wheel)
-    for line in ("tfidf-demo is in", "queue: ", "96 rows", '"title": "evalkit: gates.toml"'):
-        assert line in said, said
-
-
 CHAIN = """
 import sys
 from pathlib import Path
@@ -165,9 +140,8 @@ def evalkit(*words):
     except SystemExit as stop:
         return stop.code
 
-codes = [evalkit("train", "tfidf-demo")]
 quick = ["-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:xdist"]
-codes.append(int(pytest.main(["suites/", "--model", "tfidf-demo", "-q", *quick])))
+codes = [int(pytest.main(["suites/", "--model", "tfidf-demo", "-q", *quick]))]
 codes.append(evalkit("predict", "tfidf-demo", "Where is my parcel?"))
 codes.append(evalkit("attest", "--new-key"))
 (run,) = Path("runs").glob("*-tfidf-demo")
@@ -182,9 +156,37 @@ print(codes)
 """
 
 
-def test_from_an_empty_folder_to_a_signed_verdict(wheel: Path, demo: Path) -> None:
+@pytest.fixture(scope="module")
+def outside(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], str]:
+    """What `evalkit init` writes outside the checkout, and what is said of all that is typed there.
+
+    In one process: whatever a command reads of the package is in the wheel.
+    """
+    folder = tmp_path_factory.mktemp("outside")
+    run_outside(wheel, folder, "-m", "evalkit", "init", "demo")
+    written = files_of(folder / "demo")
+    typed = TYPED + (CHAIN if find_spec("securesystemslib") else "")
+    return written, run_outside(wheel, folder / "demo", "-c", typed)
+
+
+def test_what_was_unpacked_runs_outside_the_checkout(
+    wheel: Path, outside: tuple[set[str], str]
+) -> None:
+    found, said = outside
+    skeleton = files_of(ROOT / "evalkit" / "skeleton")
+    schemas = {f"demo/schemas/{kind}.json" for kind in ("system", "task", "gates")}
+    written = {f"demo{name.removeprefix('skeleton')}" for name in skeleton} | schemas
+    assert found == written | {"demo/.gitignore"}
+    assert Path(said.splitlines()[0]).is_relative_to(wheel)
+    for line in ("tfidf-demo is in", "queue: ", "96 rows", '"title": "evalkit: gates.toml"'):
+        assert line in said, said
+
+
+@pytest.mark.skipif(
+    find_spec("securesystemslib") is None, reason="the extra attest is not installed"
+)
+def test_from_an_empty_folder_to_a_signed_verdict(outside: tuple[set[str], str]) -> None:
     """And one bit of what was judged changed, it is no longer verified."""
-    pytest.importorskip("securesystemslib", reason="the extra attest is not installed")
-    said = run_outside(wheel, demo, "-c", CHAIN)
-    assert said.splitlines()[-1] == "[0, 0, 0, 0, 0, 0, 1]", said
+    _, said = outside
+    assert said.splitlines()[-1] == "[0, 0, 0, 0, 0, 1]", said
     assert "NOT verified: baseline.safetensors differs" in said
