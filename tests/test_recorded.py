@@ -11,6 +11,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import gate_imports  # noqa: F401
 from evalkit.cli import main
 from evalkit.reports.judged import read_judged
 from evalkit.runs import read_for_judging, read_part, read_record, read_verdicts
+from evalkit.runs.disk import hash_content
 
 RECORDED = Path(__file__).parent / "recorded"
 SYSTEMS = ["tfidf", "tiny", "wild"]
@@ -143,6 +145,26 @@ def test_a_recorded_run_is_judged_again_with_the_same_numbers(
         found = now[gate["gate"], gate["slice"]]
         for key in ("estimate", "outcome", "counted_against"):
             same(found[key], gate[key])
+
+
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [("first-six", "other inputs or labels"), ("questions", "something else than its record")],
+)
+def test_a_part_that_lost_a_row_spoils_its_run_though_every_hash_was_made_anew(
+    runs: Path, part: str, why: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = runs / "wild" / "asked" / part
+    kept = b"".join((folder / "predictions.jsonl").read_bytes().splitlines(keepends=True)[:-1])
+    (folder / "predictions.jsonl").write_bytes(kept)
+    record = json.loads((folder / "record.json").read_text())
+    record |= {"rows": record["rows"] - 1, "predictions_sha256": sha256(kept).hexdigest()}
+    record["record_sha256"] = hash_content(record, "record_sha256")
+    (folder / "record.json").write_text(json.dumps(record))
+    monkeypatch.chdir(runs.parent)
+    pytester.runpytest_inprocess("suites", "--run", "wild", "-p", "no:cacheprovider")
+    (fault,) = (read_verdicts(runs / "wild") or {})["faults"]
+    assert why in fault
 
 
 def test_verdicts_without_a_hash_are_shown_as_none(runs: Path, cli: Callable[..., Any]) -> None:

@@ -6,7 +6,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -34,7 +34,6 @@ from evalkit.runs import (
     find_run,
     read_for_judging,
     read_part,
-    read_run,
     read_subject,
     read_verdicts,
 )
@@ -217,7 +216,7 @@ class RunCache:
             subject,
             name,
             len(examples),
-            lambda folder: read_run(folder / ASKED / name),
+            lambda folder: read_for_judging(folder / ASKED / name),
             lambda runner, system, run: runner.ask(system, variant, run, name, examples),
         )
         if (evaluated.record.data.sha256, evaluated.task.fingerprint) != (
@@ -241,6 +240,7 @@ class RunCache:
         )
         if record.requests_sha256 != hash_requests(requests):
             raise EvidenceError(say("fault.stale_requests", name=name))
+        _check_ids(name, rows, {request.id for request in requests} - record.unanswered.keys())
         return {row["id"]: completion_from_json(row) for row in rows}
 
     def divergences(
@@ -257,6 +257,7 @@ class RunCache:
         )
         if record.texts_sha256 != hash_texts(texts):
             raise EvidenceError(say("fault.stale_texts", name=name))
+        _check_ids(name, rows, texts.keys())
         return rows
 
     def against_baseline(
@@ -276,7 +277,7 @@ class RunCache:
             folder = self._baseline_run / ASKED / part
             if not folder.is_dir():
                 return None  # the baseline was not asked this
-            baseline = replace(read_run(folder), system=baseline.system)
+            baseline = replace(read_for_judging(folder), system=baseline.system)
         return compare(measured.evaluation, baseline, measured.metric)
 
     def baseline_tiers(self) -> dict[str, str] | None:
@@ -388,3 +389,9 @@ class RunCache:
             fault = say(code, n=n, why=why)
             if fault not in self.faults[name]:
                 self.faults[name].append(fault)
+
+
+def _check_ids(name: str, rows: Sequence[Mapping[str, Any]], asked: Collection[str]) -> None:
+    """See to it that the rows of a part are those to what its record says was asked, each once."""
+    if sorted(row["id"] for row in rows) != sorted(asked):
+        raise EvidenceError(say("fault.torn_part", name=name))

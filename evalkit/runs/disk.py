@@ -87,18 +87,20 @@ def read_run(folder: Path, known: Mapping[str, Example] | None = None) -> Evalua
 
 
 def read_for_judging(folder: Path) -> Evaluation:
-    """Read a run back, and see to it that its rows are those that its record names.
+    """Read a run back, or the evaluation that is a part of one; its rows are those of its record.
 
-    Where some rows got no answer, that cannot be told.
+    Where some rows got no answer, only their number can be told.
 
     Raises:
         EvidenceError, UserError: as `read_run`.
     """
     evaluation = read_run(folder)
-    data = evaluation.record.data
-    if len(evaluation.rows) == data.rows and data.sha256 != hash_examples(
-        row.example for row in evaluation.rows
-    ):
+    record, rows = evaluation.record, evaluation.rows
+    data = record.data
+    is_whole = len(rows) + len(record.unanswered) == data.rows
+    if is_whole and not record.unanswered:
+        is_whole = data.sha256 == hash_examples(row.example for row in rows)
+    if not is_whole:
         raise EvidenceError(
             f"{folder / PREDICTIONS} holds other inputs or labels than those that {RECORD} names. "
             f"{_AGAIN}"
@@ -142,7 +144,7 @@ def read_parts_sha256(run: Path) -> dict[str, str]:
     found = {}
     for path in sorted((run / ASKED).glob(f"*/{RECORD}")):
         try:
-            found[path.parent.name] = str(json.loads(path.read_bytes())["record_sha256"])
+            found[path.parent.name] = str(read_json(path)["record_sha256"])
         except (ValueError, KeyError, TypeError):
             found[path.parent.name] = ""
     return found
@@ -155,7 +157,7 @@ def read_subject(folder: Path) -> tuple[str, Task, frozenset[str]]:
         UserError: the folder is not a run.
     """
     try:
-        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        found = read_json(folder / RECORD)
         record = RunRecord.model_validate(found)
         return record.system, record.asked_task, frozenset(record.abilities)
     except (OSError, ValueError) as error:
@@ -290,7 +292,7 @@ def read_record(folder: Path) -> RunRecord:
         UserError: the folder is not a run, or one that was written under another schema.
     """
     try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record: dict[str, Any] = read_json(folder / RECORD)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} is not a run: {error}") from error
     if not isinstance(record, dict):
@@ -324,6 +326,18 @@ def _read_lines(folder: Path, record: RunRecord) -> Iterator[dict[str, Any]]:
         raise EvidenceError(say("fault.torn", path=str(path), there=count, rows=record.rows))
     with path.open("rb") as file:
         yield from (json.loads(line) for line in file if line.strip())
+
+
+def read_json(path: Path) -> Any:
+    """What a file holds.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
 
 
 def hash_content(content: Mapping[str, Any], but: str) -> str:

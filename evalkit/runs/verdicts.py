@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from evalkit.atomic import write_text
 from evalkit.errors import EvidenceError
 from evalkit.locale import revived, say, sentences
-from evalkit.runs.disk import RECORD, hash_content, pretty, read_parts_sha256
+from evalkit.runs.disk import RECORD, hash_content, pretty, read_json, read_parts_sha256
 
 VERDICTS = "verdicts.json"
 _HASH = "verdicts_sha256"
@@ -40,7 +39,7 @@ def read_verdicts(folder: Path, criteria_sha256: str | None = None) -> dict[str,
             or under other criteria.
     """
     try:
-        content = json.loads((folder / VERDICTS).read_text(encoding="utf-8"))
+        content = read_json(folder / VERDICTS)
         record = _record(folder)
         written = content.get(_HASH)
     except FileNotFoundError:
@@ -66,5 +65,5 @@ def read_verdicts(folder: Path, criteria_sha256: str | None = None) -> dict[str,
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    record: dict[str, Any] = read_json(folder / RECORD)
     return record

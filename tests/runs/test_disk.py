@@ -28,6 +28,7 @@ from evalkit.runs import (
     read_for_judging,
     read_part,
     read_run,
+    read_subject,
     read_verdicts,
     write_evaluation_part,
     write_part,
@@ -260,6 +261,30 @@ def test_an_edited_row_is_refused_though_every_hash_was_made_anew(
     rehash(folder)
     with pytest.raises(EvidenceError, match=why):
         read_for_judging(folder)
+
+
+def test_rows_that_are_gone_are_missed_though_every_hash_was_made_anew(tmp_path: Path) -> None:
+    right = '{"folder": "Work", "priority": 3}'
+    folder = write_run(evaluation("json", [right, "nothing"]), tmp_path)
+    path = folder / "predictions.jsonl"
+    path.write_text(path.read_text().splitlines(keepends=True)[0])
+    rehash(folder, rows=1)
+    assert len(read_run(folder).rows) == 1
+    with pytest.raises(EvidenceError, match="other inputs or labels"):
+        read_for_judging(folder)
+    rehash(folder, rows=1, unanswered={"1": "the server was gone"})
+    assert len(read_for_judging(folder).rows) == 1
+
+
+def test_json_that_is_nested_too_deep_is_no_run_and_no_verdict(tmp_path: Path) -> None:
+    folder = write_run(evaluation("json", ["x"]), tmp_path)
+    (folder / "verdicts.json").write_text("[" * 100_000)
+    with pytest.raises(EvidenceError, match="nested too deep"):
+        read_verdicts(folder)
+    (folder / "record.json").write_text("[" * 100_000)
+    for read in (read_run, read_subject):
+        with pytest.raises(UserError, match="not a run: it is nested too deep"):
+            read(folder)
 
 
 def test_a_killed_baseline_set_loses_neither(tmp_path: Path) -> None:
