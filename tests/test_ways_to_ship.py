@@ -243,6 +243,26 @@ def test_a_test_that_another_of_its_name_hides_is_missed_by_name(project: Projec
     assert "queue_recall[Delivery] (a later test of the same name hides it)" in said
 
 
+def test_a_gate_that_the_source_does_not_name_is_missed_with_its_test(project: Project) -> None:
+    """The test holds a criterion that blocks nothing, too: that one may be left open."""
+    project.suite.write_text(
+        SUITE.replace('each_value("queue")', 'parametrize("value", ["Billing"])')
+        + """
+
+@pytest.mark.skip("later")
+def test_each(evaluation, gate):
+    gate("macro_f1", evaluation.macro_f1("queue"))
+    for queue in ("Delivery",):
+        gate("queue_recall", evaluation.recall("queue", queue), slice=queue)
+"""
+    )
+    project.gates.write_text(
+        f'{GATES}\n[macro_f1]\nmin_value = 0.1\ntier = "advisory"\nwhy = "x"\n'
+    )
+    assert project.gate() == (1, "mine may NOT ship.")
+    assert "Not judged: test_each[mine] (skipped: later)." in project.out
+
+
 @pytest.mark.parametrize(
     "choice", [["-k", "not Delivery"], ["--deselect", "suites/test_tickets.py::test_recall"]]
 )
@@ -488,6 +508,40 @@ def test_criteria_from_elsewhere_are_held_against_the_suites_seal(project: Proje
     code, said = project.gate("--gates", "elsewhere/gates.toml")
     assert (code, "may NOT ship" in said) == (1, True)
     assert "looser than those sealed" in project.out
+
+
+def test_a_nearer_file_puts_no_seal_aside(project: Project) -> None:
+    project.gates.write_text(GATES.replace("0.60", "0.70"))
+    seal(project.gates)
+    project.write("suites/near/gates.toml", GATES.replace("0.60", "0.10"))
+    project.suite.rename(project.root / "suites" / "near" / "test_tickets.py")
+    code, said = project.gate()
+    assert (code, "may NOT ship" in said) == (1, True)
+    assert "looser than those sealed" in project.out
+    seal(project.root / "suites" / "near" / "gates.toml")
+    assert project.gate()[0] == 0
+
+
+def test_one_name_for_two_criteria_exits_4(project: Project) -> None:
+    """What one of them says, and whether it blocks, would count for the other."""
+    skipped = SUITE.replace("@pytest.mark.each", '@pytest.mark.skip("later")\n@pytest.mark.each')
+    project.write("suites/strict/test_strict.py", skipped)
+    project.write("suites/strict/gates.toml", GATES)
+    loose = GATES.replace("min_value = 0.60", 'min_value = 0.10\ntier = "advisory"')
+    project.gates.write_text(loose)
+    code, _ = project.gate()
+    assert code == 4
+    assert "[accuracy] is one criterion in suites/strict/gates.toml and another in" in project.out
+    assert not (project.root / "runs").exists()
+    project.gates.write_text(GATES.replace('"x"', '"another reason"'))
+    assert project.gate()[0] == 1
+
+
+def test_a_conftest_that_ends_the_session_judges_nothing(project: Project) -> None:
+    project.write("suites/conftest.py", "raise SystemExit(0)")
+    code, _ = project.gate()
+    assert code == 4
+    assert "A conftest.py ended the session (SystemExit(0))" in project.out
 
 
 def test_a_broken_seal_ends_it_before_anything_answers(project: Project) -> None:

@@ -54,6 +54,12 @@ class _Door:
                 _tell_interrupted()
                 raise SystemExit(pytest.ExitCode.INTERRUPTED) from None
             raise
+        except SystemExit as stop:  # pytest itself would end with its code, be that 0
+            if is_used:
+                raise pytest.UsageError(
+                    f"A conftest.py ended the session ({stop!r}) before anything was judged."
+                ) from None
+            raise
         _, unknown = parser.parse_known_and_unknown_args(args, copy.copy(early_config.option))
         if hint := _hint([argument.partition("=")[0] for argument in unknown], is_used):
             parser.extra_info["evalkit"] = hint  # shown below the usage error that is to come

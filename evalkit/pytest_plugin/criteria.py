@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from evalkit.errors import UserError, did_you_mean
 from evalkit.gates import load_policies, lowered_tiers
-from evalkit.gates.sealing import breach, read_seal, sealed_before
+from evalkit.gates.sealing import breach, read_seal, seal_of, sealed_before
 from evalkit.locale import say
 from evalkit.pytest_plugin.marks import check_family
+from evalkit.systems import shown_path
 
 if TYPE_CHECKING:
     import pytest
@@ -49,10 +50,11 @@ class Criteria:
             tasks: those of the systems under test.
 
         Raises:
-            UserError: a criterion is not valid, or its name is nearly what a suite asks for.
+            UserError: a criterion is not valid, its name is nearly what a suite asks for, or two
+                files mean two things by it.
         """
         for suite in asked:
-            read_seal(gates_of(suite))  # what is no seal is said before anything answers
+            read_seal(self._sealed(suite))  # what is no seal is said before anything answers
         everywhere = {name for names in asked.values() for name in names}
         for suite, names in asked.items():
             path, policies = self.of(suite)
@@ -61,16 +63,34 @@ class Criteria:
                     raise UserError(
                         f"{path}: {suite.name} asks for [{name}], which is not there.{guess}"
                     )
+        self._check_names()
         for path, policies in self.by_file.items():
             for name, policy in policies.items():
                 if policy.task is not None:
                     check_family(policy.task, f"{path}: [{name}]", tasks, self.config.rootpath)
 
+    def _check_names(self) -> None:
+        """Refuse one name for two criteria: what one of them says would count for the other."""
+        first: dict[str, tuple[Path, Policy]] = {}
+        for path, policies in self.by_file.items():
+            for name, policy in policies.items():
+                other, known = first.setdefault(name, (path, policy))
+                if known.model_copy(update={"why": policy.why}) != policy:
+                    raise UserError(
+                        f"[{name}] is one criterion in {shown_path(other)} and another in "
+                        f"{shown_path(path)}. Rename one of them, or judge each folder by itself."
+                    )
+
     def breaches(self, suites: Iterable[Path]) -> list[str]:
         """Where criteria are looser than those that were sealed, be they of another file."""
-        own = {gates_of(suite): self.of(suite)[1] for suite in sorted(suites)}
+        own = {self._sealed(suite): self.of(suite)[1] for suite in sorted(suites)}
         found = (breach(path, now) for path, now in {**own, **self.by_file}.items())
         return [why for why in found if why]
+
+    def _sealed(self, suite: Path) -> Path:
+        """The nearest gates.toml with a seal: a file between it and the suite puts none aside."""
+        above = [f / "gates.toml" for f in suite.parents if f.is_relative_to(self.config.rootpath)]
+        return next((path for path in above if seal_of(path).is_file()), gates_of(suite))
 
     def caveats(self, tiers_before: Mapping[str, str] | None) -> list[str]:
         """What is to be known of the criteria.

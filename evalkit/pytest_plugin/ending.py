@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evalkit.errors import EvidenceError, UserError, fault_of_the_machine
+from evalkit.gates import verdict_in_words
 from evalkit.printable import legible, printable
 from evalkit.pytest_plugin.phases import measured_rate, phase_table, phases
 from evalkit.reports.judged import JudgedRun
@@ -51,7 +52,7 @@ def verdict_before(folder: Path) -> str:
         return "a verdict that does not hold for what is there"
     if found is None:
         return ""
-    return "may ship" if found["may_ship"] else "may NOT ship"
+    return verdict_in_words(found["may_ship"], found["partial"])
 
 
 def write_reports(judged: Sequence[JudgedRun], runs: Path) -> Iterator[str]:

@@ -144,7 +144,7 @@ class Expected:
             other_task = families and subject.task.family not in families[-1]
             if other_task or needed - subject.capabilities:
                 continue
-            names = test.labels(criteria, {}) or [f"{test.path.name}::{test.name}"]
+            names = test.labels(criteria, {}, f"{test.path.name}::{test.name}")
             why = "a later test of the same name hides it" if test.is_hidden else "not collected"
             found |= dict.fromkeys(names, why)
         return found
@@ -166,8 +166,7 @@ class Expected:
         found: dict[str, str] = {}
         for due in self._due.get(system, {}).values():
             if said := why(due):
-                labels = self._labels(due.item, criteria, params(due.item))
-                found |= dict.fromkeys(labels or [due.item.name], said)
+                found |= dict.fromkeys(self._labels(due.item, criteria, params(due.item)), said)
         return found
 
     def _labels(
@@ -175,7 +174,7 @@ class Expected:
     ) -> list[str]:
         path, name = _place(item)
         tests = [test for test in self._read(path) if test.name == name]
-        return tests[-1].labels(criteria, given) if tests else []
+        return tests[-1].labels(criteria, given, item.name) if tests else [item.name]
 
     def _read(self, path: Path) -> tuple[SuiteTest, ...]:
         if path not in self._files:

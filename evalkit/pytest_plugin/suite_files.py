@@ -48,20 +48,22 @@ class SuiteTest:
         """The arguments of each mark of that name."""
         return [args for name, args in self.marks if name == mark]
 
-    def labels(self, criteria: Collection[str], params: Mapping[str, Any]) -> list[str]:
+    def labels(self, criteria: Collection[str], params: Mapping[str, Any], own: str) -> list[str]:
         """The gates that it holds, with their slices: `folder_recall[Work]`.
 
         Args:
             criteria: names of all criteria.
-            params: what the test is parametrised with; a gate whose slice is made of something
-                else is left out.
+            params: what the test is parametrised with.
+            own: the test's name, for gates of which the source does not tell criterion or slice.
         """
-        found = []
+        found: dict[str, None] = {}
         for call in self.calls:
             of = _value(call.slice, params)
-            if of is not None:
-                found += [f"{n}[{of}]" if of else n for n in call.texts if n in criteria]
-        return list(dict.fromkeys(found))
+            names = [] if of is None else [name for name in call.texts if name in criteria]
+            found |= dict.fromkeys(f"{name}[{of}]" if of else name for name in names)
+            if call.is_gate and not names:
+                found[own] = None
+        return list(found) or [own]
 
 
 def read_suite(path: Path) -> tuple[SuiteTest, ...]:
