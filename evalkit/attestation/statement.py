@@ -86,7 +86,7 @@ def subjects(system: System) -> dict[str, str]:
         files[task] = folder / task
     if answers := system.config.answers:
         files[answers] = folder / answers
-    found = {name: hash_file(path) for name, path in sorted(files.items())}
+    found = {name: hash_file(path) for name, path in sorted(files.items()) if path.is_file()}
     if task not in files:
         found[f"task {task}"] = system.task.fingerprint  # it comes with evalkit, in every version
     base = system.source.locate() if system.source else None

@@ -155,7 +155,12 @@ def test_recorded_answers_are_a_part_whatever_they_are_called(tmp_path: Path) ->
     (tmp_path / ".kept" / "answers.md").write_text("{}")
     (tmp_path / "notes.md").write_text("none of it")
     names = {"system.toml", ".kept/answers.md", "task notifications-3level"}
-    assert set(subjects(load_system(tmp_path))) == names
+    found = load_system(tmp_path)
+    attested = Attested(subjects(found), True, (), None, None)
+    assert set(attested.files) == names
+    assert objection(attested, found, None) is None
+    (tmp_path / ".kept" / "answers.md").unlink()
+    assert objection(attested, found, None) == ".kept/answers.md is missing"
 
 
 def test_a_verdict_by_other_criteria_than_these_is_not_signed(evalkit: Run) -> None:
