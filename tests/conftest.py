@@ -38,7 +38,7 @@ os.environ |= {"COLUMNS": "80", "LINES": "24"}
 
 # No deadlines: how busy the machine is decides no outcome.
 settings.register_profile(
-    "same-examples", derandomize=True, database=None, deadline=None, max_examples=50
+    "same-examples", derandomize=True, database=None, deadline=None, max_examples=40
 )
 settings.register_profile("search", deadline=None, print_blob=True)
 
@@ -78,7 +78,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Leave what is loaded by now out of every later search for garbage, and search less often."""
-    gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(50_000, 50, 20)
     gc.enable()
