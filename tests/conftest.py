@@ -38,7 +38,7 @@ os.environ |= {"COLUMNS": "80", "LINES": "24"}
 
 # No deadlines: how busy the machine is decides no outcome.
 settings.register_profile(
-    "same-examples", derandomize=True, database=None, deadline=None, max_examples=40
+    "same-examples", derandomize=True, database=None, deadline=None, max_examples=50
 )
 settings.register_profile("search", deadline=None, print_blob=True)
 
